@@ -1,0 +1,1 @@
+"""Storage speaks SQL: accounts, follows, frontier, ledger, visits, runs, archive."""

@@ -1,0 +1,344 @@
+"""Accounts: who is known, by which handle, with which facts.
+
+Identity is the platform's stable id where it is known; a handle is a label that changes. Invariants: a handle belongs
+to one account at a time; an account that changes its handle keeps its row and edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import sqlalchemy as sa
+
+from storage.schema import State, accounts, frontier, handle_history
+from storage.statement import Insert, Lookup, Row, Statement
+
+FACTS_MAX_AGE_S = 3600
+"""Changed counters of a known account are written at most once in this time; hubs are listed thousands of times."""
+
+
+class Facts(NamedTuple):
+    """What a listing says of one account. `handle` is normalised; counts are as reported by the platform."""
+
+    handle: str
+    platform_user_id: str | None
+    display_name: str | None
+    bio: str | None
+    avatar_url: str | None
+    region: str | None
+    language: str | None
+    verified: bool | None
+    private: bool | None
+    followers: int | None
+    following: int | None
+    posts: int | None
+    account_created_at: int | None
+
+
+class Candidate(NamedTuple):
+    """What a strategy may know of an entry to rank it."""
+
+    account_id: int
+    followers: int | None
+    following: int | None
+    depth: int
+    cash: float
+    pages_done: int
+
+
+Rank = Callable[[Candidate], float]
+"""Priority of a frontier entry, larger first."""
+
+
+class Entry:
+    """An account and its frontier entry as one transaction sees and changes them."""
+
+    __slots__ = (
+        "cash",
+        "depth",
+        "facts_hash",
+        "followers",
+        "following",
+        "handle",
+        "id",
+        "is_dirty",
+        "is_new",
+        "platform_user_id",
+        "priority",
+        "reason",
+        "state",
+        "updated_at",
+        "visit_id",
+    )
+
+    def __init__(self, row: Sequence[Any]) -> None:
+        (
+            self.id,
+            self.handle,
+            self.platform_user_id,
+            self.facts_hash,
+            self.updated_at,
+            self.followers,
+            self.following,
+            self.state,
+            depth,
+            cash,
+            priority,
+            self.reason,
+            self.visit_id,
+        ) = row
+        self.depth: int = depth or 0
+        self.cash: float = cash or 0.0
+        self.priority: float = priority or 0.0
+        self.is_new = False
+        self.is_dirty = False
+
+    def candidate(self, pages_done: int = 0) -> Candidate:
+        """Return what a strategy may know; `pages_done` counts for a list that is under way."""
+        return Candidate(self.id, self.followers, self.following, self.depth, self.cash, pages_done)
+
+
+_COLUMNS = (
+    accounts.c.id,
+    accounts.c.handle,
+    accounts.c.platform_user_id,
+    accounts.c.facts_hash,
+    accounts.c.updated_at,
+    accounts.c.followers,
+    accounts.c.following,
+    frontier.c.state,
+    frontier.c.depth,
+    frontier.c.cash,
+    frontier.c.priority,
+    frontier.c.reason,
+    frontier.c.visit_id,
+)
+
+
+def _select(condition: sa.ColumnElement[bool]) -> sa.Select[tuple[object, ...]]:
+    return (
+        sa.select(*_COLUMNS)
+        .select_from(accounts.outerjoin(frontier, frontier.c.account_id == accounts.c.id))
+        .where(condition)
+    )
+
+
+_BY_HANDLE = Lookup(accounts.c.handle, _select)
+_BY_PLATFORM_ID = Lookup(accounts.c.platform_user_id, _select)
+_BY_ID = Lookup(accounts.c.id, _select)
+
+_OPTIONAL = ("platform_user_id", "region", "language", "private", "account_created_at")
+_NEXT_ID = Statement(sa.select(sa.func.coalesce(sa.func.max(accounts.c.id), 0) + 1))
+_INSERT = Insert(accounts, ("id", *Facts._fields, "facts_hash", "first_seen_at", "updated_at"))
+_UPDATE_FACTS = Statement(
+    sa.update(accounts)
+    .where(accounts.c.id == sa.bindparam("row_id"))
+    .values(
+        {name: sa.bindparam(name) for name in (*Facts._fields, "facts_hash", "updated_at")}
+        # A listing that leaves an optional fact out does not make it unknown.
+        | {
+            name: sa.func.coalesce(sa.bindparam(name, type_=accounts.c[name].type), accounts.c[name])
+            for name in _OPTIONAL
+        }
+    ),
+    ("row_id", *Facts._fields, "facts_hash", "updated_at"),
+)
+_SET_HANDLE = Statement(
+    sa.update(accounts)
+    .where(accounts.c.id == sa.bindparam("row_id"))
+    .values(handle=sa.bindparam("new_handle", type_=sa.Text)),
+    ("row_id", "new_handle"),
+)
+_INSERT_HISTORY = Insert(handle_history, ("account_id", "handle", "reason", "until_at"))
+_FRONTIER_INSERT = Insert(frontier, ("account_id", "state", "priority", "depth", "cash", "reason"))
+_FRONTIER_UPDATE = Statement(
+    sa.update(frontier)
+    .where(frontier.c.account_id == sa.bindparam("row_id"))
+    .values({name: sa.bindparam(name) for name in ("state", "priority", "depth", "cash", "reason")}),
+    ("row_id", "state", "priority", "depth", "cash", "reason"),
+)
+
+
+def facts_hash(facts: Facts) -> int:
+    """Return a checksum of everything a listing says, so that unchanged facts are known without reading them."""
+    return crc32(repr(facts).encode("utf-8", "surrogatepass"))
+
+
+class Register:
+    """The accounts that one transaction touches: read once, changed in memory, written once at the end.
+
+    `renamed` and `taken_over` count what happened to handles.
+    """
+
+    def __init__(self, conn: sa.Connection, *, now: int) -> None:
+        self._conn = conn
+        self._now = now
+        self._by_handle: dict[str, Entry] = {}
+        self._by_platform_id: dict[str, Entry] = {}
+        self._by_id: dict[int, Entry] = {}
+        self._inserts: list[tuple[Entry, Facts]] = []
+        self._updates: dict[int, Facts] = {}
+        self._next_id = 0
+        self.renamed = 0
+        self.taken_over = 0
+
+    def load(self, listed: Iterable[Facts], ids: Iterable[int]) -> None:
+        """Read every account that the listings can mean, and the accounts with these ids."""
+        facts_by_handle = {facts.handle: facts for facts in listed}
+        for row in _BY_HANDLE.run(self._conn, facts_by_handle):
+            self._keep(Entry(row))
+        for row in _BY_ID.run(self._conn, [id_ for id_ in ids if id_ not in self._by_id]):
+            self._keep(Entry(row))
+        doubtful = {
+            facts.platform_user_id
+            for handle, facts in facts_by_handle.items()
+            if facts.platform_user_id is not None
+            and facts.platform_user_id not in self._by_platform_id
+            # A handle known under the same id needs no second look; all others might be a known account renamed.
+            and (handle not in self._by_handle or self._by_handle[handle].platform_user_id != facts.platform_user_id)
+        }
+        for row in _BY_PLATFORM_ID.run(self._conn, doubtful):
+            if row[0] not in self._by_id:
+                self._keep(Entry(row))
+        if not self._next_id:
+            self._next_id = _NEXT_ID.run(self._conn).scalar_one()
+
+    def _keep(self, entry: Entry) -> None:
+        self._by_id[entry.id] = entry
+        if entry.handle is not None:
+            self._by_handle[entry.handle] = entry
+        if entry.platform_user_id is not None:
+            self._by_platform_id[entry.platform_user_id] = entry
+
+    def by_id(self, account_id: int) -> Entry:
+        """Return a loaded entry."""
+        return self._by_id[account_id]
+
+    def admit(self, facts: Facts) -> Entry:
+        """Return the account meant by a listing, new or known, with renames and take-overs of handles noted."""
+        entry = self._by_handle.get(facts.handle)
+        stable = facts.platform_user_id
+        if entry is not None and stable is not None and entry.platform_user_id not in {None, stable}:
+            self._lose_handle(entry, "taken_over")
+            self.taken_over += 1
+            entry = None
+        if stable is not None:
+            owner = self._by_platform_id.get(stable)
+            if owner is not None and owner is not entry:
+                if entry is not None:
+                    # The handle was known without an id and turns out to be a known account's new one.
+                    self._lose_handle(entry, "taken_over")
+                    self.taken_over += 1
+                if owner.handle is not None:
+                    self._lose_handle(owner, "renamed")
+                    self.renamed += 1
+                entry = owner
+                entry.handle = facts.handle
+                self._by_handle[facts.handle] = entry
+                self._updates[entry.id] = facts
+        if entry is None:
+            entry = Entry((self._next_id, facts.handle, stable, None, self._now, *_NO_FACTS))
+            entry.is_new = True
+            self._next_id += 1
+            self._keep(entry)
+            self._inserts.append((entry, facts))
+        elif facts.platform_user_id is None and entry.platform_user_id is not None:
+            facts = facts._replace(platform_user_id=entry.platform_user_id)
+        self._learn(entry, facts)
+        return entry
+
+    def _learn(self, entry: Entry, facts: Facts) -> None:
+        checksum = facts_hash(facts)
+        if checksum == entry.facts_hash:
+            return
+        is_due = self._now - entry.updated_at >= FACTS_MAX_AGE_S
+        if entry.is_new or entry.facts_hash is None or is_due or entry.platform_user_id != facts.platform_user_id:
+            entry.followers, entry.following = facts.followers, facts.following
+            entry.facts_hash = checksum
+            entry.updated_at = self._now
+            if facts.platform_user_id is not None and entry.platform_user_id is None:
+                entry.platform_user_id = facts.platform_user_id
+                self._by_platform_id[facts.platform_user_id] = entry
+            if not entry.is_new:
+                self._updates[entry.id] = facts
+
+    def _lose_handle(self, entry: Entry, reason: str) -> None:
+        if entry.handle is None:
+            return
+        self.flush_accounts()  # the handle must be free before somebody else gets it
+        _INSERT_HISTORY.run(self._conn, [(entry.id, entry.handle, reason, self._now)])
+        _SET_HANDLE.run(self._conn, entry.id, None)
+        if self._by_handle.get(entry.handle) is entry:
+            del self._by_handle[entry.handle]
+        entry.handle = None
+
+    def flush_accounts(self) -> None:
+        """Write new accounts and changed facts."""
+        rows: list[Row] = [
+            (entry.id, *facts, facts_hash(facts), self._now, self._now) for entry, facts in self._inserts
+        ]
+        _INSERT.run(self._conn, rows)
+        self._inserts.clear()
+        _UPDATE_FACTS.run_many(
+            self._conn,
+            [
+                (
+                    account_id,
+                    *facts._replace(handle=self._by_id[account_id].handle or facts.handle),
+                    checksum,
+                    self._now,
+                )
+                for account_id, facts in self._updates.items()
+                for checksum in (facts_hash(facts),)
+            ],
+        )
+        self._updates.clear()
+
+    def flush_frontier(self) -> None:
+        """Write the frontier entries of new accounts and those that changed."""
+        touched: Sequence[Entry] = list(self._by_id.values())
+        _FRONTIER_INSERT.run(
+            self._conn,
+            [
+                (e.id, e.state, e.priority, e.depth, e.cash, e.reason)
+                for e in touched
+                if e.is_new and e.state is not None
+            ],
+        )
+        _FRONTIER_UPDATE.run_many(
+            self._conn,
+            [(e.id, e.state, e.priority, e.depth, e.cash, e.reason) for e in touched if e.is_dirty and not e.is_new],
+        )
+
+
+_NO_FACTS = (None,) * 8
+
+
+def never_bought(facts: Facts) -> str | None:
+    """Return why buying this account's list would bring nothing, None where it may bring something."""
+    if facts.private:
+        return "private"
+    if facts.following == 0:
+        return "no_following"
+    return None
+
+
+def enter(entry: Entry, facts: Facts, *, depth: int, max_depth: int | None) -> None:
+    """Give a new account its frontier entry; the priority is set by who ranks it."""
+    entry.depth = depth
+    reason = never_bought(facts)
+    if reason is None and max_depth is not None and depth > max_depth:
+        reason = "depth"
+    entry.state = State.QUEUED if reason is None else State.SKIPPED
+    entry.reason = reason
+
+
+def reconsider(entry: Entry, facts: Facts) -> None:
+    """Let a known account that became private, or public again, leave or enter the queue; a list under way is kept."""
+    reason = never_bought(facts)
+    if entry.state == State.SKIPPED and entry.reason in {"private", "no_following"} and reason is None:
+        entry.state, entry.reason, entry.is_dirty = State.QUEUED, None, True
+    elif entry.state == State.QUEUED and reason is not None and entry.visit_id is None:
+        entry.state, entry.reason, entry.is_dirty = State.SKIPPED, reason, True

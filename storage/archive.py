@@ -1,0 +1,97 @@
+"""Raw pages: every paid answer as it came, zstd-compressed, so that what was paid for can be read again for nothing.
+
+After `TRAINING_PAGES` pages a dictionary is trained on them and kept in the database; it is used from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+import zstandard
+
+from storage.schema import archive, dictionaries
+from storage.statement import Insert
+
+TRAINING_PAGES = 200
+DICTIONARY_BYTES = 64 * 1024
+LEVEL = 3
+
+_INSERT = Insert(archive, ("ledger_id", "dictionary_id", "body"))
+
+
+class Dictionary(NamedTuple):
+    """A trained dictionary as it lies in the database."""
+
+    id: int
+    content: bytes
+
+
+class Archive:
+    """Compresses and stores bodies; one per crawl.
+
+    A dictionary is adopted only after the transaction that stored it: no page may need one that was rolled back.
+    """
+
+    def __init__(self, dictionary: Dictionary | None) -> None:
+        self._dictionary_id: int | None = None
+        self._compressor = zstandard.ZstdCompressor(level=LEVEL)
+        self._samples: list[bytes] = []
+        if dictionary is not None:
+            self.adopt(dictionary)
+
+    def add(self, conn: sa.Connection, pages: Sequence[tuple[int, bytes]]) -> None:
+        """Store the bodies of answers, each under its ledger row's id."""
+        dictionary_id, compressor = self._dictionary_id, self._compressor
+        _INSERT.run(conn, [(ledger_id, dictionary_id, compressor.compress(body)) for ledger_id, body in pages])
+        if dictionary_id is None:
+            self._samples += [body for _, body in pages]
+
+    @property
+    def wants_training(self) -> bool:
+        """Whether enough pages were seen to train a dictionary."""
+        return self._dictionary_id is None and len(self._samples) >= TRAINING_PAGES
+
+    def train(self, conn: sa.Connection, *, now: int) -> Dictionary | None:
+        """Train a dictionary and store it; the caller adopts it after the commit. None: the pages are too alike."""
+        samples: Sequence[bytes] = self._samples
+        self._samples = []
+        try:
+            content = zstandard.train_dictionary(DICTIONARY_BYTES, [*samples]).as_bytes()
+        except zstandard.ZstdError:
+            return None
+        row_id = conn.execute(
+            sa.insert(dictionaries).values(trained_at=now, content=content).returning(dictionaries.c.id)
+        ).scalar_one()
+        return Dictionary(row_id, content)
+
+    def adopt(self, dictionary: Dictionary) -> None:
+        """Compress with this dictionary from now on."""
+        compressor = zstandard.ZstdCompressor(level=LEVEL, dict_data=zstandard.ZstdCompressionDict(dictionary.content))
+        self._compressor = compressor
+        self._dictionary_id = dictionary.id
+
+
+def newest_dictionary(conn: sa.Connection) -> Dictionary | None:
+    """Return the dictionary to go on with."""
+    row = conn.execute(
+        sa.select(dictionaries.c.id, dictionaries.c.content).order_by(dictionaries.c.id.desc()).limit(1)
+    ).one_or_none()
+    return None if row is None else Dictionary(row.id, row.content)
+
+
+def read(conn: sa.Connection, ledger_id: int) -> bytes | None:
+    """Return the body of a paid answer, None where it was not archived."""
+    row = conn.execute(
+        sa.select(archive.c.body, dictionaries.c.content)
+        .select_from(archive.outerjoin(dictionaries, dictionaries.c.id == archive.c.dictionary_id))
+        .where(archive.c.ledger_id == ledger_id)
+    ).one_or_none()
+    if row is None:
+        return None
+    content = row.content
+    decompressor = zstandard.ZstdDecompressor(
+        dict_data=None if content is None else zstandard.ZstdCompressionDict(content)
+    )
+    return decompressor.decompress(row.body)

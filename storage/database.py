@@ -1,0 +1,123 @@
+"""The database: one writer, separate read-only readers, one lock against a second crawl.
+
+Invariant: all writing goes through one connection and one immediate transaction at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import sqlalchemy as sa
+from filelock import FileLock, Timeout
+
+from storage import errors
+from storage.driver import check_file, file_of, read_engine, require_head, translated, write_engine
+from storage.migration import bring_to_head
+from storage.writer import InlineWriter, Unit, Writer
+
+T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741 - the item of a unit of work, beside its result R
+R = TypeVar("R")
+
+Mode = Literal["read", "write", "create"]
+
+
+class Database:
+    """An open database. Made by `Database.open`."""
+
+    def __init__(self, *, path: Path, engine: sa.Engine | None, writer: Writer | None, readers: sa.Engine) -> None:
+        self.path = path
+        self._engine = engine
+        self._writer = writer
+        self._readers = readers
+        self._lock: FileLock | None = None
+
+    @classmethod
+    def open(
+        cls,
+        place: str | Path,
+        *,
+        now: Callable[[], float],
+        mode: Mode = "create",
+        writer: Callable[[sa.Engine], Writer] = InlineWriter,
+    ) -> Database:
+        """Open a database by path or `sqlite:///` address; an older schema is upgraded after a backup copy.
+
+        `mode` "read" never alters it, "write" wants it to exist, "create" makes it. Raises a DatabaseError.
+        """
+        path = file_of(place)
+        exists = path.exists()
+        if not exists and mode != "create":
+            raise errors.MissingDatabase(f"there is no database at {path}")
+        if exists:
+            check_file(path)
+        readers = read_engine(path)
+        if mode == "read":
+            try:
+                with translated(), readers.connect() as conn:
+                    require_head(conn, path)
+            except errors.DatabaseError:
+                readers.dispose()
+                raise
+            return cls(path=path, engine=None, writer=None, readers=readers)
+        engine = write_engine(path, create=not exists)
+        try:
+            with translated():
+                bring_to_head(engine, path, now=now)
+        except BaseException:
+            engine.dispose()
+            readers.dispose()
+            raise
+        return cls(path=path, engine=engine, writer=writer(engine), readers=readers)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A read-only connection that sees one consistent state."""
+        with translated(), self._readers.connect() as conn:
+            yield conn
+
+    async def submit(self, unit: Unit[I, R], item: I) -> R:
+        """Run a unit of work on the writer; returns after its commit. Raises a DatabaseError."""
+        assert self._writer is not None, "opened for reading"  # noqa: S101 - a fault of ours, not of a user
+        return await self._writer.submit(unit, item)
+
+    async def write(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work` in one transaction on the writer; returns after its commit."""
+
+        def unit(conn: sa.Connection, items: Sequence[None]) -> Sequence[T]:
+            return [work(conn) for _ in items]
+
+        return await self.submit(unit, None)
+
+    def transact(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work` in one transaction at once: for commands that hold no event loop."""
+        assert self._engine is not None, "opened for reading"  # noqa: S101 - a fault of ours, not of a user
+        with translated(), self._engine.begin() as conn:
+            return work(conn)
+
+    def claim(self) -> None:
+        """Take the place of the one crawler of this database, until it is closed or the process dies.
+
+        The kernel gives the lock back when a process ends, however it ends. Raises LockedByCrawl.
+        """
+        lock = FileLock(f"{self.path}.lock", mode=0o600)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise errors.LockedByCrawl(f"another crawl works on {self.path}") from None
+        except OSError as error:
+            raise errors.ReadOnly(f"{self.path}.lock cannot be written: {error.strerror}") from error
+        self._lock = lock
+
+    def close(self) -> None:
+        """Finish the writing, fold the write-ahead log into the file, give back the lock."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._engine is not None:
+            self._engine.dispose()
+        self._readers.dispose()
+        if self._lock is not None:
+            self._lock.release()

@@ -1,0 +1,160 @@
+"""SQLite's connections as the house wants them, and the driver's errors in the house's words."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage import errors, schema
+
+BUSY_TIMEOUT_S = 5.0
+_MAGIC = b"SQLite format 3\0"
+
+
+def file_of(place: str | Path) -> Path:
+    """Return the file meant by a path or a `sqlite:///` address. Raises DatabaseError for other addresses."""
+    text = str(place)
+    if "://" in text:
+        if not text.startswith("sqlite:///"):
+            scheme = text.split("://", 1)[0]
+            raise errors.DatabaseError(
+                f"{scheme}:// is not a database this version can use",
+                hint="Name a SQLite file with --db, such as followgraph.db.",
+            )
+        text = text.removeprefix("sqlite:///")
+    if not text:
+        raise errors.DatabaseError("the name of the database is empty", hint="Name a file with --db.")
+    return Path(text)
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no SQLite file before SQLite touches it."""
+    try:
+        if not path.is_file():
+            raise errors.NotADatabase(f"{path} is not a file")
+        with path.open("rb") as file:
+            start = file.read(len(_MAGIC))
+    except OSError as error:
+        raise errors.DatabaseError(
+            f"{path} cannot be read: {error.strerror}", hint="Check the file's owner and permissions."
+        ) from error
+    if start and start != _MAGIC:
+        raise errors.NotADatabase(f"{path} is not a SQLite database")
+
+
+def read_engine(path: Path) -> sa.Engine:
+    def connect() -> sqlite3.Connection:
+        conn = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=BUSY_TIMEOUT_S,
+        )
+        conn.execute("PRAGMA query_only = 1")
+        conn.execute("PRAGMA temp_store = MEMORY")
+        conn.execute("PRAGMA cache_size = -65536")
+        return conn
+
+    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.NullPool)
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(conn: sa.Connection) -> None:
+        conn.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+def write_engine(path: Path, *, create: bool) -> sa.Engine:
+    if create:
+        try:
+            # Before SQLite does it, so that the graph of real people is readable by its owner only.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise errors.ReadOnly(f"{path} cannot be created: {error.strerror}") from error
+    elif not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+        raise errors.ReadOnly(f"{path} or its folder cannot be written")
+
+    def connect() -> sqlite3.Connection:
+        conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S)
+        try:
+            conn.execute("PRAGMA journal_mode = WAL")
+            conn.execute("PRAGMA synchronous = FULL")
+            conn.execute("PRAGMA cache_size = -65536")
+            conn.execute("PRAGMA temp_store = MEMORY")
+        except sqlite3.Error:
+            conn.close()
+            raise
+        return conn
+
+    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.StaticPool)
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(conn: sa.Connection) -> None:
+        conn.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def schema_version(conn: sa.Connection, path: Path) -> str | None:
+    """Return the migration a database stands at, None for an empty file. Raises NotADatabase for somebody else's."""
+    tables = {row[0] for row in conn.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    application: Any = conn.exec_driver_sql("PRAGMA application_id").scalar_one()
+    if not tables and application in {0, schema.APPLICATION_ID}:
+        return None
+    if application != schema.APPLICATION_ID or "alembic_version" not in tables:
+        raise errors.NotADatabase(f"{path} is a SQLite database of another program")
+    version = conn.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
+    return None if version is None else str(version)
+
+
+def require_head(conn: sa.Connection, path: Path) -> None:
+    version = schema_version(conn, path)
+    if version is None:
+        raise errors.MissingDatabase(f"{path} is empty")
+    if version > schema.HEAD:
+        raise errors.NewerSchema(f"{path} was written by a newer followgraph (schema {version}, known: {schema.HEAD})")
+    if version < schema.HEAD:
+        raise errors.OlderSchema(f"{path} was written by an older followgraph (schema {version}, now: {schema.HEAD})")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the driver's errors into ours."""
+    try:
+        yield
+    except (sa.exc.DBAPIError, sqlite3.Error) as error:
+        raise translate(error) from error
+
+
+_CONDITIONS: dict[str, tuple[type[errors.DatabaseError], str]] = {
+    "SQLITE_BUSY": (errors.Busy, "another program keeps the database locked"),
+    "SQLITE_LOCKED": (errors.Busy, "another program keeps the database locked"),
+    "SQLITE_READONLY": (errors.ReadOnly, "the database cannot be written"),
+    "SQLITE_CANTOPEN": (errors.ReadOnly, "the database or a file beside it cannot be opened"),
+    "SQLITE_PERM": (errors.ReadOnly, "the database cannot be written"),
+    "SQLITE_FULL": (errors.DiskFull, "the disk is full"),
+    "SQLITE_CORRUPT": (errors.Corrupt, "the database file is damaged"),
+    "SQLITE_NOTADB": (errors.NotADatabase, "the file is not a SQLite database"),
+    "SQLITE_IOERR": (errors.DatabaseError, "the disk reported an error"),
+}
+
+
+def translate(error: Exception) -> Exception:
+    """Return our error for the driver's, or the error itself where it is none of the driver's."""
+    original = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    name = getattr(original, "sqlite_errorname", None)
+    if name is None:
+        return error
+    for prefix, (kind, problem) in _CONDITIONS.items():
+        if name.startswith(prefix):
+            return kind(f"{problem} ({name})")
+    return error

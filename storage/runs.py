@@ -1,0 +1,260 @@
+"""Runs and their credits.
+
+Invariant: charged + uncertain + reserved of a run never exceed its budget by our own doing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage import errors
+from storage.schema import balances, ledger, meta, processes, runs
+from storage.statement import Statement
+
+ENDED = ("budget_exhausted", "frontier_empty", "deadline", "low_yield")
+"""Stop reasons of a run that ended by itself; every other run is continued by the next crawl."""
+
+
+@dataclass(slots=True)
+class Credits:
+    """A run's money, in credits, as one transaction sees and changes it."""
+
+    run_id: int
+    budget: int
+    charged: int
+    uncertain: int
+    reserved: int
+
+    @property
+    def free(self) -> int:
+        """What may still be promised; never negative."""
+        return max(0, self.budget - self.charged - self.uncertain - self.reserved)
+
+    @property
+    def remaining(self) -> int:
+        """What is not yet charged or uncertain; negative only after an answer dearer than its reservation."""
+        return self.budget - self.charged - self.uncertain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A run that goes on, new or continued, and this process's part in it."""
+
+    run_id: int
+    process_id: int
+    is_new: bool
+    budget: int
+    rng_seed: int
+    active_s: float
+
+
+_READ = Statement(
+    sa.select(runs.c.id, runs.c.budget, runs.c.charged, runs.c.uncertain, runs.c.reserved).where(
+        runs.c.id == sa.bindparam("of_run")
+    ),
+    ("of_run",),
+)
+_WRITE = Statement(
+    sa.update(runs)
+    .where(runs.c.id == sa.bindparam("of_run"))
+    .values(
+        charged=sa.bindparam("charged"),
+        uncertain=sa.bindparam("uncertain"),
+        reserved=sa.bindparam("reserved"),
+        pages=runs.c.pages + sa.bindparam("more_pages"),
+        new_edges=runs.c.new_edges + sa.bindparam("more_edges"),
+        new_accounts=runs.c.new_accounts + sa.bindparam("more_accounts"),
+        errors=runs.c.errors + sa.bindparam("more_errors"),
+    ),
+    ("of_run", "charged", "uncertain", "reserved", "more_pages", "more_edges", "more_accounts", "more_errors"),
+)
+
+
+def read_credits(conn: sa.Connection, run_id: int) -> Credits:
+    """Return the run's credits, to be changed and written back in the same transaction."""
+    row: Any = _READ.run(conn, run_id).one()
+    return Credits(*row)
+
+
+def write_credits(
+    conn: sa.Connection, credits: Credits, *, pages: int = 0, edges: int = 0, accounts: int = 0, failures: int = 0
+) -> None:
+    """Write the run's credits back and add to its counters."""
+    _WRITE.run(
+        conn, credits.run_id, credits.charged, credits.uncertain, credits.reserved, pages, edges, accounts, failures
+    )
+
+
+def last(conn: sa.Connection) -> sa.Row[Any] | None:
+    """Return the newest run's row."""
+    return conn.execute(sa.select(runs).order_by(runs.c.id.desc()).limit(1)).one_or_none()
+
+
+def continued(conn: sa.Connection, *, budget: int | None, new_run: bool) -> sa.Row[Any] | None:
+    """Return the run that the next crawl goes on with, None where it begins a new one.
+
+    `budget` is the total asked for, in credits. Raises BudgetTooSmall where that run has already used more, and
+    BudgetMissing where a new run has none.
+    """
+    previous = last(conn)
+    if previous is None or new_run or previous.stop_reason in ENDED:
+        if budget is None:
+            raise errors.BudgetMissing
+        return None
+    if budget is not None and budget < previous.charged + previous.uncertain + previous.reserved:
+        raise errors.BudgetTooSmall(
+            budget=budget, charged=previous.charged, uncertain=previous.uncertain, reserved=previous.reserved
+        )
+    return previous
+
+
+def start(
+    conn: sa.Connection,
+    *,
+    budget: int | None,
+    new_run: bool,
+    strategy: str,
+    rng_seed: int | None,
+    fresh_rng_seed: int,
+    settings: Mapping[str, Any],
+    host: str,
+    pid: int,
+    now: float,
+) -> Started:
+    """Continue the last run where it did not end by itself, else begin a new one; raises as `continued`.
+
+    A continued run keeps its budget and its rng seed where none is given.
+    """
+    previous = continued(conn, budget=budget, new_run=new_run)
+    asked: dict[str, Any] = {"strategy": strategy, "settings": json.dumps(settings, sort_keys=True)}
+    if previous is not None:
+        asked |= {
+            "budget": previous.budget if budget is None else budget,
+            "rng_seed": previous.rng_seed if rng_seed is None else rng_seed,
+        }
+        row = conn.execute(
+            sa.update(runs)
+            .where(runs.c.id == previous.id)
+            .values(ended_at=None, stop_reason=None, **asked)
+            .returning(runs.c.id, runs.c.budget, runs.c.rng_seed, runs.c.active_s)
+        ).one()
+    else:
+        asked |= {"budget": budget, "rng_seed": fresh_rng_seed if rng_seed is None else rng_seed}
+        row = conn.execute(
+            sa.insert(runs)
+            .values(started_at=int(now), **asked)
+            .returning(runs.c.id, runs.c.budget, runs.c.rng_seed, runs.c.active_s)
+        ).one()
+    process_id = conn.execute(
+        sa.insert(processes)
+        .values(run_id=row.id, host=host, pid=pid, started_at=int(now), heartbeat_at=int(now))
+        .returning(processes.c.id)
+    ).scalar_one()
+    return Started(
+        run_id=row.id,
+        process_id=process_id,
+        is_new=previous is None,
+        budget=row.budget,
+        rng_seed=row.rng_seed,
+        active_s=row.active_s,
+    )
+
+
+def beat(conn: sa.Connection, started: Started, *, active_s: float, now: float) -> None:
+    """Note that the process lives and how long the run has worked, in seconds."""
+    conn.execute(sa.update(runs).where(runs.c.id == started.run_id).values(active_s=active_s))
+    conn.execute(sa.update(processes).where(processes.c.id == started.process_id).values(heartbeat_at=int(now)))
+
+
+def stop(conn: sa.Connection, started: Started, *, reason: str, active_s: float, now: float) -> None:
+    """Write why the run stopped and that this process is at its end."""
+    conn.execute(
+        sa.update(runs)
+        .where(runs.c.id == started.run_id)
+        .values(stop_reason=reason, ended_at=int(now), active_s=active_s)
+    )
+    conn.execute(
+        sa.update(processes)
+        .where(processes.c.id == started.process_id)
+        .values(heartbeat_at=int(now), ended_at=int(now))
+    )
+
+
+def remember(conn: sa.Connection, key: str, value: str) -> None:
+    """Keep a fact about the database as a whole."""
+    if conn.execute(sa.update(meta).where(meta.c.key == key).values(value=value)).rowcount == 0:
+        conn.execute(sa.insert(meta).values(key=key, value=value))
+
+
+def recall(conn: sa.Connection, key: str) -> str | None:
+    """Return a fact kept by `remember`."""
+    return conn.execute(sa.select(meta.c.value).where(meta.c.key == key)).scalar_one_or_none()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """What a balance reading settled, in credits. `settled` is None where the arithmetic allows no single answer."""
+
+    uncertain: int
+    settled: int | None
+
+
+def reconcile(
+    conn: sa.Connection, started: Started, *, balance: int, refill_state: str | None, now: float
+) -> Reconciled:
+    """Note the balance read while nothing was in flight, and settle the run's uncertain credits if it tells enough.
+
+    Between two quiet readings the balance fell by what was charged: known charges plus x of the n uncertain credits.
+    Only 0 <= x <= n is an answer; a top-up or another program spending from the same key leaves them uncertain.
+    """
+    last_row = conn.execute(sa.select(sa.func.coalesce(sa.func.max(ledger.c.id), 0))).scalar_one()
+    credits = read_credits(conn, started.run_id)
+    result = Reconciled(uncertain=credits.uncertain, settled=None)
+    if credits.uncertain > 0:
+        first = conn.execute(
+            sa.select(sa.func.min(ledger.c.id)).where(
+                ledger.c.id
+                > sa.select(sa.func.coalesce(sa.func.max(ledger.c.id), 0))
+                .where(ledger.c.outcome == "reconciled")
+                .scalar_subquery(),
+                ledger.c.uncertain > 0,
+            )
+        ).scalar_one()
+        before = (
+            None
+            if first is None
+            else conn.execute(
+                sa.select(balances.c.balance, balances.c.ledger_id)
+                .where(balances.c.ledger_id < first)
+                .order_by(balances.c.id.desc())
+                .limit(1)
+            ).one_or_none()
+        )
+        if before is not None:
+            known, open_ = conn.execute(
+                sa.select(
+                    sa.func.coalesce(sa.func.sum(ledger.c.charged), 0),
+                    sa.func.coalesce(sa.func.sum(ledger.c.uncertain), 0),
+                ).where(ledger.c.id > before.ledger_id)
+            ).one()
+            x = before.balance - balance - known
+            if open_ == credits.uncertain and 0 <= x <= open_:
+                conn.execute(
+                    sa.insert(ledger).values(
+                        run_id=started.run_id, at=int(now), outcome="reconciled", charged=x, uncertain=-open_
+                    )
+                )
+                last_row += 1
+                credits.charged += x
+                credits.uncertain -= open_
+                write_credits(conn, credits)
+                result = Reconciled(uncertain=open_, settled=x)
+    conn.execute(
+        sa.insert(balances).values(at=int(now), ledger_id=last_row, balance=balance, refill_state=refill_state)
+    )
+    return result

@@ -1,0 +1,261 @@
+"""The tables. The newest schema lives here; `migrations/` leads every older database to it.
+
+Conventions: `_at` columns are Unix seconds; a NULL `handle` is an account whose handle somebody else took over; a
+follow edge points from the follower (`src`) to the followed (`dst`).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import sqlalchemy as sa
+
+HEAD = "0001"
+"""The migration this program's tables correspond to."""
+
+APPLICATION_ID = 0x466F6C67
+"""`PRAGMA application_id` of a followgraph database ("Folg")."""
+
+metadata = sa.MetaData()
+
+
+class State(IntEnum):
+    """States of a frontier entry. `DEFERRED` is queued, not before a time: it is kept out of the pick index."""
+
+    QUEUED = 0
+    LEASED = 1
+    DONE = 2
+    FAILED = 3
+    SKIPPED = 4
+    DEFERRED = 5
+
+
+class Completeness:
+    """How much of a following list a visit read. An open or interrupted visit is `PARTIAL`: never taken for a whole."""
+
+    COMPLETE = "complete"
+    CAPPED = "capped"
+    PARTIAL = "partial"
+    HIDDEN = "hidden"
+    PRIVATE = "private"
+    NOT_FOUND = "not_found"
+
+    LISTED = (COMPLETE, CAPPED, PARTIAL)
+    """Those that brought a list, whole or not."""
+
+
+class Outcome:
+    """Outcomes of a call in the ledger."""
+
+    SETTLED = "settled"
+    RELEASED = "released"
+    UNCERTAIN = "uncertain"
+    RECONCILED = "reconciled"
+
+
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("handle", sa.Text, unique=True),
+    sa.Column("platform_user_id", sa.Text, unique=True),
+    sa.Column("display_name", sa.Text),
+    sa.Column("bio", sa.Text),
+    sa.Column("avatar_url", sa.Text),
+    sa.Column("region", sa.Text),
+    sa.Column("language", sa.Text),
+    sa.Column("verified", sa.SmallInteger),
+    sa.Column("private", sa.SmallInteger),
+    sa.Column("followers", sa.BigInteger, comment="reported by the platform; NULL until the account was listed"),
+    sa.Column("following", sa.BigInteger, comment="reported by the platform; NULL until the account was listed"),
+    sa.Column("posts", sa.BigInteger),
+    sa.Column("account_created_at", sa.BigInteger),
+    sa.Column("facts_hash", sa.BigInteger, comment="of the columns above, so that unchanged facts cost no write"),
+    sa.Column("first_seen_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+)
+
+handle_history = sa.Table(
+    "handle_history",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("account_id", sa.BigInteger, nullable=False),
+    sa.Column("handle", sa.Text, nullable=False, comment="the handle that the account no longer has"),
+    sa.Column("reason", sa.Text, nullable=False, comment="renamed or taken_over"),
+    sa.Column("until_at", sa.BigInteger, nullable=False),
+)
+
+follows = sa.Table(
+    "follows",
+    metadata,
+    sa.Column("src", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("dst", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("first_visit", sa.BigInteger, nullable=False),
+    sa.Column("last_visit", sa.BigInteger, comment="NULL while it is first_visit"),
+    sa.Column("ended_visit", sa.BigInteger, comment="the later complete visit that no longer listed it"),
+    sqlite_with_rowid=False,
+)
+
+past_follows = sa.Table(
+    "past_follows",
+    metadata,
+    sa.Column("src", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("dst", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("first_visit", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("last_visit", sa.BigInteger, nullable=False),
+    sa.Column("ended_visit", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+visits = sa.Table(
+    "visits",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("account_id", sa.BigInteger, nullable=False),
+    sa.Column("run_id", sa.BigInteger, nullable=False),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("ended_at", sa.BigInteger, comment="NULL while the list is still being read"),
+    sa.Column("completeness", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, comment="why a list ended early, or the provider's own word for an unknown status"),
+    sa.Column("pages", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("listed", sa.BigInteger, nullable=False, server_default="0", comment="accounts listed, as answered"),
+    sa.Column("edges", sa.BigInteger, nullable=False, server_default="0", comment="distinct follows this visit listed"),
+    sa.Column("new_edges", sa.BigInteger, nullable=False, server_default="0", comment="of these, unknown before"),
+    sa.Column("new_accounts", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("duplicates", sa.BigInteger, nullable=False, server_default="0", comment="listed again in this visit"),
+    sa.Column("self_follows", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("unreadable", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("reported_total", sa.BigInteger),
+    sa.Column("cash", sa.Float, comment="flow: what this visit had to hand out when it began"),
+    sa.Column("priority", sa.Float, comment="priority at the pick"),
+    sa.Index("visits_account", "account_id"),
+)
+
+frontier = sa.Table(
+    "frontier",
+    metadata,
+    sa.Column("account_id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("state", sa.SmallInteger, nullable=False),
+    sa.Column("priority", sa.Float, nullable=False),
+    sa.Column("depth", sa.BigInteger, nullable=False, comment="hops from the nearest seed, 0 for a seed"),
+    sa.Column("cash", sa.Float, nullable=False, server_default="0", comment="flow: received and not yet handed out"),
+    sa.Column("visit_id", sa.BigInteger, comment="the open visit; NULL while no list is being read"),
+    sa.Column("cursor", sa.Text, comment="the page to ask for next; NULL is the first page"),
+    sa.Column("completeness", sa.Text, comment="of the last visit"),
+    sa.Column("attempts", sa.SmallInteger, nullable=False, server_default="0", comment="failed calls for this page"),
+    sa.Column("not_before", sa.Float),
+    sa.Column("lease_process", sa.BigInteger, comment="who holds the lease, and with it one reserved credit"),
+    sa.Column("leased_at", sa.BigInteger),
+    sa.Column("reason", sa.Text, comment="why failed or skipped"),
+)
+
+PICK_INDEX = sa.Index(
+    "frontier_pick",
+    frontier.c.priority.desc(),
+    frontier.c.account_id,
+    # A literal: with a bound parameter PostgreSQL's generic plan ignores a partial index.
+    sqlite_where=sa.text("state = 0"),
+    postgresql_where=sa.text("state = 0"),
+)
+DUE_INDEX = sa.Index(
+    "frontier_due",
+    frontier.c.not_before,
+    sqlite_where=sa.text("state = 5"),
+    postgresql_where=sa.text("state = 5"),
+)
+LEASE_INDEX = sa.Index(
+    "frontier_leased",
+    frontier.c.lease_process,
+    sqlite_where=sa.text("state = 1"),
+    postgresql_where=sa.text("state = 1"),
+)
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("run_id", sa.BigInteger, nullable=False),
+    sa.Column("visit_id", sa.BigInteger, comment="NULL for a reconciliation"),
+    sa.Column("account_id", sa.BigInteger),
+    sa.Column("cursor", sa.Text, nullable=False, server_default="", comment="the page asked for; '' is the first"),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("charged", sa.BigInteger, nullable=False, comment="credits known to be charged by this row"),
+    sa.Column("uncertain", sa.BigInteger, nullable=False, comment="credits maybe charged; negative once reconciled"),
+    sa.Column("request_id", sa.Text),
+    sa.Column("cause", sa.Text, comment="the error of a call that brought no page"),
+)
+PAGE_INDEX = sa.Index(
+    "ledger_page",
+    ledger.c.visit_id,
+    ledger.c.cursor,
+    unique=True,
+    sqlite_where=sa.text("outcome = 'settled'"),
+    postgresql_where=sa.text("outcome = 'settled'"),
+)
+
+archive = sa.Table(
+    "archive",
+    metadata,
+    sa.Column("ledger_id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("dictionary_id", sa.BigInteger, comment="NULL: compressed without one"),
+    sa.Column("body", sa.LargeBinary, nullable=False, comment="the answer as it came, zstd-compressed"),
+)
+
+dictionaries = sa.Table(
+    "dictionaries",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("trained_at", sa.BigInteger, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("ended_at", sa.BigInteger),
+    sa.Column("stop_reason", sa.Text),
+    sa.Column("strategy", sa.Text, nullable=False),
+    sa.Column("rng_seed", sa.BigInteger, nullable=False),
+    sa.Column("settings", sa.Text, nullable=False, comment="JSON: what the run was asked to do, without secrets"),
+    sa.Column("budget", sa.BigInteger, nullable=False),
+    sa.Column("charged", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("uncertain", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("reserved", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("pages", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("new_edges", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("new_accounts", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("errors", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("active_s", sa.Float, nullable=False, server_default="0", comment="seconds at work, over all processes"),
+)
+
+processes = sa.Table(
+    "processes",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("run_id", sa.BigInteger, nullable=False),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("pid", sa.BigInteger, nullable=False),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("heartbeat_at", sa.BigInteger, nullable=False),
+    sa.Column("ended_at", sa.BigInteger),
+)
+
+meta = sa.Table(
+    "meta",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+balances = sa.Table(
+    "balances",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("ledger_id", sa.BigInteger, nullable=False, comment="the last ledger row when nothing was in flight"),
+    sa.Column("balance", sa.BigInteger, nullable=False, comment="spendable credits as the provider said"),
+    sa.Column("refill_state", sa.Text),
+)

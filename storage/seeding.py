@@ -1,0 +1,69 @@
+"""Seeds: the accounts a study starts from, at depth 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from storage.accounts import Candidate, Rank
+from storage.schema import State, accounts, frontier
+
+SEED_CASH = 1.0
+"""What a seed starts with, in units of 1/n of n seeds: only ratios count, so that later seeds weigh the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seeded:
+    """Handles that were added to the frontier, and those that were seeds already."""
+
+    added: list[str]
+    known: list[str]
+
+
+def add(conn: sa.Connection, handles: Sequence[str], *, rank: Rank, now: float) -> Seeded:
+    """Put normalised handles into the frontier at depth 0; an account known from a listing becomes a seed as well."""
+    added: list[str] = []
+    known: list[str] = []
+    for handle in dict.fromkeys(handles):
+        row = conn.execute(
+            sa.select(
+                accounts.c.id,
+                accounts.c.followers,
+                accounts.c.following,
+                frontier.c.state,
+                frontier.c.depth,
+                frontier.c.cash,
+                frontier.c.reason,
+            )
+            .select_from(accounts.outerjoin(frontier, frontier.c.account_id == accounts.c.id))
+            .where(accounts.c.handle == handle)
+        ).one_or_none()
+        if row is None:
+            account_id = conn.execute(
+                sa.insert(accounts)
+                .values(handle=handle, first_seen_at=int(now), updated_at=int(now))
+                .returning(accounts.c.id)
+            ).scalar_one()
+            priority = rank(Candidate(account_id, None, None, 0, SEED_CASH, 0))
+            conn.execute(
+                sa.insert(frontier).values(
+                    account_id=account_id, state=int(State.QUEUED), priority=priority, depth=0, cash=SEED_CASH
+                )
+            )
+            added.append(handle)
+        elif row.depth == 0:
+            known.append(handle)
+        else:
+            cash = row.cash + SEED_CASH
+            changes: dict[str, object] = {
+                "depth": 0,
+                "cash": cash,
+                "priority": rank(Candidate(row.id, row.followers, row.following, 0, cash, 0)),
+            }
+            if row.state == State.SKIPPED and row.reason == "depth":
+                changes |= {"state": int(State.QUEUED), "reason": None}
+            conn.execute(sa.update(frontier).where(frontier.c.account_id == row.id).values(changes))
+            added.append(handle)
+    return Seeded(added=added, known=known)

@@ -1,0 +1,118 @@
+"""Where a database stands: one consistent reading for status, reports and the end of a crawl."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage.schema import Completeness, State, accounts, follows, frontier, ledger, runs, visits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One run. Credits are whole credits, times Unix seconds, `active_s` seconds at work over all its processes."""
+
+    id: int
+    started_at: int
+    ended_at: int | None
+    stop_reason: str | None
+    strategy: str
+    rng_seed: int
+    budget: int
+    charged: int
+    uncertain: int
+    reserved: int
+    pages: int
+    new_edges: int
+    new_accounts: int
+    errors: int
+    active_s: float
+
+    @property
+    def remaining(self) -> int:
+        """Credits neither charged nor uncertain; negative only after an answer dearer than its reservation."""
+        return self.budget - self.charged - self.uncertain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The state of a database.
+
+    `accounts` is a partition: known = visited + boundary + hidden + private + not_found + failed. Visited: at least one
+    page of the list was read; hidden, private, not_found: what the provider answered; boundary: never visited.
+    """
+
+    runs: list[RunRow]
+    charged: int
+    uncertain: int
+    pages: int
+    accounts: Mapping[str, int]
+    frontier: Mapping[str, int]
+    skipped: Mapping[str, int]
+    completeness: Mapping[str, int]
+    edges: int
+
+    @property
+    def run(self) -> RunRow | None:
+        """The newest run."""
+        return self.runs[-1] if self.runs else None
+
+
+def read(conn: sa.Connection) -> Summary:
+    """Count everything; a scan of the frontier and of the follows, so seconds on a database of tens of millions."""
+    groups: Any = conn.execute(
+        sa.select(
+            frontier.c.state,
+            frontier.c.completeness,
+            sa.case((frontier.c.state == int(State.SKIPPED), frontier.c.reason), else_=None),
+            (visits.c.pages > 0),
+            sa.func.count(),
+        )
+        .select_from(frontier.outerjoin(visits, visits.c.id == frontier.c.visit_id))
+        .group_by(sa.text("1, 2, 3, 4"))
+    ).all()
+    by_account = dict.fromkeys(("visited", "boundary", "hidden", "private", "not_found", "failed"), 0)
+    by_state = dict.fromkeys(("queued", "leased", "done", "failed", "skipped"), 0)
+    skipped: dict[str, int] = {}
+    completeness: dict[str, int] = {}
+    for state, complete, reason, has_pages, count in groups:
+        by_state["queued" if state == State.DEFERRED else State(state).name.lower()] += count
+        if reason is not None:
+            skipped[reason] = skipped.get(reason, 0) + count
+        word = complete if complete is not None else (Completeness.PARTIAL if has_pages else None)
+        if word is not None:
+            completeness[word] = completeness.get(word, 0) + count
+        if word in Completeness.LISTED:
+            by_account["visited"] += count
+        elif word is not None:
+            by_account[word] += count
+        elif state == State.FAILED:
+            by_account["failed"] += count
+        else:
+            by_account["boundary"] += count
+    known = conn.execute(sa.select(sa.func.count()).select_from(accounts)).scalar_one()
+    charged, uncertain = conn.execute(
+        sa.select(
+            sa.func.coalesce(sa.func.sum(ledger.c.charged), 0), sa.func.coalesce(sa.func.sum(ledger.c.uncertain), 0)
+        )
+    ).one()
+    pages = conn.execute(sa.select(sa.func.coalesce(sa.func.sum(visits.c.pages), 0))).scalar_one()
+    edges = conn.execute(
+        sa.select(sa.func.count()).select_from(follows).where(follows.c.ended_visit.is_(None))
+    ).scalar_one()
+    columns = [runs.c[name] for name in RunRow.__dataclass_fields__]
+    rows = conn.execute(sa.select(*columns).order_by(runs.c.id)).all()
+    return Summary(
+        runs=[RunRow(**row._mapping) for row in rows],
+        charged=charged,
+        uncertain=uncertain,
+        pages=pages,
+        accounts={"known": known, **by_account},
+        frontier=by_state,
+        skipped=skipped,
+        completeness=completeness,
+        edges=edges,
+    )

@@ -1,0 +1,144 @@
+"""The one writer: inline for single commands and virtual time, a thread for crawls.
+
+Invariant: units of work that wait while a transaction runs are committed together in the next, so that they share its
+fsync; a caller gets its result only after the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol, TypeVar
+
+import sqlalchemy as sa
+
+from storage.driver import translate
+
+I = TypeVar("I")  # noqa: E741 - the item of a unit of work, beside its result R
+R = TypeVar("R")
+
+Unit = Callable[[sa.Connection, Sequence[I]], Sequence[R]]
+"""A unit of work over many items at once; one result per item, in order. It may run again after a rollback."""
+
+MAX_BATCH = 256
+"""Units committed together at most."""
+
+
+class Writer(Protocol):
+    """Runs units of work on the one write connection."""
+
+    def submit(self, unit: Unit[I, R], item: I) -> Awaitable[R]:
+        """Run the unit on this item, maybe together with others; the result comes after the commit."""
+        ...
+
+    def close(self) -> None:
+        """Finish what was submitted and stop."""
+        ...
+
+
+def commit_batch(engine: sa.Engine, batch: Sequence[tuple[Unit[Any, Any], Any]]) -> list[Any]:
+    """Run all units in one transaction and return a result or an exception for each.
+
+    Where one fails, everything is rolled back and each unit runs again alone, so that only the failing one fails.
+    """
+    try:
+        with engine.begin() as conn:
+            return _apply(conn, batch)
+    except Exception as error:
+        if len(batch) == 1:
+            return [translate(error)]
+    results: list[Any] = []
+    for single in batch:
+        results += commit_batch(engine, [single])
+    return results
+
+
+def _apply(conn: sa.Connection, batch: Sequence[tuple[Unit[Any, Any], Any]]) -> list[Any]:
+    groups: dict[Unit[Any, Any], list[int]] = {}
+    for index, (unit, _) in enumerate(batch):
+        groups.setdefault(unit, []).append(index)
+    results: list[Any] = [None] * len(batch)
+    for unit, indexes in groups.items():
+        for index, result in zip(indexes, unit(conn, [batch[i][1] for i in indexes]), strict=True):
+            results[index] = result
+    return results
+
+
+class InlineWriter:
+    """Runs each unit at once on the caller's thread: for single commands, and for crawls in virtual time."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def commit(self, batch: Sequence[tuple[Unit[Any, Any], Any]]) -> list[Any]:
+        """Commit a batch; a seam for tests that die before or after it."""
+        return commit_batch(self._engine, batch)
+
+    async def submit(self, unit: Unit[I, R], item: I) -> R:
+        """Run the unit now."""
+        [result] = self.commit([(unit, item)])
+        if isinstance(result, BaseException):
+            raise result
+        return result  # type: ignore[no-any-return]  # a batch mixes units, so its results have no common type
+
+    def close(self) -> None:
+        """Nothing waits."""
+
+
+class ThreadWriter:
+    """Runs units on a thread of its own and commits together what arrived meanwhile."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._queue: SimpleQueue[tuple[Unit[Any, Any], Any, asyncio.Future[Any]] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="storage-writer", daemon=True)
+        self._thread.start()
+
+    def commit(self, batch: Sequence[tuple[Unit[Any, Any], Any]]) -> list[Any]:
+        """Commit a batch; a seam for tests that die before or after it."""
+        return commit_batch(self._engine, batch)
+
+    def submit(self, unit: Unit[I, R], item: I) -> asyncio.Future[R]:
+        """Queue the unit; the future is done after its commit."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._queue.put((unit, item, future))
+        return future
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch = [first]
+            last = False
+            while len(batch) < MAX_BATCH:
+                try:
+                    more = self._queue.get_nowait()
+                except Empty:
+                    break
+                if more is None:
+                    last = True
+                    break
+                batch.append(more)
+            results = self.commit([(unit, item) for unit, item, _ in batch])
+            futures = [future for _, _, future in batch]
+            try:
+                futures[0].get_loop().call_soon_threadsafe(_deliver, futures, results)
+            except RuntimeError:  # the loop is closed: nobody waits any more, and the commit stands
+                return
+            if last:
+                return
+
+    def close(self) -> None:
+        """Finish what was submitted and stop the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+
+def _deliver(futures: Sequence[asyncio.Future[Any]], results: Sequence[Any]) -> None:
+    for future, result in zip(futures, results, strict=True):
+        if future.done():  # cancelled meanwhile; what was committed stands
+            continue
+        if isinstance(result, BaseException):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
