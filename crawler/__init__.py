@@ -1,0 +1,1 @@
+"""The crawler decides and spends: engine, workers, limiter, policy, budget, strategies."""

@@ -1,0 +1,343 @@
+"""The engine: one run from preflight to stop reason.
+
+Invariant: whatever ends a run, it ends with a reason, nothing in flight is bought twice, and the next crawl goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from crawler import policy
+from crawler.breakers import Breakers, Limits
+from crawler.limiter import Limiter
+from crawler.policy import Retry
+from crawler.progress import Progress
+from crawler.purchase import Purchases
+from crawler.strategy import STRATEGIES
+from crawler.worker import Desk, work
+from socialfetch import errors
+from socialfetch.client import Client
+from socialfetch.wire import BalanceData
+from storage import archive, frontier, runs, summary
+from storage.database import Database
+from storage.pages import Rules
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from structlog.stdlib import BoundLogger
+
+T = TypeVar("T")
+
+WORKERS_PER_SLOT = 1.3
+"""More workers than slots, so that waiting for a commit does not leave a slot unused."""
+
+HEARTBEAT_S = 15.0
+RERANK_CHUNK = 5_000
+"""Entries given a new priority in one transaction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a crawl is asked to do. Times in seconds, `rate` in requests per second, `budget` in credits."""
+
+    budget: int | None
+    new_run: bool = False
+    strategy: str = "flow"
+    concurrency: int = 20
+    rate: float | None = None
+    max_depth: int | None = None
+    max_pages_per_account: int | None = None
+    deadline_s: float | None = None
+    rng_seed: int | None = None
+    max_wait_s: float = 1800.0
+    archive: bool = True
+    retry: Retry = field(default_factory=Retry)
+    breakers: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How a run stopped. `detail` says which rule and value stopped it, `key` the setting behind the rule."""
+
+    run_id: int
+    stop_reason: str
+    detail: str
+    key: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preflight:
+    """What is known before the first credit is spent. `balance` is None where the provider did not tell."""
+
+    run_id: int
+    is_new_run: bool
+    budget: int
+    charged: int
+    uncertain: int
+    balance: int | None
+    refill_state: str | None
+    queued: int
+    reclaimed: int
+    settled: int | None
+    strategy: str
+
+
+class Crawl:
+    """One crawl of one database through one client."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        client: Client,
+        options: Options,
+        now: Callable[[], float],
+        rng: Random,
+        log: BoundLogger,
+        on_begin: Callable[[Preflight, Progress], None] = lambda *_: None,
+    ) -> None:
+        self._db = db
+        self._client = client
+        self._options = options
+        self._now = now
+        self._rng = rng
+        self._log = log
+        self._on_begin = on_begin
+        self._stop: tuple[str, str, str | None] | None = None
+        self._limiter: Limiter | None = None
+
+    def stop(self, reason: str, detail: str, key: str | None = None) -> None:
+        """Drain: what is in flight is finished and stored, nothing new is bought. The first reason stands."""
+        if self._stop is None:
+            self._stop = (reason, detail, key)
+            if self._limiter is not None:
+                self._limiter.close()
+
+    async def run(self) -> Result:
+        """Crawl until a rule stops it. The caller holds the database's claim.
+
+        Raises BudgetMissing, BudgetTooSmall, a DatabaseError, or the SocialFetchError that the preflight met: then
+        nothing was spent.
+        """
+        options = self._options
+        await self._db.write(partial(runs.continued, budget=options.budget, new_run=options.new_run))
+        await self._free_call(self._client.whoami)
+        balance = await self._read_balance()
+        reclaimed = await self._db.write(partial(frontier.reclaim, now=self._now()))
+        started = await self._db.write(self._start)
+        settled = None if balance is None else await self._reconcile(started, balance)
+        if reclaimed:
+            self._log.warning("lease.reclaimed", count=reclaimed, uncertain_credits=reclaimed)
+        await self._prepare()
+        desk = await self._desk(started, balance, reclaimed, settled)
+        began_s = desk.progress.started_s
+        await self._work(desk, started)
+        reason, detail, key = self._stop or desk.natural_end()
+        await self._settle_at_end(started, reason)
+        active_s = started.active_s + desk.time() - began_s
+        await self._db.write(partial(runs.stop, started=started, reason=reason, active_s=active_s, now=self._now()))
+        self._log.info("run.stopped", run=started.run_id, reason=reason, detail=detail, setting=key)
+        return Result(run_id=started.run_id, stop_reason=reason, detail=detail, key=key, seconds=active_s)
+
+    async def _desk(
+        self, started: runs.Started, balance: BalanceData | None, reclaimed: int, settled: int | None
+    ) -> Desk:
+        """Lay out what the workers share, and say what is about to be spent."""
+        options = self._options
+        strategy = STRATEGIES[options.strategy]
+        time = asyncio.get_running_loop().time
+        before = await self._db.write(summary.read)
+        row = before.runs[-1]
+        self._log.info(
+            "run.started", run=started.run_id, budget=row.budget, charged=row.charged, strategy=strategy.name
+        )
+        progress = Progress(
+            budget=row.budget,
+            charged=row.charged,
+            uncertain=row.uncertain,
+            started_s=time(),
+            frontier=before.frontier["queued"],
+        )
+        self._on_begin(
+            Preflight(
+                run_id=started.run_id,
+                is_new_run=started.is_new,
+                budget=row.budget,
+                charged=row.charged,
+                uncertain=row.uncertain,
+                balance=None if balance is None else balance.balance,
+                refill_state=None if balance is None else balance.refill_state,
+                queued=before.frontier["queued"],
+                reclaimed=reclaimed,
+                settled=settled,
+                strategy=strategy.name,
+            ),
+            progress,
+        )
+        self._limiter = Limiter(concurrency=options.concurrency, rate=options.rate, time=time)
+        pages = archive.Archive(await self._db.write(archive.newest_dictionary)) if options.archive else None
+        rules = Rules(
+            rank=strategy.rank,
+            judge=partial(policy.judge, max_pages=options.max_pages_per_account),
+            spreads_cash=strategy.spreads_cash,
+            max_depth=options.max_depth,
+            archive=pages,
+            may_go_on=lambda: self._stop is None,
+        )
+        return Desk(
+            db=self._db,
+            client=self._client,
+            purchases=Purchases(started=started, rules=rules),
+            limiter=self._limiter,
+            breakers=Breakers(options.breakers),
+            retry=options.retry,
+            max_wait_s=options.max_wait_s,
+            progress=progress,
+            archive=pages,
+            now=self._now,
+            time=time,
+            rng=Random(started.rng_seed),  # noqa: S311 - jitter, not secrets
+            log=self._log,
+            stop=self.stop,
+        )
+
+    async def _work(self, desk: Desk, started: runs.Started) -> None:
+        """Run the workers until they all go home."""
+        options = self._options
+        if self._stop is not None:  # asked to stop before anything began
+            desk.limiter.close()
+        deadline = None
+        if options.deadline_s is not None:
+            deadline = asyncio.get_running_loop().call_later(
+                options.deadline_s, self.stop, "deadline", f"{options.deadline_s:g} s are over", "crawl.deadline"
+            )
+        try:
+            async with asyncio.TaskGroup() as group:
+                beats = group.create_task(self._beat(started, desk.progress.started_s))
+                async with asyncio.TaskGroup() as workers:
+                    for _ in range(max(2, round(options.concurrency * WORKERS_PER_SLOT))):
+                        workers.create_task(work(desk))
+                beats.cancel()
+        except BaseExceptionGroup as group_error:
+            raise _first(group_error) from group_error
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+
+    def _start(self, conn: Connection) -> runs.Started:
+        options = self._options
+        return runs.start(
+            conn,
+            budget=options.budget,
+            new_run=options.new_run,
+            strategy=options.strategy,
+            rng_seed=options.rng_seed,
+            fresh_rng_seed=self._rng.getrandbits(31),
+            settings=_settings(options),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            now=self._now(),
+        )
+
+    async def _read_balance(self) -> BalanceData | None:
+        try:
+            return await self._free_call(self._client.balance)
+        except errors.SocialFetchError as error:
+            self._log.warning("balance.unread", cause=error.code)
+            return None
+
+    async def _free_call(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a free call; wait and ask again while the provider only asks for patience."""
+        attempts = 0
+        waited_s = 0.0
+        while True:
+            try:
+                return await call()
+            except (errors.Throttled, errors.InternalError, errors.ServerFault, errors.LookupFailed) as error:
+                wait = policy.retry_after_s(error.retry_after, now=self._now())
+                if wait is None:
+                    wait = policy.backoff_s(attempts, rng=self._rng, retry=self._options.retry)
+                attempts += 1
+                waited_s += wait
+                is_ours = isinstance(error, errors.Throttled)
+                if waited_s > self._options.max_wait_s or (not is_ours and attempts >= self._options.retry.attempts):
+                    raise
+                await asyncio.sleep(wait)
+
+    async def _reconcile(self, started: runs.Started, balance: BalanceData) -> int | None:
+        """Note a balance read while nothing was in flight; returns how many uncertain credits turned out charged."""
+        reconciled = await self._db.write(
+            partial(
+                runs.reconcile,
+                started=started,
+                balance=balance.balance,
+                refill_state=balance.refill_state,
+                now=self._now(),
+            )
+        )
+        if reconciled.settled is not None:
+            self._log.info("uncertain.reconciled", uncertain_credits=reconciled.uncertain, charged=reconciled.settled)
+        return reconciled.settled
+
+    async def _settle_at_end(self, started: runs.Started, reason: str) -> None:
+        """Ask for the balance once more where it could settle what is uncertain: nothing is in flight now."""
+        credits = await self._db.write(partial(runs.read_credits, run_id=started.run_id))
+        if credits.uncertain == 0 or reason in {"unauthorized", "unreachable"}:
+            return
+        try:
+            balance = await self._client.balance()
+        except errors.SocialFetchError as error:
+            self._log.warning("balance.unread", cause=error.code)
+            return
+        await self._reconcile(started, balance)
+
+    async def _prepare(self) -> None:
+        """Make the frontier obey this run's strategy and depth limit; a kill in between repeats it."""
+        chosen = STRATEGIES[self._options.strategy]
+        await self._db.write(partial(frontier.apply_depth_limit, max_depth=self._options.max_depth))
+        ranked_by = await self._db.write(partial(runs.recall, key="ranked_by"))
+        if ranked_by == chosen.name:
+            return
+        if chosen.spreads_cash and ranked_by is not None and not STRATEGIES[ranked_by].spreads_cash:
+            await self._db.write(frontier.rebuild_cash)
+        after: int | None = 0
+        while after is not None:
+            after = await self._db.write(partial(frontier.rerank, rank=chosen.rank, after=after, at_most=RERANK_CHUNK))
+        await self._db.write(partial(runs.remember, key="ranked_by", value=chosen.name))
+
+    async def _beat(self, started: runs.Started, began_s: float) -> None:
+        time = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            active_s = started.active_s + time() - began_s
+            await self._db.write(partial(runs.beat, started=started, active_s=active_s, now=self._now()))
+
+
+def _settings(options: Options) -> Mapping[str, Any]:
+    """What a later reader needs to repeat the run; no secrets are among the options."""
+    return {
+        "strategy": options.strategy,
+        "concurrency": options.concurrency,
+        "rate": options.rate,
+        "max_depth": options.max_depth,
+        "max_pages_per_account": options.max_pages_per_account,
+        "deadline_s": options.deadline_s,
+        "archive": options.archive,
+    }
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error that is no cancellation: one fault usually cancels all other workers."""
+    for error in group.exceptions:
+        found = _first(error) if isinstance(error, BaseExceptionGroup) else error
+        if not isinstance(found, asyncio.CancelledError):
+            return found
+    return group.exceptions[0]

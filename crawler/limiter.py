@@ -1,0 +1,122 @@
+"""The limiter: how many requests may be in flight, how many may start in a second, and who waits.
+
+Additive increase, multiplicative decrease; a block (Retry-After) holds everybody. It never speeds up on an error.
+Time is the event loop's own, so that it runs in virtual time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+BURST_S = 0.1
+"""How far the rate may lag behind and catch up, in seconds: timers are never exact."""
+
+DECREASE = 0.5
+
+
+class Limiter:
+    """Slots for requests. `concurrency` is the most in flight, `rate` the most started per second (None: no limit)."""
+
+    def __init__(self, *, concurrency: int, rate: float | None, time: Callable[[], float]) -> None:
+        self._most = float(concurrency)
+        self._limit = float(concurrency)
+        self._rate = rate
+        self._time = time
+        self._in_flight = 0
+        self._next_at = 0.0
+        self._blocked_until = 0.0
+        self._decreased_at = -1.0
+        self._waiting: deque[asyncio.Future[bool]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    @property
+    def in_flight(self) -> int:
+        """Slots taken."""
+        return self._in_flight
+
+    @property
+    def limit(self) -> int:
+        """Slots there are just now."""
+        return max(1, int(self._limit))
+
+    @property
+    def blocked_s(self) -> float:
+        """Seconds until a block ends."""
+        return max(0.0, self._blocked_until - self._time())
+
+    async def acquire(self) -> bool:
+        """Wait for a slot, first come, first served; False where the limiter was closed meanwhile."""
+        if self._is_closed:
+            return False
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        self._grant()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.result():
+                self.release()
+            raise
+
+    def release(self) -> None:
+        """Give a slot back."""
+        self._in_flight -= 1
+        self._grant()
+
+    def succeeded(self) -> None:
+        """An answer came: one slot more per round of answers, up to the most."""
+        if self._limit < self._most:
+            self._limit = min(self._most, self._limit + 1.0 / self._limit)
+            self._grant()
+
+    def overloaded(self, *, sent_at: float) -> None:
+        """The provider was too slow or refused: half the slots, once for all requests that were in flight together."""
+        if sent_at >= self._decreased_at:
+            self._limit = max(1.0, self._limit * DECREASE)
+            self._decreased_at = self._time()
+
+    def block(self, seconds: float) -> None:
+        """Start nothing for so many seconds."""
+        self._blocked_until = max(self._blocked_until, self._time() + seconds)
+
+    def close(self) -> None:
+        """Grant nothing any more: everybody who waits goes home."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(False)
+
+    def _grant(self) -> None:
+        if self._is_closed:
+            return
+        now = self._time()
+        while self._waiting and self._in_flight < self.limit:
+            if self._waiting[0].done():  # cancelled
+                self._waiting.popleft()
+                continue
+            due = max(self._blocked_until, self._next_at)
+            if due > now:
+                self._wake_at(due)
+                return
+            if self._rate is not None:
+                self._next_at = max(self._next_at, now - BURST_S) + 1.0 / self._rate
+            self._in_flight += 1
+            self._waiting.popleft().set_result(True)
+
+    def _wake_at(self, due: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() <= due and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(due, self._woken)
+
+    def _woken(self) -> None:
+        self._timer = None
+        self._grant()

@@ -1,0 +1,65 @@
+"""Live figures of a crawl, kept by the engine and read by whoever shows them. Costs nothing per page but additions."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+RECENT_PAGES = 200
+"""Pages that `new_per_credit` looks back over."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts since this process began, beside the run's credits. Seconds are of the event loop's clock."""
+
+    budget: int
+    charged: int
+    uncertain: int
+    started_s: float
+    frontier: int = 0
+    pages: int = 0
+    accounts_new: int = 0
+    edges_new: int = 0
+    lists_read: int = 0
+    hidden: int = 0
+    private: int = 0
+    not_found: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    renamed: int = 0
+    taken_over: int = 0
+    waiting: str | None = None
+    is_draining: bool = False
+    _recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=RECENT_PAGES))
+
+    @property
+    def left(self) -> int:
+        """Credits neither charged nor uncertain."""
+        return max(0, self.budget - self.charged - self.uncertain)
+
+    @property
+    def new_per_credit(self) -> float:
+        """New accounts per credit over the last pages."""
+        credits = sum(charged for charged, _ in self._recent)
+        return sum(new for _, new in self._recent) / credits if credits else 0.0
+
+    def rate(self, now_s: float) -> float:
+        """Pages per second since this process began."""
+        seconds = now_s - self.started_s
+        return self.pages / seconds if seconds > 0 else 0.0
+
+    def seconds_left(self, now_s: float) -> float | None:
+        """Seconds until the budget or the known frontier ends at the rate so far; None while nobody can tell."""
+        rate = self.rate(now_s)
+        return min(self.left, max(self.frontier, 0) or self.left) / rate if rate > 0 else None
+
+    def page(self, *, charged: int, new_accounts: int, new_edges: int) -> None:
+        """Note a stored page."""
+        self.pages += 1
+        self.accounts_new += new_accounts
+        self.edges_new += new_edges
+        self._recent.append((charged, new_accounts))
+
+    def error(self, code: str) -> None:
+        """Note a call that brought no page."""
+        self.errors[code] = self.errors.get(code, 0) + 1

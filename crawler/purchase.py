@@ -1,0 +1,105 @@
+"""The units of work of a purchase: lease, commit, give back. Each composes storage's functions in one transaction.
+
+Invariant: the check of the budget and the reservation are one atomic step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from socialfetch import handle, wire
+from socialfetch.client import Page
+from storage import frontier, pages, runs
+from storage.accounts import Facts
+from storage.frontier import Lease, Returned
+from storage.pages import Listing, Rules, Stored
+from storage.runs import Credits, Started
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leased:
+    """A lease, or why there is none: the run's credits and whether anything is queued."""
+
+    lease: Lease | None
+    credits: Credits
+
+
+def listing(lease: Lease, page: Page) -> Listing:
+    """Translate the vendor's page into storage's words."""
+    return Listing(
+        lease=lease,
+        status=page.status,
+        facts=[facts(account) for account in page.accounts if handle.normalise(account.handle)],
+        unreadable=page.unreadable_accounts,
+        has_more=page.has_more,
+        next_cursor=page.next_cursor,
+        reported_total=page.total_accounts,
+        charged=page.credits_charged,
+        request_id=page.request_id,
+        body=page.body,
+    )
+
+
+def facts(account: wire.Account) -> Facts:
+    """Translate one listed account."""
+    metrics = account.metrics
+    return Facts(
+        handle=handle.normalise(account.handle),
+        platform_user_id=None if account.platform_user_id is None else str(account.platform_user_id),
+        display_name=account.display_name,
+        bio=account.bio,
+        avatar_url=account.avatar_url,
+        region=account.region,
+        language=account.language,
+        verified=account.verified,
+        private=account.private_account,
+        followers=max(0, metrics.followers),
+        following=max(0, metrics.following),
+        posts=max(0, metrics.posts),
+        account_created_at=_created_at(account.account_created_at),
+    )
+
+
+def _created_at(value: str | int | float | None) -> int | None:
+    """Read both contracts: integer epoch seconds and ISO-8601; None for anything else."""
+    if isinstance(value, str):
+        try:
+            return int(datetime.fromisoformat(value).timestamp())
+        except (ValueError, OverflowError):
+            return None
+    return None if value is None else int(value)
+
+
+class Purchases:
+    """The units of work of one run, for the database's writer: many items, one transaction."""
+
+    def __init__(self, *, started: Started, rules: Rules) -> None:
+        self._started = started
+        self._rules = rules
+
+    def lease(self, conn: Connection, times: Sequence[float]) -> list[Leased]:
+        """Lease one entry for each waiting worker; the items are the times of asking (Unix seconds)."""
+        credits = runs.read_credits(conn, self._started.run_id)
+        leases = frontier.lease(conn, credits, process_id=self._started.process_id, at_most=len(times), now=max(times))
+        if leases:
+            runs.write_credits(conn, credits)
+        padded: list[Lease | None] = [*leases, *[None] * (len(times) - len(leases))]
+        return [Leased(lease=lease, credits=credits) for lease in padded]
+
+    def commit(self, conn: Connection, items: Sequence[tuple[Listing, float]]) -> list[Stored]:
+        """Store answers; the items are listings and the times of their answers (Unix seconds)."""
+        return pages.commit_pages(conn, [item for item, _ in items], rules=self._rules, now=max(at for _, at in items))
+
+    def give_back(self, conn: Connection, items: Sequence[tuple[Returned, float]]) -> list[Credits]:
+        """End leases that brought no page."""
+        credits = runs.read_credits(conn, self._started.run_id)
+        for returned, at in items:
+            frontier.give_back(conn, credits, returned, now=at)
+        runs.write_credits(conn, credits, failures=sum(returned.was_called for returned, _ in items))
+        return [credits] * len(items)

@@ -1,0 +1,17 @@
+"""Seeds enter the frontier ranked by the strategy the database was last crawled with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from crawler.strategy import DEFAULT, STRATEGIES
+from storage import runs, seeding
+from storage.database import Database
+from storage.seeding import Seeded
+
+
+def seed(db: Database, handles: Sequence[str], *, now: float) -> Seeded:
+    """Add normalised handles at depth 0 in one transaction. Raises a DatabaseError."""
+    ranked_by = db.transact(partial(runs.recall, key="ranked_by")) or DEFAULT
+    return db.transact(partial(seeding.add, handles=handles, rank=STRATEGIES[ranked_by].rank, now=now))

@@ -1,0 +1,270 @@
+"""A worker: slot, lease, one request, one commit, and on to the next page. Many of them share one desk.
+
+Invariant: a worker holds a slot before it leases, so that nobody sleeps on a lease, and asks for a next page only after
+the page before it was committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, assert_never
+
+from crawler import policy
+from crawler.breakers import Breakers, Tripped
+from crawler.limiter import Limiter
+from crawler.policy import Defer, Fail, Restart, Retry, Stop
+from crawler.progress import Progress
+from crawler.purchase import Purchases, listing
+from socialfetch import errors
+from socialfetch.client import Client, Page
+from storage import frontier
+from storage.archive import Archive
+from storage.database import Database
+from storage.frontier import Lease, Returned
+from storage.pages import Stored
+from storage.runs import Credits
+from storage.schema import Completeness
+
+if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
+
+CURSOR_REFUSED = "cursor_refused"
+
+
+@dataclass(kw_only=True)
+class Desk:
+    """What the workers of a run share."""
+
+    db: Database
+    client: Client
+    purchases: Purchases
+    limiter: Limiter
+    breakers: Breakers
+    retry: Retry
+    max_wait_s: float
+    progress: Progress
+    archive: Archive | None
+    now: Callable[[], float]
+    time: Callable[[], float]
+    rng: Random
+    log: BoundLogger
+    stop: Callable[[str, str, str | None], None]
+    busy: int = 0
+    """Workers that hold a lease."""
+    is_over: bool = False
+    """Nothing is left to take and nobody can bring more."""
+    end: tuple[str, str, str | None] | None = None
+    trouble_since_s: float | None = None
+    """When the provider stopped answering, by the loop's clock."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def natural_end(self) -> tuple[str, str, str | None]:
+        """Return why the workers went home by themselves."""
+        assert self.end is not None  # noqa: S101 - workers leave only through a stop or an end
+        return self.end
+
+    def wake(self) -> None:
+        """Tell those who found nothing to look again."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+async def work(desk: Desk) -> None:
+    """Buy pages until the run stops or nothing is left."""
+    while not desk.is_over and await desk.limiter.acquire():
+        changed = desk.changed  # before looking, so that no change in between is missed
+        desk.busy += 1
+        try:
+            leased = await desk.db.submit(desk.purchases.lease, desk.now())
+        except BaseException:
+            desk.busy -= 1
+            desk.limiter.release()
+            raise
+        if leased.lease is None:
+            desk.busy -= 1
+            desk.limiter.release()
+            await _wait_for_work(desk, changed, leased.credits)
+            continue
+        try:
+            await _read_list(desk, leased.lease)
+        finally:
+            desk.busy -= 1
+        desk.wake()
+
+
+async def _wait_for_work(desk: Desk, changed: asyncio.Event, credits: Credits) -> None:
+    """Nothing could be leased: wait for those who are busy, or for a deferred entry, or see that it is the end."""
+    if desk.busy > 0:
+        await changed.wait()
+        return
+    ahead = await desk.db.write(frontier.outlook)
+    if desk.busy > 0 or changed.is_set() or desk.is_over:
+        return
+    if not ahead.has_queued and ahead.next_due_at is None:
+        desk.end = ("frontier_empty", "every account that can be reached was visited", None)
+    elif credits.free <= 0:
+        desk.end = ("budget_exhausted", f"{desk.progress.budget:,} credits", "budget")
+    elif ahead.has_queued:
+        return
+    elif ahead.next_due_at is not None:
+        wait = max(0.0, ahead.next_due_at - desk.now())
+        try:
+            async with asyncio.timeout(wait):
+                await changed.wait()
+        except TimeoutError:
+            desk.wake()
+        return
+    desk.is_over = True
+    desk.limiter.close()
+    desk.wake()
+
+
+async def _read_list(desk: Desk, lease: Lease) -> None:
+    """Read a list page by page; the slot for the first page is held already."""
+    while True:
+        answer = await _ask(desk, lease)
+        if isinstance(answer, Page):
+            stored = await _store(desk, lease, answer)
+            if stored.next is None:
+                return
+            lease = stored.next
+            if not await desk.limiter.acquire():
+                await _give_back(desk, Returned(lease=lease, was_called=False, counts_as_attempt=False))
+                return
+        else:
+            await _refused(desk, lease, answer)
+            return
+
+
+async def _ask(desk: Desk, lease: Lease) -> Page | errors.SocialFetchError:
+    """Make the one request of a lease and free its slot."""
+    sent_at = desk.time()
+    try:
+        page = await desk.client.following(lease.handle, lease.cursor)
+    except errors.SocialFetchError as error:
+        if isinstance(error, errors.Throttled | errors.TimedOut | errors.Unreachable):
+            desk.limiter.overloaded(sent_at=sent_at)
+        return error
+    else:
+        desk.limiter.succeeded()
+        desk.trouble_since_s = None
+        desk.progress.waiting = None
+        return page
+    finally:
+        desk.limiter.release()
+
+
+async def _store(desk: Desk, lease: Lease, page: Page) -> Stored:
+    """Commit a page; a cancelled worker still waits for it, for what was paid is stored."""
+    commit = desk.db.submit(desk.purchases.commit, (listing(lease, page), desk.now()))
+    stored = await commit
+    progress = desk.progress
+    progress.charged, progress.uncertain = stored.credits.charged, stored.credits.uncertain
+    progress.page(charged=page.credits_charged, new_accounts=stored.new_accounts, new_edges=stored.new_edges)
+    progress.frontier += stored.new_accounts - (1 if lease.cursor is None else 0)
+    progress.renamed += stored.renamed
+    progress.taken_over += stored.taken_over
+    desk.log.debug(
+        "page.committed",
+        handle=lease.handle,
+        page=lease.pages + 1,
+        listed=stored.listed,
+        new_accounts=stored.new_accounts,
+        charged=page.credits_charged,
+    )
+    if stored.end is not None:
+        _note_end(desk, lease, stored.end.completeness, stored.end.reason)
+    if stored.new_accounts:
+        desk.wake()
+    if stored.overcharge:
+        desk.stop(
+            "overcharged",
+            f"an answer cost {page.credits_charged} credits where 1 was reserved; it is booked as charged",
+            None,
+        )
+    _obey(desk, desk.breakers.page(credits=page.credits_charged, new_edges=stored.new_edges))
+    if desk.archive is not None and desk.archive.wants_training:
+        dictionary = await desk.db.write(partial(desk.archive.train, now=int(desk.now())))
+        if dictionary is not None:
+            desk.archive.adopt(dictionary)
+    return stored
+
+
+def _note_end(desk: Desk, lease: Lease, completeness: str, reason: str | None) -> None:
+    match completeness:
+        case Completeness.HIDDEN:
+            desk.progress.hidden += 1
+        case Completeness.PRIVATE:
+            desk.progress.private += 1
+        case Completeness.NOT_FOUND:
+            desk.progress.not_found += 1
+        case _:
+            desk.progress.lists_read += 1
+    if completeness == Completeness.PARTIAL:
+        desk.log.warning("visit.cut", handle=lease.handle, reason=reason)
+
+
+async def _refused(desk: Desk, lease: Lease, error: errors.SocialFetchError) -> None:
+    """Decide after an error and write what was decided, once."""
+    now = desk.now()
+    decision = policy.decide(
+        error,
+        attempts=lease.attempts,
+        has_cursor=lease.cursor is not None,
+        now=now,
+        rng=desk.rng,
+        retry=desk.retry,
+    )
+    maybe_charged = error.charged is not errors.Charged.NO
+    returned = partial(
+        Returned, lease=lease, maybe_charged=maybe_charged, cause=error.code, request_id=error.request_id
+    )
+    desk.progress.error(error.code)
+    match decision:
+        case Defer(until=until, counts=counts, blocks=blocks):
+            if blocks:
+                desk.limiter.block(until - now)
+                desk.progress.waiting = error.code
+                _mind_outage(desk, error, until - now)
+            await _give_back(desk, returned(not_before=until, counts_as_attempt=counts))
+            desk.log.warning("page.deferred", handle=lease.handle, cause=error.code, seconds=round(until - now, 3))
+        case Restart(reason=reason):
+            if await desk.db.write(partial(frontier.was_restarted, lease=lease, cause=reason)):
+                await _give_back(desk, returned(failed=reason))
+                desk.log.warning("entry.failed", handle=lease.handle, cause=reason)
+            else:
+                await _give_back(desk, returned(restart=True, cause=reason))
+                desk.log.warning("visit.restarted", handle=lease.handle, cause=reason)
+        case Fail(reason=reason):
+            await _give_back(desk, returned(failed=reason))
+            desk.log.warning("entry.failed", handle=lease.handle, cause=reason, request_id=error.request_id)
+        case Stop(reason=reason):
+            desk.stop(reason, str(error), None)
+            await _give_back(desk, returned(counts_as_attempt=False))
+        case _:
+            assert_never(decision)
+    if not isinstance(error, errors.Throttled | errors.Unreachable | errors.PaymentRefused | errors.Unauthorized):
+        _obey(desk, desk.breakers.failure(maybe_charged=maybe_charged))
+
+
+def _mind_outage(desk: Desk, error: errors.SocialFetchError, wait_s: float) -> None:
+    """Stop when the provider has not answered for longer than the user wants to wait."""
+    if desk.trouble_since_s is None:
+        desk.trouble_since_s = desk.time()
+        desk.log.warning("limiter.blocked", cause=error.code, seconds=round(wait_s, 3))
+    if desk.time() - desk.trouble_since_s + wait_s > desk.max_wait_s:
+        desk.stop("unreachable", f"no answer for {desk.max_wait_s:g} s ({error})", "crawl.max_wait")
+
+
+async def _give_back(desk: Desk, returned: Returned) -> None:
+    credits = await desk.db.submit(desk.purchases.give_back, (returned, desk.now()))
+    desk.progress.charged, desk.progress.uncertain = credits.charged, credits.uncertain
+
+
+def _obey(desk: Desk, tripped: Tripped | None) -> None:
+    if tripped is not None:
+        desk.stop(tripped.reason, f"{tripped.key} reached {tripped.value:g}", tripped.key)
