@@ -1,0 +1,1 @@
+"""The Social Fetch API imitated: a network, the service's rules, a server."""
