@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-WORKERS_PER_SLOT = 1.3
-"""More workers than slots, so that waiting for a commit does not leave a slot unused."""
-
 HEARTBEAT_S = 15.0
 RERANK_CHUNK = 5_000
 """Entries given a new priority in one transaction."""
@@ -223,7 +220,8 @@ class Crawl:
             async with asyncio.TaskGroup() as group:
                 beats = group.create_task(self._beat(started, desk.progress.started_s))
                 async with asyncio.TaskGroup() as workers:
-                    for _ in range(max(2, round(options.concurrency * WORKERS_PER_SLOT))):
+                    # As many workers as requests in flight, no more: a kill leaves at most so many credits uncertain.
+                    for _ in range(options.concurrency):
                         workers.create_task(work(desk))
                 beats.cancel()
         except BaseExceptionGroup as group_error:

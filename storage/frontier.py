@@ -382,12 +382,13 @@ def rebuild_cash(conn: sa.Connection) -> None:
     """Work out every entry's cash anew by replaying the visits in their order, for a run that begins to need it."""
     cash = {row.account_id: 1.0 for row in conn.execute(sa.select(frontier.c.account_id).where(frontier.c.depth == 0))}
     for visit in conn.execute(
-        sa.select(visits.c.id, visits.c.account_id, visits.c.edges, visits.c.reported_total)
+        sa.select(visits.c.id, visits.c.account_id, visits.c.edges, visits.c.reported_total, accounts.c.following)
+        .join(accounts, accounts.c.id == visits.c.account_id)
         .where(visits.c.edges > 0)
         .order_by(visits.c.id)
     ).all():
         available = cash.get(visit.account_id, 0.0)
-        share = available / max(visit.edges, visit.reported_total or 0)
+        share = available / max(visit.edges, visit.reported_total or 0, visit.following or 0)
         for target in follows.targets(conn, visit.account_id):
             cash[target] = cash.get(target, 0.0) + share
             cash[visit.account_id] -= share

@@ -1,0 +1,44 @@
+# Two commands matter: `make demo` and `make test`. Both make what they need in .venv.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: demo test lint install clean lock
+
+demo: $(VENV)/.installed
+	$(BIN)/followgraph demo --dir followgraph-demo --accounts 20000 --budget 2000
+
+test: lint
+	$(BIN)/pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	touch $@
+
+# Pins the newest versions that pyproject.toml allows; takes minutes. Needs pip-tools.
+lock:
+	pip-compile -q $(LOCK) --output-file requirements.lock pyproject.toml
+	pip-compile -q $(LOCK) --extra dev --output-file requirements-dev.lock pyproject.toml
+
+LOCK := --upgrade --generate-hashes --strip-extras --allow-unsafe --build-deps-for editable --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

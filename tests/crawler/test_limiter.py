@@ -1,0 +1,177 @@
+"""The limiter: slots, rate, blocks, and what it does after trouble."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import virtual_time
+
+from crawler.limiter import Limiter
+
+
+async def requests(limiter: Limiter, count: int, *, seconds: float) -> list[float]:
+    """Make requests of a fixed length as fast as the limiter allows; returns when each began."""
+    loop = asyncio.get_running_loop()
+    began: list[float] = []
+
+    async def one() -> None:
+        assert await limiter.acquire()
+        began.append(loop.time())
+        await asyncio.sleep(seconds)
+        limiter.release()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(count):
+            group.create_task(one())
+    return began
+
+
+def made(concurrency: int, rate: float | None = None) -> Limiter:
+    """Return a limiter on the running loop's clock."""
+    return Limiter(concurrency=concurrency, rate=rate, time=asyncio.get_running_loop().time)
+
+
+def test_never_more_in_flight_than_slots() -> None:
+    """Ten requests of one second with three slots take four rounds."""
+
+    async def main() -> list[float]:
+        return await requests(made(3), 10, seconds=1.0)
+
+    assert virtual_time.run(main()) == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 3.0]
+
+
+def test_the_rate_is_kept_evenly() -> None:
+    """At five a second the requests start a fifth of a second apart, whatever the slots."""
+
+    async def main() -> list[float]:
+        return await requests(made(100, rate=5.0), 21, seconds=0.0)
+
+    began = virtual_time.run(main())
+    assert abs(began[-1] - 4.0) < 0.2
+    assert all(later - earlier >= 0.19 for earlier, later in pairwise(began[1:]))
+
+
+def test_a_rate_and_a_latency_keep_their_product_in_flight() -> None:
+    """100 requests a second of one second each: at least 97 a second in the long run."""
+
+    async def main() -> list[float]:
+        return await requests(made(200, rate=100.0), 1000, seconds=1.0)
+
+    began = virtual_time.run(main())
+    assert 970 <= sum(start < 10.0 for start in began) <= 1010
+
+
+def test_a_block_holds_everybody() -> None:
+    """Retry-After holds all who wait, not only who met it."""
+
+    async def main() -> list[float]:
+        limiter = made(5)
+        limiter.block(120.0)
+        return await requests(limiter, 5, seconds=0.1)
+
+    assert virtual_time.run(main()) == [120.0] * 5
+
+
+def test_trouble_halves_the_slots_once_a_round_and_success_brings_them_back() -> None:
+    """Many refusals of one round count once; answers add about one slot a round."""
+
+    async def main() -> None:
+        limiter = made(64)
+        await asyncio.sleep(1.0)
+        sent_at = asyncio.get_running_loop().time()
+        await asyncio.sleep(0.5)
+        for _ in range(30):
+            limiter.overloaded(sent_at=sent_at)
+        assert limiter.limit == 32
+        for _ in range(33):
+            limiter.succeeded()
+        assert limiter.limit == 33
+        for _ in range(10_000):
+            limiter.succeeded()
+        assert limiter.limit == 64
+
+    virtual_time.run(main())
+
+
+def test_there_is_always_one_slot() -> None:
+    """However bad it gets, one request at a time goes on trying."""
+
+    async def main() -> int:
+        limiter = made(8)
+        for _ in range(50):
+            limiter.overloaded(sent_at=asyncio.get_running_loop().time())
+            await asyncio.sleep(1.0)
+        return limiter.limit
+
+    assert virtual_time.run(main()) == 1
+
+
+def test_a_refusing_server_is_used_close_to_its_rate() -> None:
+    """Against a server that takes 50 at once and refuses more, most of it is used and few are refused."""
+
+    async def main() -> tuple[int, int]:
+        limiter = made(200)
+        loop = asyncio.get_running_loop()
+        inside = served = refused = 0
+
+        async def worker() -> None:
+            nonlocal inside, served, refused
+            while loop.time() < 300.0:
+                if not await limiter.acquire():
+                    return
+                sent_at = loop.time()
+                inside += 1
+                if inside > 50:
+                    await asyncio.sleep(0.05)
+                    refused += 1
+                    limiter.overloaded(sent_at=sent_at)
+                else:
+                    await asyncio.sleep(1.0)
+                    served += 1
+                    limiter.succeeded()
+                inside -= 1
+                limiter.release()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(200):
+                group.create_task(worker())
+        return served, refused
+
+    served, refused = virtual_time.run(main())
+    assert served >= 0.7 * 50 * 300
+    assert refused <= 0.05 * served
+
+
+def test_closing_sends_everybody_home() -> None:
+    """Those who wait and those who come later get no slot."""
+
+    async def main() -> list[bool]:
+        limiter = made(1)
+        assert await limiter.acquire()
+        async with asyncio.TaskGroup() as group:
+            waiting = [group.create_task(limiter.acquire()) for _ in range(3)]
+            await asyncio.sleep(1.0)
+            limiter.close()
+        return [task.result() for task in waiting] + [await limiter.acquire()]
+
+    assert virtual_time.run(main()) == [False] * 4
+
+
+def test_a_cancelled_waiter_leaves_no_hole() -> None:
+    """A slot offered to somebody who gave up goes to the next."""
+
+    async def main() -> None:
+        limiter = made(1)
+        assert await limiter.acquire()
+        gone = asyncio.ensure_future(limiter.acquire())
+        await asyncio.sleep(0.1)
+        kept = asyncio.ensure_future(limiter.acquire())
+        await asyncio.sleep(0.1)
+        gone.cancel()
+        limiter.release()
+        assert await kept
+        limiter.release()
+        assert limiter.in_flight == 0
+
+    virtual_time.run(main())
