@@ -86,6 +86,11 @@ class Preflight:
     settled: int | None
     strategy: str
 
+    @property
+    def left(self) -> int:
+        """Credits that may still be spent."""
+        return max(0, self.budget - self.charged - self.uncertain)
+
 
 class Crawl:
     """One crawl of one database through one client."""
@@ -153,9 +158,6 @@ class Crawl:
         time = asyncio.get_running_loop().time
         before = await self._db.write(summary.read)
         row = before.runs[-1]
-        self._log.info(
-            "run.started", run=started.run_id, budget=row.budget, charged=row.charged, strategy=strategy.name
-        )
         progress = Progress(
             budget=row.budget,
             charged=row.charged,
@@ -163,22 +165,35 @@ class Crawl:
             started_s=time(),
             frontier=before.frontier["queued"],
         )
-        self._on_begin(
-            Preflight(
-                run_id=started.run_id,
-                is_new_run=started.is_new,
-                budget=row.budget,
-                charged=row.charged,
-                uncertain=row.uncertain,
-                balance=None if balance is None else balance.balance,
-                refill_state=None if balance is None else balance.refill_state,
-                queued=before.frontier["queued"],
-                reclaimed=reclaimed,
-                settled=settled,
-                strategy=strategy.name,
-            ),
-            progress,
+        preflight = Preflight(
+            run_id=started.run_id,
+            is_new_run=started.is_new,
+            budget=row.budget,
+            charged=row.charged,
+            uncertain=row.uncertain,
+            balance=None if balance is None else balance.balance,
+            refill_state=None if balance is None else balance.refill_state,
+            queued=before.frontier["queued"],
+            reclaimed=reclaimed,
+            settled=settled,
+            strategy=strategy.name,
         )
+        self._log.info(
+            "run.started",
+            run=preflight.run_id,
+            budget=preflight.budget,
+            charged=preflight.charged,
+            uncertain=preflight.uncertain,
+            balance=preflight.balance,
+            queued=preflight.queued,
+            strategy=preflight.strategy,
+            concurrency=options.concurrency,
+        )
+        if preflight.balance is not None and preflight.balance < preflight.left:
+            self._log.warning("balance.exceeded", balance=preflight.balance, left_in_budget=preflight.left)
+        if preflight.refill_state is not None:
+            self._log.warning("refill.noticed", refill_state=preflight.refill_state)
+        self._on_begin(preflight, progress)
         self._limiter = Limiter(concurrency=options.concurrency, rate=options.rate, time=time)
         pages = archive.Archive(await self._db.write(archive.newest_dictionary)) if options.archive else None
         rules = Rules(

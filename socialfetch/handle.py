@@ -36,7 +36,10 @@ def parse(text: str) -> str:
     given = text.strip()
     candidate = given
     if "/" in given:
-        parts = urlsplit(given if "://" in given else f"https://{given}")
+        try:
+            parts = urlsplit(given if "://" in given else f"https://{given}")
+        except ValueError:
+            raise InvalidHandle(text, "not an address that can be read") from None
         host = (parts.hostname or "").lower()
         if parts.scheme not in {"http", "https"} or not (host == "tiktok.com" or host.endswith(".tiktok.com")):
             raise InvalidHandle(text, "not a TikTok profile address; write @name or https://www.tiktok.com/@name")

@@ -388,7 +388,7 @@ def rebuild_cash(conn: sa.Connection) -> None:
         .order_by(visits.c.id)
     ).all():
         available = cash.get(visit.account_id, 0.0)
-        share = available / max(visit.edges, visit.reported_total or 0, visit.following or 0)
+        share = available / max(visit.edges, visit.reported_total or visit.following or 0)
         for target in follows.targets(conn, visit.account_id):
             cash[target] = cash.get(target, 0.0) + share
             cash[visit.account_id] -= share

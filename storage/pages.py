@@ -338,12 +338,14 @@ def _admit(conn: sa.Connection, register: Register, listing: Listing, rules: Rul
 def _share(listing: Listing, lister: Entry, count: int) -> float:
     """Return what each account of this page gets: cash/D of what the lister had when its visit began.
 
-    D is the best number known for the list's length; it never hands out more than is there.
+    D is the length that the list itself reports, else the account's reported following; never more than is there is
+    handed out.
     """
     if count == 0:
         return 0.0
     lease = listing.lease
-    length = max(listing.reported_total or 0, lease.reported_total or 0, lister.following or 0, lease.listed + count)
+    reported = listing.reported_total or lease.reported_total or lister.following or 0
+    length = max(reported, lease.edges + count)
     return min(lease.cash / length, max(lister.cash, 0.0) / count)
 
 

@@ -29,7 +29,7 @@ def test_handles_and_profile_addresses_are_understood(text: str, handle: str) ->
 @pytest.mark.parametrize(
     "text",
     ["", "@", "a b", "..", "a/b", "https://example.com/@ada", "https://www.tiktok.com/", "x" * 129, "a\nb", "@@a", "a'"]
-    + ["https://tiktok.com.evil.example/@ada", "ftp://tiktok.com/@ada", "../../etc/passwd"],
+    + ["https://tiktok.com.evil.example/@ada", "ftp://tiktok.com/@ada", "../../etc/passwd", "[x]/y"],
 )
 def test_what_is_no_handle_is_refused(text: str) -> None:
     """A wrong handle would be a paid not_found, so it never gets that far."""

@@ -1,0 +1,1 @@
+"""The command `followgraph`: reads configuration, builds every object, owns exit codes."""

@@ -1,0 +1,8 @@
+"""Numbers of things, as people write them."""
+
+from __future__ import annotations
+
+
+def amount(count: int, noun: str) -> str:
+    """Return `1 account`, `2,000 accounts`, … for a noun whose plural ends in s."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,0 +1,355 @@
+"""`followgraph crawl`: the main job. Says what may be spent, spends it, says what it bought."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from random import Random
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+from cyclopts import Parameter
+
+from cli import logs, standing, stops
+from cli.amounts import amount
+from cli.exits import Exit
+from cli.failure import of_call, usage
+from cli.seeding import Written, refuse, sorted_out
+from cli.session import Bound, Session
+from cli.wording import KEY_VARIABLE
+
+if TYPE_CHECKING:  # what the help page does without
+    from cli.config import Configuration
+    from cli.key import Key
+    from crawler.engine import Crawl, Preflight, Result
+    from crawler.progress import Progress
+    from socialfetch.client import Client
+    from storage.database import Database
+    from storage.summary import Summary
+
+
+async def crawl(
+    *,
+    seed: tuple[str, ...] = (),
+    seeds_file: Annotated[str | None, Parameter(name="--seeds-file")] = None,
+    budget: int | None = None,
+    new_run: bool = False,
+    strategy: str | None = None,
+    concurrency: int | None = None,
+    rate: float | None = None,
+    max_depth: int | None = None,
+    max_pages_per_account: int | None = None,
+    deadline: str | None = None,
+    max_wait: str | None = None,
+    rng_seed: int | None = None,
+    api_url: Annotated[str | None, Parameter(name="--api-url")] = None,
+    session: Bound,
+) -> int:
+    """Buy the most useful following lists within a budget. Goes on where the database stands.
+
+    The first Ctrl-C (or SIGTERM) finishes what is in flight and ends well; a second one stops at once.
+
+    Parameters
+    ----------
+    seed
+        An account to start from: @name, name or a profile address. May be given again.
+    seeds_file
+        A file with one a line (# begins a comment), or - for standard input.
+    budget
+        Credits that this run may spend in all, never exceeded. A run that was cut off goes on with its own.
+    new_run
+        Begin a new run even where the last one was cut off.
+    strategy
+        What to buy first: flow, rank or bfs.
+    concurrency
+        Requests in flight at most.
+    rate
+        Requests a second at most.
+    max_depth
+        Hops from the nearest seed at most; 0 reads the seeds only.
+    max_pages_per_account
+        Pages bought of one list at most.
+    deadline
+        Stop after this time: 90s, 10m, 2h, 1d.
+    max_wait
+        How long to wait for an API that cannot be reached: 30m.
+    rng_seed
+        Seed of everything random in the run.
+    api_url
+        Ask here instead of api.base_url, for instance the address that `followgraph simulate` printed.
+    """
+    configuration = session.configure(
+        {
+            "budget.total": budget,
+            "crawl.strategy": strategy,
+            "crawl.concurrency": concurrency,
+            "crawl.rate": rate,
+            "crawl.max_depth": max_depth,
+            "crawl.max_pages_per_account": max_pages_per_account,
+            "crawl.deadline": deadline,
+            "crawl.max_wait": max_wait,
+            "crawl.rng_seed": rng_seed,
+            "api.base_url": api_url,
+        }
+    )
+    handles: list[str] = []
+    if seed or seeds_file is not None:
+        good, rejected = sorted_out([Written(text=text) for text in seed], seeds_file)
+        if rejected:
+            return refuse(rejected, session)
+        handles = list(dict.fromkeys(good))
+    key = _key(configuration, session)
+
+    from cli.connection import client  # noqa: PLC0415
+
+    connections = configuration.settings.crawl.concurrency
+    async with client(configuration.settings.api, key, connections=connections) as api:
+        done: Done = await buy(configuration, session, api, handles, new_run=new_run)
+    if not done.is_told:
+        session.output.finish(done.document)
+    return done.exit_code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A finished crawl: the JSON it ends with and its exit code. `is_told`: an error was printed, JSON included."""
+
+    document: dict[str, Any]
+    exit_code: Exit
+    stop_reason: str
+    is_told: bool = False
+
+
+async def buy(
+    configuration: Configuration, session: Session, api: Client, handles: list[str], *, new_run: bool = False
+) -> Done:
+    """Crawl with settings that were checked, and say on the console what happened."""
+    from crawler.seeding import seed  # noqa: PLC0415
+    from storage import summary  # noqa: PLC0415
+    from storage.database import Database  # noqa: PLC0415
+    from storage.writer import ThreadWriter  # noqa: PLC0415
+
+    settings = configuration.settings
+    database = Database.open(settings.storage.database, now=session.now, mode="create", writer=ThreadWriter)
+    try:
+        database.claim()
+        if handles:
+            seed(database, handles, now=session.now())
+        with database.read() as conn:
+            before = summary.read(conn)
+        if not before.accounts["known"]:
+            raise usage(
+                "no_seeds",
+                "there is no account to start from",
+                hint="Name one: followgraph crawl --seed @name, or: followgraph seed --file seeds.txt",
+            )
+        try:
+            result = await _run(configuration, session, api, database, new_run=new_run)
+        except Exception as error:
+            refused = _refused(error, before, session)
+            if refused is None:
+                raise
+            return refused
+        with database.read() as conn:
+            found = summary.read(conn)
+    finally:
+        database.close()
+    _tell(result, found, configuration, session)
+    return Done(
+        document={**standing.document(found), "stop_reason": result.stop_reason},
+        exit_code=stops.exit_code(result.stop_reason),
+        stop_reason=result.stop_reason,
+    )
+
+
+async def _run(
+    configuration: Configuration, session: Session, api: Client, database: Database, *, new_run: bool
+) -> Result:
+    import structlog  # noqa: PLC0415
+
+    from crawler.breakers import Limits  # noqa: PLC0415
+    from crawler.engine import Crawl, Options  # noqa: PLC0415
+    from crawler.policy import Retry  # noqa: PLC0415
+
+    settings = configuration.settings
+    asked = settings.crawl
+    begun: asyncio.Future[Progress] = asyncio.get_running_loop().create_future()
+
+    def on_begin(preflight: Preflight, figures: Progress) -> None:
+        _announce(preflight, configuration, session)
+        begun.set_result(figures)
+
+    crawl = Crawl(
+        db=database,
+        client=api,
+        options=Options(
+            budget=settings.budget.total,
+            new_run=new_run,
+            strategy=asked.strategy,
+            concurrency=asked.concurrency,
+            rate=asked.rate,
+            max_depth=asked.max_depth,
+            max_pages_per_account=asked.max_pages_per_account,
+            deadline_s=asked.deadline,
+            rng_seed=asked.rng_seed,
+            max_wait_s=asked.max_wait,
+            archive=settings.storage.archive == "on",
+            retry=Retry(**settings.retry.model_dump()),
+            breakers=Limits(**settings.breakers.model_dump()),
+        ),
+        now=session.now,
+        rng=Random(int.from_bytes(os.urandom(8))),  # noqa: S311 - a fresh seed, which is stored with the run
+        log=structlog.get_logger(),
+        on_begin=on_begin,
+    )
+    outcome: Result | Exception
+    async with _signals(crawl, session), asyncio.TaskGroup() as group:
+        showing = group.create_task(_show(begun, session))
+        try:
+            outcome = await crawl.run()
+        except Exception as error:  # raised below: inside the group it would become a group of errors
+            outcome = error
+        showing.cancel()
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+async def _show(begun: asyncio.Future[Progress], session: Session) -> None:
+    from cli.progress import show  # noqa: PLC0415
+
+    await show(await begun, session.output.errors)
+
+
+@asynccontextmanager
+async def _signals(crawl: Crawl, session: Session) -> AsyncIterator[None]:
+    """The first Ctrl-C or SIGTERM drains, the second stops at once."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    asked = 0
+
+    def on_signal(name: str) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            session.output.note("finishing what is in flight; the same again abandons it (its credits: uncertain)")
+            crawl.stop("interrupted", name)
+        elif task is not None:
+            task.cancel()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, on_signal, number.name)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if asked > 1:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _key(configuration: Configuration, session: Session) -> Key | None:
+    """Return the key. A rehearsal on this machine needs none of one's own; raises CommandFailed elsewhere."""
+    from pydantic import SecretStr  # noqa: PLC0415
+
+    from cli.key import Key  # noqa: PLC0415
+
+    key = session.key(configuration.settings)
+    if key is not None:
+        return key
+    host = urlsplit(configuration.settings.api.base_url).hostname
+    if host in {"127.0.0.1", "::1", "localhost"}:
+        return Key(SecretStr("rehearsal"), "a rehearsal on this machine")
+    raise usage(
+        "no_key",
+        "there is no API key",
+        hint=f"Set {KEY_VARIABLE}, or name a file that holds it in api.key_file. Without one: followgraph demo",
+    )
+
+
+def _announce(preflight: Preflight, configuration: Configuration, session: Session) -> None:
+    """Say on one screen what is about to be spent, before it is. JSON logs say the same in `run.started`."""
+    settings = configuration.settings
+    if not logs.is_console(settings.log.format, session.output.stderr):
+        return
+    note = session.output.note
+    kind = "new" if preflight.is_new_run else "goes on"
+    note(f"{preflight.run_id}, {kind} · strategy {preflight.strategy} · {settings.storage.database}", label="run")
+    uncertain = f" · {preflight.uncertain:,} uncertain" if preflight.uncertain else ""
+    whence = configuration.whence("budget.total") if settings.budget.total is not None else "as before"
+    note(
+        f"{preflight.budget:,} credits ({whence}) · {preflight.charged:,} spent{uncertain}"
+        f" · at most {preflight.left:,} more",
+        label="budget",
+    )
+    if preflight.reclaimed:
+        note(
+            f"{preflight.reclaimed:,} pages were in flight when the last crawl died: their credits are uncertain"
+            + ("" if preflight.settled is None else f", {preflight.settled:,} turned out charged"),
+            label="WARN",
+        )
+    if preflight.balance is None:
+        note("the provider did not tell; the budget holds all the same", label="balance")
+    else:
+        note(f"{preflight.balance:,} credits at {urlsplit(settings.api.base_url).netloc}", label="balance")
+        if preflight.balance < preflight.left:
+            note("the balance is below what the budget allows: the run pauses when it is used up", label="WARN")
+    if preflight.refill_state is not None:
+        note(
+            "automatic top-up seems to be on at the provider: your budget here is the only limit",
+            label="WARN",
+        )
+    note(f"{amount(preflight.queued, 'account')} waiting", label="frontier")
+    note(
+        f"at most {settings.crawl.concurrency:,} requests in flight: as many credits could be uncertain after a crash",
+        label="worst",
+    )
+
+
+def _tell(result: Result, found: Summary, configuration: Configuration, session: Session) -> None:
+    """Say why it stopped, what it bought and what to type next."""
+    line = session.output.line
+    why = f"{stops.words(result.stop_reason)} ({result.detail}"
+    if result.key is not None:
+        key = "budget.total" if result.key == "budget" else result.key
+        why += f", {configuration.whence(key)}" if key in configuration.origins else ""
+    line(f"stopped because: {why}).")
+    for label, text in standing.lines(found):
+        if label != "run":
+            line(text, label=label)
+    if found.skipped:
+        words = {"private": "private", "no_following": "following nobody", "depth": "too deep"}
+        parts = [f"{count:,} {words.get(reason, reason)}" for reason, count in sorted(found.skipped.items())]
+        line(f"{' · '.join(parts)}: never bought", label="skipped")
+    if stops.exit_code(result.stop_reason) == Exit.DONE:
+        line("followgraph report", label="next")
+    else:
+        session.output.note("Nothing stored was lost. The next `followgraph crawl` goes on from here.")
+
+
+def _refused(error: Exception, before: Summary, session: Session) -> Done | None:
+    """Tell that the provider or the budget ended the crawl before it began; None for any other error."""
+    from socialfetch.errors import SocialFetchError  # noqa: PLC0415
+    from storage.errors import BudgetMissing  # noqa: PLC0415
+
+    if isinstance(error, BudgetMissing):
+        raise usage(
+            "no_budget",
+            "a new run needs a budget",
+            hint="Say how many credits it may spend: followgraph crawl --budget 2000",
+        ) from None
+    if not isinstance(error, SocialFetchError):
+        return None
+    failure = of_call(error)
+    reason = failure.code if failure.code in stops.REASONS else "unreachable"
+    document = {**standing.document(before), "stop_reason": reason}
+    waiting = amount(before.frontier["queued"], "account")
+    session.output.fail(replace(failure, meaning=f"Nothing was bought. Still waiting: {waiting}."), document)
+    return Done(document=document, exit_code=failure.exit_code, stop_reason=reason, is_told=True)

@@ -1,0 +1,109 @@
+"""What a crawl shows while it runs: a bar on a terminal, one log line every 30 seconds anywhere else."""
+
+from __future__ import annotations
+
+import asyncio
+from io import TextIOBase
+from typing import TYPE_CHECKING
+
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task
+from rich.text import Text
+
+from cli import durations
+
+if TYPE_CHECKING:
+    from crawler.progress import Progress as Figures
+
+REDRAW_S = 0.25
+LINE_EVERY_S = 30.0
+
+
+async def show(figures: Figures, console: Console) -> None:
+    """Show the figures until cancelled."""
+    await (_bar(figures, console) if console.is_terminal else _lines(figures))
+
+
+async def _lines(figures: Figures) -> None:
+    log = structlog.get_logger()
+    time = asyncio.get_running_loop().time
+    while True:
+        await asyncio.sleep(LINE_EVERY_S)
+        left_s = figures.seconds_left(time())
+        log.info(
+            "run.progressed",
+            charged=figures.charged,
+            uncertain=figures.uncertain,
+            left=figures.left,
+            pages_per_second=round(figures.rate(time()), 2),
+            new_accounts_per_credit=round(figures.new_per_credit, 2),
+            frontier=figures.frontier,
+            errors=sum(figures.errors.values()),
+            seconds_left=None if left_s is None else round(left_s),
+            waiting=figures.waiting,
+        )
+
+
+async def _bar(figures: Figures, console: Console) -> None:
+    bar = Progress(
+        BarColumn(bar_width=24),
+        _Line(figures),
+        console=console,
+        get_time=asyncio.get_running_loop().time,
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    task = bar.add_task("crawl", total=figures.budget, completed=figures.charged + figures.uncertain)
+    # Log lines go above the bar instead of through it.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(_Above(console)))  # type: ignore[arg-type]
+    with bar:
+        while True:
+            bar.update(task, completed=figures.charged + figures.uncertain)
+            bar.refresh()
+            await asyncio.sleep(REDRAW_S)
+
+
+class _Above(TextIOBase):
+    """A stream whose lines appear above what is drawn."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def write(self, text: str) -> int:
+        """Print whole lines; the rest of a line is its line feed."""
+        if text.strip():
+            self._console.print(Text.from_ansi(text.rstrip("\n")), soft_wrap=True)
+        return len(text)
+
+
+class _Line(ProgressColumn):
+    """The figures beside the bar: credits spent and left, speed, yield, frontier, errors, time left."""
+
+    def __init__(self, figures: Figures) -> None:
+        super().__init__()
+        self._figures = figures
+
+    def render(self, task: Task) -> Text:
+        """Draw the line as wide as the terminal allows; nothing in it is foreign text."""
+        return Text(line(self._figures, task.get_time()))
+
+
+def line(figures: Figures, now_s: float) -> str:
+    """Return the figures in one line; `now_s` is the clock that the figures were started with."""
+    left_s = figures.seconds_left(now_s)
+    uncertain = f" ({figures.uncertain:,} uncertain)" if figures.uncertain else ""
+    parts = [
+        f"{figures.charged + figures.uncertain:,}/{figures.budget:,} credits{uncertain}",
+        f"{figures.rate(now_s):,.0f} pages/s",
+        f"{figures.new_per_credit:.1f} new a credit",
+        f"{figures.frontier:,} waiting",
+        f"{sum(figures.errors.values()):,} errors",
+    ]
+    if figures.waiting is not None:
+        parts.append(f"the provider asks for patience ({figures.waiting})")
+    elif left_s is not None:
+        parts.append(f"about {durations.clock_face(left_s)} left")
+    return " · ".join(parts)

@@ -1,0 +1,140 @@
+"""`followgraph status`: where the database stands, for people and as the JSON that `crawl` ends with too."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from cli import durations, stops
+from cli.amounts import amount
+from cli.session import Bound
+
+if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
+    from storage.summary import RunRow, Summary
+
+
+def status(*, session: Bound) -> None:
+    """Where the database stands: credits, accounts, follows, what waits, and why the last run stopped.
+
+    Reads only, at any time: also while a crawl runs, and after one was killed.
+    """
+    from storage import summary  # noqa: PLC0415
+    from storage.database import Database  # noqa: PLC0415
+
+    configuration = session.configure()
+    place = configuration.settings.storage.database
+    database = Database.open(place, now=session.now, mode="read")
+    try:
+        with database.read() as conn:
+            found = summary.read(conn)
+    finally:
+        database.close()
+    session.output.line(f"{place}, {configuration.whence('storage.database')}", label="database")
+    for label, text in lines(found):
+        session.output.line(text, label=label)
+    session.output.finish(document(found))
+
+
+def document(found: Summary) -> dict[str, Any]:
+    """Return the JSON of `status` and of a finished crawl: credits and pages of the run, `totals` of the database."""
+    run = found.run
+    accounts = {
+        name: found.accounts[name]
+        for name in ("known", "visited", "boundary", "hidden", "private", "not_found", "failed")
+    }
+    seconds = 0.0 if run is None else run.active_s
+    pages = 0 if run is None else run.pages
+    return {
+        "run_id": None if run is None else run.id,
+        "stop_reason": None if run is None else run.stop_reason,
+        "credits": {
+            "budget": None if run is None else run.budget,
+            "charged": 0 if run is None else run.charged,
+            "uncertain": 0 if run is None else run.uncertain,
+            "reserved": 0 if run is None else run.reserved,
+            "remaining": None if run is None else run.remaining,
+        },
+        "totals": {"charged": found.charged, "uncertain": found.uncertain, "pages": found.pages},
+        "pages": pages,
+        "accounts": accounts,
+        "edges": found.edges,
+        "seconds": round(seconds, 3),
+        "pages_per_second": round(pages / seconds, 3) if seconds > 0 else 0.0,
+        "frontier": {name: found.frontier[name] for name in ("queued", "leased", "done", "failed", "skipped")},
+        "runs": [_of_run(each) for each in found.runs],
+    }
+
+
+def lines(found: Summary) -> list[tuple[str, str]]:
+    """Return what `document` says, as labelled lines for people."""
+    accounts, frontier, run = found.accounts, found.frontier, found.run
+    shown = []
+    if run is None:
+        shown.append(("run", "none yet"))
+    else:
+        state = (
+            "not ended: a crawl works on it, or it was cut off"
+            if run.stop_reason is None
+            else (f"stopped because: {stops.words(run.stop_reason)}")
+        )
+        shown.append(("run", f"{run.id}, {run.strategy} · {state}"))
+        promised = f" · {run.reserved:,} reserved" if run.reserved else ""
+        shown.append(
+            (
+                "credits",
+                f"{run.charged:,} spent · {run.uncertain:,} uncertain{promised} · {run.remaining:,} left"
+                f" of {run.budget:,}",
+            )
+        )
+        pace = f" · {run.pages / run.active_s:,.1f} a second" if run.active_s > 0 else ""
+        shown.append(("pages", f"{run.pages:,} in {durations.clock_face(run.active_s)}{pace}"))
+    if len(found.runs) > 1:
+        shown.append(
+            (
+                "in all",
+                f"{len(found.runs):,} runs · {amount(found.charged, 'credit')} spent · {amount(found.pages, 'page')}",
+            )
+        )
+    shown.append(
+        (
+            "accounts",
+            f"{accounts['known']:,} known · {accounts['visited']:,} visited · {accounts['boundary']:,} not visited"
+            f" · {accounts['hidden']:,} hidden · {accounts['private']:,} private · {accounts['not_found']:,} gone"
+            f" · {accounts['failed']:,} failed",
+        )
+    )
+    shown.append(("follows", f"{found.edges:,}"))
+    shown.append(
+        (
+            "frontier",
+            f"{frontier['queued']:,} waiting · {frontier['leased']:,} in flight · {frontier['done']:,} done"
+            f" · {frontier['failed']:,} failed · {frontier['skipped']:,} skipped",
+        )
+    )
+    return shown
+
+
+def _of_run(run: RunRow) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "started_at": moment(run.started_at),
+        "ended_at": None if run.ended_at is None else moment(run.ended_at),
+        "stop_reason": run.stop_reason,
+        "strategy": run.strategy,
+        "rng_seed": run.rng_seed,
+        "budget": run.budget,
+        "charged": run.charged,
+        "uncertain": run.uncertain,
+        "reserved": run.reserved,
+        "remaining": run.remaining,
+        "pages": run.pages,
+        "new_edges": run.new_edges,
+        "new_accounts": run.new_accounts,
+        "errors": run.errors,
+        "seconds": round(run.active_s, 3),
+    }
+
+
+def moment(at: float) -> str:
+    """Return Unix seconds as UTC in ISO 8601, to the second."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

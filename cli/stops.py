@@ -1,0 +1,35 @@
+"""Why a run stopped: what a person reads, and what a script is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cli.exits import Exit
+
+_STOPS: Mapping[str, tuple[Exit, str]] = {
+    "frontier_empty": (Exit.DONE, "nothing is left to buy"),
+    "budget_exhausted": (Exit.DONE, "budget reached"),
+    "deadline": (Exit.DONE, "time is up"),
+    "low_yield": (Exit.DONE, "hardly anything new for a credit"),
+    "interrupted": (Exit.DONE, "you asked"),
+    "unauthorized": (Exit.REFUSED, "the provider refused the key"),
+    "insufficient_credits": (Exit.REFUSED, "the provider's balance is used up"),
+    "payment_required": (Exit.REFUSED, "the provider asked for a payment, which is never made from here"),
+    "breaker_failures": (Exit.GAVE_UP, "too many calls failed"),
+    "breaker_no_yield": (Exit.GAVE_UP, "many credits brought no new follow"),
+    "overcharged": (Exit.GAVE_UP, "an answer cost more than its price"),
+    "unreachable": (Exit.GAVE_UP, "the provider could not be reached"),
+}
+
+REASONS = tuple(_STOPS)
+"""Every reason there is, a promise to scripts."""
+
+
+def exit_code(reason: str) -> Exit:
+    """Return the exit code of a run that stopped for `reason`. Raises KeyError for one that was never promised."""
+    return _STOPS[reason][0]
+
+
+def words(reason: str) -> str:
+    """Return `reason` for people, to stand after "stopped because:"."""
+    return _STOPS[reason][1]

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from cli.config import ConfigError, Configuration, load, variable
+from cli.settings import every, flag_of
+from crawler.strategy import DEFAULT, NAMES
+
+KEY = "sfk_live_0123456789abcdef"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "study.toml"
+    path.write_text(text)
+    return path
+
+
+def mistakes(
+    file: Path | None = None, environ: Mapping[str, str] | None = None, flags: Mapping[str, object] | None = None
+) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(file, environ or {}, flags or {})
+    return str(caught.value)
+
+
+def test_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a file, variables or flags every setting has its default and says so."""
+    monkeypatch.chdir(tmp_path)
+    configuration = load(None, {"PATH": "/bin"}, {})
+    assert configuration.settings.crawl.concurrency == 20
+    assert configuration.settings.crawl.max_wait == 1800.0
+    assert configuration.settings.budget.total is None
+    assert set(configuration.origins) == set(every())
+    assert configuration.whence("crawl.concurrency") == "the default"
+
+
+def test_precedence(tmp_path: Path) -> None:
+    """A flag goes before the environment, the environment before the file, the file before the default."""
+    path = written(tmp_path, "[crawl]\nconcurrency = 2\nrate = 2\nmax_depth = 2\n")
+
+    def settled(configuration: Configuration) -> list[tuple[object, str]]:
+        crawl = configuration.settings.crawl
+        return [
+            (crawl.concurrency, configuration.whence("crawl.concurrency")),
+            (crawl.rate, configuration.whence("crawl.rate")),
+            (crawl.max_depth, configuration.whence("crawl.max_depth")),
+            (crawl.strategy, configuration.whence("crawl.strategy")),
+        ]
+
+    environ = {"FOLLOWGRAPH_CRAWL__CONCURRENCY": "3", "FOLLOWGRAPH_CRAWL__RATE": "3"}
+    flags = {"crawl.concurrency": 4, "crawl.max_depth": None}
+    assert settled(load(path, environ, flags)) == [
+        (4, "from --concurrency"),
+        (3.0, "from FOLLOWGRAPH_CRAWL__RATE"),
+        (2, f"from {path}"),
+        ("flow", "the default"),
+    ]
+
+
+def test_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """./config.toml is read where it is there and no other file was named."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.toml").write_text("[report]\ntop = 7\n")
+    configuration = load(None, {}, {})
+    assert configuration.settings.report.top == 7
+    assert configuration.whence("report.top") == "from config.toml"
+    assert load(written(tmp_path, ""), {}, {}).settings.report.top == 50
+
+
+def test_every_setting_has_a_variable(tmp_path: Path) -> None:
+    """Every setting can be set by its variable, where everything is text."""
+    texts = {
+        "api.base_url": "http://127.0.0.1:1",
+        "api.key_file": "k",
+        "storage.database": "x.db",
+        "storage.archive": "off",
+        "crawl.strategy": "bfs",
+        "crawl.deadline": "2h",
+        "crawl.max_wait": "1d",
+        "breakers.error_share": "0.25",
+        "log.format": "json",
+        "log.level": "debug",
+        "api.max_body_bytes": "4096",
+    }
+    environ = {variable(key): texts.get(key, "3") for key in every()}
+    configuration = load(written(tmp_path, ""), environ, {})
+    assert {configuration.whence(key) for key in every()} == {f"from {variable(key)}" for key in every()}
+    assert configuration.settings.crawl.deadline == 7200.0
+
+
+def test_empty_variable_is_not_set(tmp_path: Path) -> None:
+    """An empty variable, as `${NAME:-}` leaves it behind, sets nothing."""
+    assert load(written(tmp_path, ""), {"FOLLOWGRAPH_CRAWL__RATE": ""}, {}).settings.crawl.rate is None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[crawl]\nconcurrency = 900", "crawl.concurrency: 900 is not allowed; give a whole number from 1 to 500"),
+        ("[crawl]\nconcurrency = 0", "give a whole number from 1 to 500"),
+        ('[crawl]\nconcurrency = "20"', "give a whole number from 1 to 500"),
+        ("[crawl]\nconcurrency = true", "true is not allowed; give a whole number"),
+        ("[crawl]\nconcurrency = 2.5", "2.5 is not allowed; give a whole number"),
+        ("[crawl]\nconcurrency = [1]", "give a whole number"),
+        ("[crawl]\nconcurrency = {a = 1}", "a table is not allowed"),
+        ("[crawl]\nrate = nan", "give a number above 0"),
+        ("[crawl]\nrate = inf", "give a number above 0"),
+        ("[crawl]\nrate = 2026-11-23", "give a number above 0"),
+        ("[crawl]\nrate = -1", "give a number above 0"),
+        ('[crawl]\nstrategy = "flwo"', 'give "flow", "rank" or "bfs"; did you mean flow?'),
+        ("[crawl]\ndeadline = 90", 'give a duration such as "90s", "10m", "2h" or "1d"'),
+        ('[crawl]\ndeadline = "soon"', "give a duration such as"),
+        ('[crawl]\ndeadline = "0s"', "give a duration such as"),
+        ('[crawl]\ndeadline = "999999999999d"', "give a duration such as"),
+        ("[storage]\narchive = true", 'give "on" or "off"'),
+        ('[storage]\ndatabase = ""', "give a path"),
+        ("[budget]\ntotal = 99999999999999999999999999", "give a whole number from 1 to 1,000,000,000,000"),
+        ("[crawl]\nconcurency = 3", "crawl.concurency: no such setting; did you mean crawl.concurrency?"),
+        ("[crawl]\ntotal = 3", "did you mean budget.total?"),
+        ("[crawl]\nzzz = 3", "crawl.zzz: no such setting"),
+        ("[bugdet]\ntotal = 3", "bugdet: no such section; there are api, storage, budget"),
+        ("[bugdet]\ntotal = 3", "did you mean budget?"),
+        ("concurrency = 3", "did you mean concurrency under [crawl]?"),
+        ("crawl = 3", "write [crawl] on a line of its own"),
+        ("[crawl", "this is not TOML"),
+        ("[crawl]\nrate = 1\nrate = 2", "this is not TOML"),
+        ("a = " + "[" * 5000, "this is not TOML"),
+    ],
+)
+def test_mistakes_in_a_file(tmp_path: Path, text: str, told: str) -> None:
+    """Every wrong section, key, type and value is named with its file and with what is allowed."""
+    path = written(tmp_path, text)
+    found = mistakes(path)
+    assert found.startswith(f"{path}: ")
+    assert told in found
+    assert "\n" not in found
+
+
+def test_all_mistakes_at_once(tmp_path: Path) -> None:
+    """All mistakes of all sources are told together, so that they are corrected together."""
+    path = written(tmp_path, "[crawl]\nrate = 0\nzzz = 1\n")
+    found = mistakes(
+        path, {"FOLLOWGRAPH_CRAWL__CONCURENCY": "3", "FOLLOWGRAPH_LOG__LEVEL": "loud"}, {"budget.total": 0}
+    )
+    assert found.splitlines() == [
+        f"{path}: crawl.rate: 0 is not allowed; give a number above 0",
+        f"{path}: crawl.zzz: no such setting",
+        "FOLLOWGRAPH_CRAWL__CONCURENCY: no such setting; did you mean FOLLOWGRAPH_CRAWL__CONCURRENCY?",
+        'FOLLOWGRAPH_LOG__LEVEL: "loud" is not allowed; give "debug", "info", "warning" or "error"',
+        "--budget: 0 is not allowed; give a whole number from 1 to 1,000,000,000,000",
+    ]
+
+
+def test_a_hidden_mistake_is_a_mistake(tmp_path: Path) -> None:
+    """A wrong value is told even where a stronger source would hide it."""
+    assert "crawl.rate" in mistakes(written(tmp_path, "[crawl]\nrate = 0"), {}, {"crawl.rate": 5.0})
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    """A file that is missing, a folder or not text is one mistake with its name."""
+    assert mistakes(tmp_path / "nope.toml") == f"{tmp_path / 'nope.toml'}: cannot be read: No such file or directory"
+    assert "cannot be read" in mistakes(tmp_path)
+    (tmp_path / "latin.toml").write_bytes(b'[log]\nlevel = "\xff"')
+    assert "not UTF-8" in mistakes(tmp_path / "latin.toml")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://api.socialfetch.dev",
+        "http://127.0.0.1.example.com",
+        "http://10.0.0.1:8000",
+        "ftp://127.0.0.1",
+        "api.socialfetch.dev",
+        "https://",
+        "https://:443",
+        "https://host:99999",
+        "https://[::1",
+        "https://user:hunter2@host",
+        "https://hunter2@host",
+        "https://host/?key=hunter2",
+        "https://host/#a",
+        "https://ho st",
+        "https://host\n.evil",
+        "https://host\\@evil",
+        "https://höst",
+        "",
+    ],
+)
+def test_addresses_that_leak(tmp_path: Path, address: str) -> None:
+    """An address that is not https, or not plain http to this machine, or that carries more than a path, is refused."""
+    found = mistakes(written(tmp_path, ""), {}, {"api.base_url": address})
+    assert found.startswith("--api-url: ")
+    assert "give an https address" in found
+    assert "hunter2" not in found
+
+
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("https://api.socialfetch.dev/", "https://api.socialfetch.dev"),
+        ("https://proxy.example/socialfetch", "https://proxy.example/socialfetch"),
+        ("http://localhost:1", "http://localhost:1"),
+        ("http://127.8.8.8:1", "http://127.8.8.8:1"),
+        ("http://[::1]:1", "http://[::1]:1"),
+    ],
+)
+def test_addresses_that_are_taken(tmp_path: Path, address: str, kept: str) -> None:
+    """https to anywhere and plain http to this machine are taken, without the slash at the end."""
+    assert load(written(tmp_path, ""), {}, {"api.base_url": address}).settings.api.base_url == kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'api_key = "{KEY}"',
+        f'[api]\nkey = "{KEY}"',
+        f'[api]\napi_key = "{KEY}"',
+        f'[api]\nkey_file = "{KEY}"',
+        f'[api]\nbase_url = "{KEY}"',
+        f'[crawl]\nstrategy = "{KEY}"',
+        f'{KEY} = "x"',
+    ],
+)
+def test_a_key_in_the_wrong_place_is_never_shown(tmp_path: Path, text: str) -> None:
+    """A key written into the file of settings is refused without being repeated."""
+    found = mistakes(written(tmp_path, text), {"FOLLOWGRAPH_API__KEY": KEY, "FOLLOWGRAPH_API_KEY": KEY})
+    assert KEY not in found
+    assert found.count("SOCIALFETCH_API_KEY") >= 2
+
+
+def test_foreign_text_in_mistakes_is_escaped(tmp_path: Path) -> None:
+    """Control and bidirectional signs of a file do not reach the terminal by way of an error."""
+    path = written(tmp_path, '[log]\nlevel = "\\u001b[31m\\u202e"\n["\\u001b]0;x"]\n')
+    found = mistakes(path)
+    assert "\x1b" not in found
+    assert "\u202e" not in found
+    assert "\\x1b[31m\\u202e" in found
+
+
+def test_strategies_are_those_of_the_crawler() -> None:
+    """The strategies that the settings take are the ones that there are."""
+    from cli.settings import Crawl
+    from cli.wording import allowed
+
+    assert all(f'"{name}"' in allowed("crawl.strategy") for name in NAMES)
+    assert allowed("crawl.strategy").count('"') == 2 * len(NAMES)
+    assert Crawl().strategy == DEFAULT
+
+
+def test_flags_are_unique_within_a_section() -> None:
+    """No two settings of one section share a flag."""
+    for section in {key.partition(".")[0] for key in every()}:
+        flags = [flag for key in every() if key.startswith(f"{section}.") and (flag := flag_of(key))]
+        assert len(flags) == len(set(flags))

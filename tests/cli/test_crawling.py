@@ -1,0 +1,85 @@
+"""`followgraph crawl` and `demo`: what a person and a script are told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from processes import result, run, simulator
+
+
+def test_a_refused_key_is_told_once_and_nothing_is_bought(tmp_path: Path) -> None:
+    """Exit code 3, one JSON object with the stop reason and the error, and no word of the key."""
+    with simulator("--accounts", "200", "--key", "sfk_right", cwd=tmp_path) as api:
+        done = run(["--json", "crawl", "--seed", "u1", "--budget", "10", "--api-url", api.url], cwd=tmp_path)
+        assert done.returncode == 3
+        told = result(done)
+        assert told["stop_reason"] == "unauthorized"
+        assert told["error"]["code"] == "unauthorized"
+        assert "Still waiting: 1 account." in told["error"]["meaning"]
+        assert "sfk_test_key" not in done.stdout + done.stderr
+        assert api.charged == 0
+
+
+def test_a_crawl_without_a_key_goes_to_this_machine_only(tmp_path: Path) -> None:
+    """A rehearsal needs no key; the real API does, and says so before anything is opened."""
+    with simulator("--accounts", "200", cwd=tmp_path) as api:
+        arguments = ["--json", "crawl", "--seed", "u1", "--budget", "5"]
+        done = run([*arguments, "--api-url", api.url], cwd=tmp_path, SOCIALFETCH_API_KEY="")
+        assert result(done)["credits"]["charged"] == 5
+    refused = run(arguments, cwd=tmp_path, SOCIALFETCH_API_KEY="")
+    assert refused.returncode == 2
+    assert result(refused)["error"]["code"] == "no_key"
+
+
+def test_an_api_that_is_not_there(tmp_path: Path) -> None:
+    """Exit code 4, nothing bought, the seeds still waiting."""
+    done = run(["--json", "crawl", "--seed", "u1", "--budget", "5", "--api-url", "http://127.0.0.1:9"], cwd=tmp_path)
+    assert done.returncode == 4
+    assert result(done)["stop_reason"] == "unreachable"
+
+
+def test_a_crawl_needs_a_budget_and_a_seed(tmp_path: Path) -> None:
+    """Both are asked for by name, with exit code 2."""
+    with simulator("--accounts", "200", cwd=tmp_path) as api:
+        no_seed = run(["--json", "crawl", "--budget", "5", "--api-url", api.url], cwd=tmp_path)
+        assert (no_seed.returncode, result(no_seed)["error"]["code"]) == (2, "no_seeds")
+        no_budget = run(["--json", "crawl", "--seed", "u1", "--api-url", api.url], cwd=tmp_path)
+        assert (no_budget.returncode, result(no_budget)["error"]["code"]) == (2, "no_budget")
+        assert api.charged == 0
+
+
+def test_a_crawl_says_what_it_may_spend_and_why_it_stopped(tmp_path: Path) -> None:
+    """Budget, balance and worst case stand on standard error before the crawl, reason and result on standard output."""
+    with simulator("--accounts", "300", "--credits", "40", cwd=tmp_path) as api:
+        done = run(
+            ["--log-format", "console", "crawl", "--seed", "u1", "--budget", "50", "--api-url", api.url], cwd=tmp_path
+        )
+        assert done.returncode == 3, done.stderr
+        assert "50 credits (from --budget)" in done.stderr
+        assert "40 credits at 127.0.0.1" in done.stderr
+        assert "below what the budget allows" in done.stderr
+        assert "stopped because: the provider's balance is used up" in done.stdout
+        again = run(["crawl", "--seed", "u1", "--budget", "40", "--api-url", api.url], cwd=tmp_path)
+        assert again.returncode == 0, again.stderr
+        assert "stopped because: budget reached (40 credits, from --budget)." in again.stdout
+
+
+def test_logs_elsewhere_are_json_lines(tmp_path: Path) -> None:
+    """Without a terminal every line on standard error is a JSON object with an event name."""
+    with simulator("--accounts", "300", cwd=tmp_path) as api:
+        done = run(["crawl", "--seed", "u1", "--budget", "20", "--api-url", api.url], cwd=tmp_path)
+        events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+        assert events == ["run.started", "run.stopped"]
+
+
+def test_the_demo(tmp_path: Path) -> None:
+    """One command crawls an imitated network and writes a report, without a key; the same again goes on."""
+    demo = ["--json", "demo", "--accounts", "500", "--budget", "60"]
+    done = run(demo, cwd=tmp_path, SOCIALFETCH_API_KEY="")
+    assert done.returncode == 0, done.stderr
+    told = result(done)
+    assert told["credits"]["charged"] == 60
+    assert (tmp_path / told["report"]).read_text().startswith("<!doctype html>")
+    again = result(run(demo, cwd=tmp_path, SOCIALFETCH_API_KEY=""))
+    assert again["totals"]["charged"] == 120

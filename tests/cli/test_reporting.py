@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conftest import Run
+
+
+def test_report(run: Run, tmp_path: Path) -> None:
+    """The report's files are where the JSON says they are, and hold the accounts of the database."""
+    run("seed", "@a", "@b")
+    ran = run("report", "--output", "out", "--top", "3", "--json")
+    assert ran.code == 0, ran.err
+    found = ran.document
+    assert (found["accounts"], found["edges"]) == (2, 0)
+    assert found["seconds"] >= 0
+    assert found["html"] == "out/report.html"
+    assert "<html" in Path(found["html"]).read_text()
+    assert json.loads(Path(found["json"]).read_text())
+    assert sorted(found["tables"]) == sorted(str(path) for path in Path("out/tables").glob("*.csv"))
+
+
+def test_report_for_people(run: Run) -> None:
+    """People are told what was read, what was written and what to open; the steps go to standard error."""
+    run("seed", "@a")
+    ran = run("report")
+    assert ran.code == 0, ran.err
+    assert "followgraph-report/report.html" in ran.out
+    assert "report " in ran.err
+
+
+def test_report_without_a_database(run: Run) -> None:
+    """Without a database there is nothing to report: exit code 5, and no folder is made."""
+    assert run("report").code == 5
+    assert not Path("followgraph-report").exists()
+
+
+def test_a_place_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
+    """A file where the folder should be is bad input."""
+    run("seed", "@a")
+    (tmp_path / "out").write_text("mine")
+    ran = run("report", "--output", "out")
+    assert ran.code == 2
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_wrong_wishes(run: Run) -> None:
+    """Values outside their bounds are told with the flag's name."""
+    run("seed", "@a")
+    assert "--top" in run("report", "--top", "0").err
+    assert "--resolution" in run("report", "--resolution", "-1").err

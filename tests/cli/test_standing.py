@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from cli import stops
+from cli.exits import Exit
+from storage.database import Database
+from storage.schema import runs
+
+if TYPE_CHECKING:
+    from conftest import Run
+
+
+def add_run(path: Path, **values: object) -> None:
+    database = Database.open(path, now=lambda: 0.0)
+    row = {
+        "started_at": 1_700_000_000,
+        "strategy": "flow",
+        "rng_seed": 7,
+        "settings": "{}",
+        "budget": 100,
+        "charged": 40,
+        "uncertain": 2,
+        "pages": 40,
+        "active_s": 20.0,
+        **values,
+    }
+    database.transact(lambda conn: conn.execute(sa.insert(runs).values(row)))
+    database.close()
+
+
+def test_before_the_first_run(run: Run) -> None:
+    """With seeds and no run yet, credits are nought and budget and rest are unknown."""
+    run("seed", "@a", "@b")
+    found = run("status", "--json").document
+    assert found["run_id"] is None
+    assert found["stop_reason"] is None
+    assert found["credits"] == {"budget": None, "charged": 0, "uncertain": 0, "reserved": 0, "remaining": None}
+    assert found["accounts"] == {
+        "known": 2,
+        "visited": 0,
+        "boundary": 2,
+        "hidden": 0,
+        "private": 0,
+        "not_found": 0,
+        "failed": 0,
+    }
+    assert found["frontier"] == {"queued": 2, "leased": 0, "done": 0, "failed": 0, "skipped": 0}
+    assert (found["edges"], found["pages"], found["seconds"], found["pages_per_second"], found["runs"]) == (
+        0,
+        0,
+        0,
+        0,
+        [],
+    )
+
+
+def test_after_runs(run: Run, tmp_path: Path) -> None:
+    """The newest run stands in front, every run in the list, and people read the same."""
+    add_run(tmp_path / "followgraph.db", stop_reason="budget_exhausted", ended_at=1_700_000_020)
+    add_run(tmp_path / "followgraph.db", strategy="bfs")
+    found = run("status", "--json").document
+    assert (found["run_id"], found["stop_reason"]) == (2, None)
+    assert found["credits"] == {"budget": 100, "charged": 40, "uncertain": 2, "reserved": 0, "remaining": 58}
+    assert (found["pages"], found["seconds"], found["pages_per_second"]) == (40, 20.0, 2.0)
+    assert [each["stop_reason"] for each in found["runs"]] == ["budget_exhausted", None]
+    assert found["runs"][0]["started_at"] == "2023-11-14T22:13:20+00:00"
+    shown = run("status").out
+    assert "2, bfs · not ended" in shown
+    assert "40 spent · 2 uncertain · 58 left of 100" in shown
+    assert "2 runs" in shown
+
+
+def test_why_it_stopped(run: Run, tmp_path: Path) -> None:
+    """A person reads why the run stopped in words."""
+    add_run(tmp_path / "followgraph.db", stop_reason="budget_exhausted")
+    assert "stopped because: budget reached" in run("status").out
+
+
+def test_while_another_writes(run: Run, tmp_path: Path) -> None:
+    """status reads while a crawl is in the middle of writing."""
+    run("seed", "@a")
+    writer = sqlite3.connect(tmp_path / "followgraph.db", isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    try:
+        assert run("status").code == 0
+    finally:
+        writer.close()
+
+
+def test_the_place_and_who_named_it(run: Run) -> None:
+    """status says which database it read and where that was said."""
+    run("seed", "@a", "--db", "x.db")
+    assert "x.db, from --db" in run("status", "--db", "x.db").out
+    assert (
+        "x.db, from FOLLOWGRAPH_STORAGE__DATABASE"
+        in run("status", environ={"FOLLOWGRAPH_STORAGE__DATABASE": "x.db"}).out
+    )
+
+
+def test_a_password_in_an_address_is_not_printed(run: Run) -> None:
+    """The password of a database address reaches no output, whatever becomes of the address."""
+    ran = run("status", "--db", "postgresql://me:hunter22@nowhere/graph")
+    assert ran.code == 5
+    assert "hunter22" not in ran.out + ran.err
+
+
+def test_an_address_that_cannot_be_read(run: Run) -> None:
+    """An address that is none ends with exit code 5, not with a fault of ours."""
+    assert run("status", "--db", "postgresql://[nowhere/graph").code == 5
+
+
+@pytest.mark.parametrize("reason", stops.REASONS)
+def test_every_stop_reason_has_words_and_a_code(reason: str) -> None:
+    """Every promised stop reason has words for people and one of the promised exit codes."""
+    assert stops.words(reason)
+    assert stops.exit_code(reason) in {Exit.DONE, Exit.REFUSED, Exit.GAVE_UP}
