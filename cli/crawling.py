@@ -110,6 +110,7 @@ async def crawl(
     async with client(configuration.settings.api, key, connections=connections) as api:
         done: Done = await buy(configuration, session, api, handles, new_run=new_run)
     if not done.is_told:
+        session.output.line("followgraph report" if done.document["pages"] else "followgraph status", label="next")
         session.output.finish(done.document)
     return done.exit_code
 
@@ -314,7 +315,7 @@ def _announce(preflight: Preflight, configuration: Configuration, session: Sessi
 
 
 def _tell(result: Result, found: Summary, configuration: Configuration, session: Session) -> None:
-    """Say why it stopped, what it bought and what to type next."""
+    """Say why it stopped and what it bought."""
     line = session.output.line
     why = f"{stops.words(result.stop_reason)} ({result.detail}"
     if result.key is not None:
@@ -328,9 +329,7 @@ def _tell(result: Result, found: Summary, configuration: Configuration, session:
         words = {"private": "private", "no_following": "following nobody", "depth": "too deep"}
         parts = [f"{count:,} {words.get(reason, reason)}" for reason, count in sorted(found.skipped.items())]
         line(f"{' · '.join(parts)}: never bought", label="skipped")
-    if stops.exit_code(result.stop_reason) == Exit.DONE:
-        line("followgraph report", label="next")
-    else:
+    if stops.exit_code(result.stop_reason) != Exit.DONE:
         session.output.note("Nothing stored was lost. The next `followgraph crawl` goes on from here.")
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 REDRAW_S = 0.25
 LINE_EVERY_S = 30.0
+_WIDE = 110
+"""Columns of a terminal that has room for a bar beside the figures."""
 
 
 async def show(figures: Figures, console: Console) -> None:
@@ -46,9 +48,11 @@ async def _lines(figures: Figures) -> None:
 
 
 async def _bar(figures: Figures, console: Console) -> None:
+    columns: list[ProgressColumn] = [_Line(figures)]
+    if console.width >= _WIDE:
+        columns.insert(0, BarColumn(bar_width=24))
     bar = Progress(
-        BarColumn(bar_width=24),
-        _Line(figures),
+        *columns,
         console=console,
         get_time=asyncio.get_running_loop().time,
         auto_refresh=False,
@@ -87,23 +91,27 @@ class _Line(ProgressColumn):
         self._figures = figures
 
     def render(self, task: Task) -> Text:
-        """Draw the line as wide as the terminal allows; nothing in it is foreign text."""
-        return Text(line(self._figures, task.get_time()))
+        """Draw the line; nothing in it is foreign text."""
+        return Text(line(self._figures, task.get_time()), no_wrap=True, overflow="ellipsis")
 
 
 def line(figures: Figures, now_s: float) -> str:
     """Return the figures in one line; `now_s` is the clock that the figures were started with."""
     left_s = figures.seconds_left(now_s)
-    uncertain = f" ({figures.uncertain:,} uncertain)" if figures.uncertain else ""
+    spent = figures.charged + figures.uncertain
     parts = [
-        f"{figures.charged + figures.uncertain:,}/{figures.budget:,} credits{uncertain}",
-        f"{figures.rate(now_s):,.0f} pages/s",
-        f"{figures.new_per_credit:.1f} new a credit",
+        f"{spent:,}/{figures.budget:,} credits",
+        f"{figures.rate(now_s):,.0f}/s",
+        f"{figures.new_per_credit:.1f} new/credit",
         f"{figures.frontier:,} waiting",
-        f"{sum(figures.errors.values()):,} errors",
     ]
+    errors = sum(figures.errors.values())
+    if errors:
+        parts.append(f"{errors:,} errors")
+    if figures.uncertain:
+        parts.append(f"{figures.uncertain:,} uncertain")
     if figures.waiting is not None:
         parts.append(f"the provider asks for patience ({figures.waiting})")
     elif left_s is not None:
-        parts.append(f"about {durations.clock_face(left_s)} left")
+        parts.append(f"{durations.clock_face(left_s)} left")
     return " · ".join(parts)

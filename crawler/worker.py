@@ -165,7 +165,7 @@ async def _store(desk: Desk, lease: Lease, page: Page) -> Stored:
     progress = desk.progress
     progress.charged, progress.uncertain = stored.credits.charged, stored.credits.uncertain
     progress.page(charged=page.credits_charged, new_accounts=stored.new_accounts, new_edges=stored.new_edges)
-    progress.frontier += stored.new_accounts - (1 if lease.cursor is None else 0)
+    progress.frontier += stored.new_queued - (stored.end is not None)
     progress.renamed += stored.renamed
     progress.taken_over += stored.taken_over
     desk.log.debug(

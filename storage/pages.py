@@ -96,6 +96,7 @@ class Stored:
     end: End | None = None
     listed: int = 0
     new_accounts: int = 0
+    new_queued: int = 0
     new_edges: int = 0
     duplicates: int = 0
     self_follows: int = 0
@@ -320,6 +321,7 @@ def _admit(conn: sa.Connection, register: Register, listing: Listing, rules: Rul
         if entry.state is None:
             stored.new_accounts += 1
             enter(entry, facts, depth=depth, max_depth=rules.max_depth)
+            stored.new_queued += entry.state == State.QUEUED
             entry.priority = rules.rank(entry.candidate())
             entry.is_dirty = True
         else:
