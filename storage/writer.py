@@ -123,8 +123,8 @@ class ThreadWriter:
             futures = [future for _, _, future in batch]
             try:
                 futures[0].get_loop().call_soon_threadsafe(_deliver, futures, results)
-            except RuntimeError:  # the loop is closed: nobody waits any more, and the commit stands
-                return
+            except RuntimeError:  # the loop is closed and nobody waits any more; what else was submitted is committed
+                pass
             if last:
                 return
 
