@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from storage import errors, schema
 
 BUSY_TIMEOUT_S = 5.0
+_EFFECTIVE = os.access in os.supports_effective_ids
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -49,9 +50,12 @@ def check_file(path: Path) -> None:
 
 
 def read_engine(path: Path) -> sa.Engine:
+    # On a read-only medium SQLite cannot make the file that readers of a write-ahead log share; nobody writes there.
+    is_fixed = not os.access(path.parent, os.W_OK, effective_ids=_EFFECTIVE) and not Path(f"{path}-wal").exists()
+
     def connect() -> sqlite3.Connection:
         conn = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro",
+            f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_fixed else ''}",
             uri=True,
             isolation_level=None,
             check_same_thread=False,
@@ -80,7 +84,7 @@ def write_engine(path: Path, *, create: bool) -> sa.Engine:
             pass
         except OSError as error:
             raise errors.ReadOnly(f"{path} cannot be created: {error.strerror}") from error
-    elif not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+    elif not all(os.access(place, os.W_OK, effective_ids=_EFFECTIVE) for place in (path, path.parent)):
         raise errors.ReadOnly(f"{path} or its folder cannot be written")
 
     def connect() -> sqlite3.Connection:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
@@ -121,10 +122,9 @@ class ThreadWriter:
                 batch.append(more)
             results = self.commit([(unit, item) for unit, item, _ in batch])
             futures = [future for _, _, future in batch]
-            try:
+            # A closed loop raises: nobody waits any more, but what else was submitted is still committed.
+            with suppress(RuntimeError):
                 futures[0].get_loop().call_soon_threadsafe(_deliver, futures, results)
-            except RuntimeError:  # the loop is closed and nobody waits any more; what else was submitted is committed
-                pass
             if last:
                 return
 

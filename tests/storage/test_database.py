@@ -7,7 +7,9 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,15 +120,40 @@ def test_an_older_database_is_not_upgraded_by_reading(database: Path) -> None:
         opened(database, "read")
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_refused(database: Path) -> None:
-    """Without the right to write, writing is refused with its reason and reading works."""
-    database.parent.chmod(0o500)
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Be a user who may not write everywhere: tests often run as root."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65_534)
     try:
-        with pytest.raises(errors.ReadOnly):
-            opened(database, "write")
+        yield
     finally:
-        database.parent.chmod(0o700)
+        os.seteuid(before)
+
+
+def test_a_read_only_folder_is_refused(database: Path) -> None:
+    """Without the right to write, writing is refused with its reason, reading works, and nothing changes."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        shutil.copy(database, folder / "a.db")
+        (folder / "a.db").chmod(0o444)
+        folder.chmod(0o555)
+        before = (folder / "a.db").read_bytes()
+        with unprivileged():
+            with pytest.raises(errors.ReadOnly):
+                opened(folder / "a.db", "write")
+            with pytest.raises(errors.ReadOnly):
+                opened(folder / "new.db")
+            reader = opened(folder / "a.db", "read")
+            with reader.read() as conn:
+                assert summary.read(conn).accounts["known"] == 2
+            reader.close()
+        assert (folder / "a.db").read_bytes() == before
+        assert [file.name for file in folder.iterdir()] == ["a.db"]
+    finally:
+        folder.chmod(0o700)
+        shutil.rmtree(folder)
 
 
 def test_a_damaged_file_is_named_as_such(database: Path) -> None:
