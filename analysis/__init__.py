@@ -1,0 +1,1 @@
+"""Analysis reads and explains: graphs, centrality, communities, coverage, the report."""

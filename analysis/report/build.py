@@ -1,0 +1,83 @@
+"""Builds a report: reads the database once, computes, writes every file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version
+
+from analysis.coverage import read_coverage
+from analysis.graph import read_graph
+from analysis.report.findings import Progress, Settings, find
+from analysis.report.page import render, written_page
+from analysis.report.tables import record, written_json, written_tables
+from storage import export
+from storage.database import Database
+
+PACKAGES = ("followgraph", "matplotlib", "networkx", "numpy", "scipy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFiles:
+    """A finished report: its files, the accounts known and the current follows it is about."""
+
+    html: Path
+    json: Path
+    tables: tuple[Path, ...]
+    accounts: int
+    edges: int
+
+
+def build(
+    place: str | Path,
+    output: Path,
+    *,
+    now: Callable[[], float],
+    top: int = 50,
+    resolution: float = 1.0,
+    rng_seed: int = 1,
+    progress: Progress = lambda step, done, of: None,
+) -> ReportFiles:
+    """Write the report of a database, by path or address, into a folder; what stands there is replaced file by file.
+
+    `top` is the length of the list of central accounts, `resolution` and `rng_seed` go to the communities, `now` gives
+    the time printed, in Unix seconds. The database is never altered. Raises DatabaseError and OutputNotWritable.
+    """
+    progress("reading", 0, 5)
+    with closing(Database.open(place, now=now, mode="read")) as database:
+        with database.read() as conn:
+            graph = read_graph(conn)
+            coverage = read_coverage(conn, graph)
+
+        def names(ids: list[int]) -> dict[int, str]:
+            with database.read() as conn:
+                return export.display_names(conn, ids)
+
+        settings = Settings(top=top, resolution=resolution, rng_seed=rng_seed)
+        findings = find(graph, coverage, settings, names, progress)
+    progress("writing", 4, 5)
+    generated_at, versions = int(now()), _versions()
+    html = render(findings, generated_at=generated_at, versions=versions)
+    content = record(findings, generated_at=generated_at, versions=versions)
+    files = ReportFiles(
+        tables=written_tables(output / "tables", findings),
+        json=written_json(output / "report.json", content),
+        html=written_page(output / "report.html", html),
+        accounts=len(graph),
+        edges=len(graph.src),
+    )
+    progress("done", 5, 5)
+    return files
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "(development version)"
+    return versions

@@ -1,0 +1,117 @@
+"""The caveats that every report carries, their numbers filled in. They cannot be switched off.
+
+Sources: research/interface.md, section 11; Smith & Moody 2013 on centrality under missing data.
+"""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from analysis.report import text
+from analysis.report.findings import Findings
+
+
+def caveats(findings: Findings) -> list[tuple[str, Markup]]:
+    """Return heading and text of each, the ones that hold for every crawl first."""
+    seen = findings.coverage
+    unlisted = seen.standings["hidden"] + seen.standings["private"] + seen.standings["not_found"]
+    cut = seen.standings["capped"] + seen.standings["partial"]
+    whole = seen.announced_complete
+    share = text.percent(whole.read, whole.reported)
+    held = f"Lists read to their end held {share} of the follows that the same profiles announce."
+    held = held if whole.reported else "How many follows their profiles announce is not known."
+    texts = [
+        (
+            "This is not a random sample.",
+            "Accounts were reached by following links from {}. Such crawls favour accounts that many follow. Nothing "
+            "here describes the users of the platform, and no interval is printed because none would be right.",
+            (text.count(seen.seeds, "seed"),),
+        ),
+        (
+            "The seeds decide.",
+            "Other seeds would have shown another part of the graph; how much the findings depend on each seed was not "
+            "measured.",
+            (),
+        ),
+        (
+            "Only outgoing lists were bought.",
+            "Of {} out of {} it was never asked whom they follow. An observed follower count says by how many of the "
+            "{} an account is followed, never how many followers it has.",
+            (
+                text.number(seen.unasked),
+                text.count(seen.known, "known account"),
+                text.count(seen.visited, "visited account"),
+            ),
+        ),
+        (
+            "Hidden, private and vanished accounts are missing, and not at random.",
+            "In this crawl: {}. A private account that was not tried stands among those never visited or left out.",
+            (text.count(unlisted, "account"),),
+        ),
+        (
+            "Lists may be incomplete.",
+            "{} cut or broken off. {}",
+            (text.count(cut, "list was", "lists were"), held),
+        ),
+        (
+            "Centrality suffers from what is missing.",
+            "In-degree is among the most robust measures, eigenvector-like scores among the most fragile (Smith &amp; "
+            "Moody 2013), more so when central accounts are the missing ones. Read the list in tiers, not places.",
+            (),
+        ),
+        (
+            "Communities are one of many good partitions.",
+            "Another seed or resolution gives another one; stability was not measured in this report. Membership is no "
+            "evidence about a person.",
+            (),
+        ),
+        (
+            "Time passed.",
+            "The pages came {}; follows change meanwhile. {} no longer stood in a later complete list and {} left out.",
+            (
+                text.span(seen.first_page_at, seen.last_page_at),
+                text.count(seen.ended_edges, "follow seen before", "follows seen before"),
+                "is" if seen.ended_edges == 1 else "are",
+            ),
+        ),
+        (
+            "Following is not endorsement, attention or friendship.",
+            "Bots and bought followers were not removed; reported follower counts are the platform’s own.",
+            (),
+        ),
+        (
+            "Do not use this to judge or to contact individuals.",
+            "The graph is personal data.",
+            (),
+        ),
+    ]
+    if seen.credits.uncertain:
+        texts.append(
+            (
+                "Some credits are uncertain.",
+                "{} may or may not have been charged: the answer to the call was lost.",
+                (text.count(seen.credits.uncertain, "credit"),),
+            )
+        )
+    if not seen.credits.agree:
+        texts.append(
+            (
+                "The books disagree.",
+                "The runs say that {} were charged, the ledger’s rows add up to {}. `followgraph doctor` tells more.",
+                (text.count(seen.credits.charged, "credit"), text.number(seen.credits.booked)),
+            )
+        )
+    removed = findings.graph.removed
+    if removed.loops or removed.duplicates or removed.orphans:
+        texts.append(
+            (
+                "Some follows were taken out.",
+                "{} of an account by itself, {} and {} of accounts that the database does not know.",
+                (
+                    text.count(removed.loops, "follow"),
+                    text.count(removed.duplicates, "repeat"),
+                    text.count(removed.orphans, "follow"),
+                ),
+            )
+        )
+    return [(heading, Markup(sentence).format(*values)) for heading, sentence, values in texts]  # noqa: S704 - ours

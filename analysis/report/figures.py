@@ -1,0 +1,215 @@
+"""The figures: drawn by matplotlib, returned as SVG that stands in a page, text as text and colours from its style.
+
+Nothing that strangers wrote is drawn. Equal findings give equal bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from analysis.report.findings import Findings, scattered
+from analysis.report.text import count, percent
+from analysis.structure import Distribution
+
+WIDTH = 340
+"""Width of a panel in CSS pixels: it fits the narrowest screens, and wider ones lay panels side by side."""
+
+NUMBERED = 10
+"""Accounts of the top list that the figure of followers numbers."""
+
+INK, MUTED, LINE = "#010101", "#020202", "#030303"
+KNOWN, VISITED, COMPLETE, ACCENT = "#040404", "#050505", "#060606", "#070707"
+_VARIABLES = dict(
+    zip(
+        (INK, MUTED, LINE, KNOWN, VISITED, COMPLETE, ACCENT),
+        ("ink", "muted", "line", "known", "visited", "complete", "accent"),
+        strict=True,
+    )
+)
+"""matplotlib wants a colour; the page has variables that differ by day and by night. These stand in for them."""
+
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "followgraph",
+    "path.simplify": False,
+    "text.parse_math": False,
+    "font.size": 12,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.labelsize": 11,
+    "ytick.labelsize": 11,
+    "axes.grid": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+}
+
+
+def coverage(findings: Findings) -> list[Markup]:
+    """Draw how many of the known accounts were visited, and how many of the announced follows were read."""
+    seen = findings.coverage
+    panels = []
+    if seen.known:
+        bars = [
+            ("known", seen.known, KNOWN),
+            ("visited: a list was read", seen.visited, VISITED),
+            ("visited completely: the whole list was read", seen.standings["complete"], COMPLETE),
+        ]
+        panels.append(_bars("coverage-accounts", "Accounts", bars))
+    if seen.announced.reported:
+        bars = [
+            ("announced by the profiles of visited accounts", seen.announced.reported, KNOWN),
+            ("read from the lists of the same accounts", seen.announced.read, VISITED),
+        ]
+        panels.append(_bars("coverage-follows", "Follows", bars))
+    return panels
+
+
+def followers(findings: Findings) -> list[Markup]:
+    """Draw reported against observed followers, one dot an account, the first of the top list numbered."""
+    accounts, observed = findings.graph.accounts, findings.observed
+    drawn = scattered(findings)
+    if len(drawn) < 2:
+        return []
+    # Dots that would cover each other are drawn once: half a pixel is less than anybody sees.
+    dots = np.unique(np.round(np.log10(np.stack((accounts.followers[drawn], observed[drawn]))), 2), axis=1)
+    numbered = [
+        (row.rank, row.followers_reported, row.followers_observed)
+        for row in findings.central[:NUMBERED]
+        if row.followers_reported and row.followers_observed
+    ]
+
+    def draw(figure: Figure) -> None:
+        axes = _axes(figure, 300)
+        _logarithmic(axes, "followers reported by the platform", "followed by so many visited accounts")
+        x, y = (np.stack((10**row, 10**row, np.full(len(row), np.nan)), axis=1).ravel() for row in dots)
+        axes.plot(x, y, color=VISITED, linewidth=3, solid_capstyle="round", alpha=0.45)
+        for rank, reported, seen in numbered:
+            axes.plot([reported], [seen], color=ACCENT, marker="o", markersize=4, linestyle="none")
+            axes.annotate(str(rank), (reported, seen), (5, 1), textcoords="offset points", fontsize=11)
+
+    title = "Reported and observed followers"
+    description = (
+        f"Scatter plot on logarithmic axes of {count(len(drawn), 'account')}: followers reported by the platform "
+        f"against visited accounts that follow them. The first {len(numbered)} of the top list carry their number."
+    )
+    return [_panel("followers", title, description, 300, draw)]
+
+
+def degrees(findings: Findings) -> list[Markup]:
+    """Draw the two degree distributions as complementary cumulative distributions on logarithmic axes."""
+    panels = []
+    for name, title, axis, one, distribution in (
+        (
+            "degrees-followers",
+            "Followers observed",
+            "followed by at least so many visited",
+            "account",
+            findings.followers,
+        ),
+        ("degrees-following", "Accounts followed", "follows at least so many", "visited account", findings.following),
+    ):
+        if int((distribution.value > 0).sum()) >= 2:
+            panels.append(_cumulative(name, title, axis, one, distribution))
+    return panels
+
+
+def _cumulative(name: str, title: str, axis: str, one: str, distribution: Distribution) -> Markup:
+    positive = distribution.value > 0
+    value, share = distribution.value[positive], distribution.at_least[positive] / distribution.accounts
+    half = int(value[np.searchsorted(-share, -0.5, side="right") - 1]) if share[0] >= 0.5 else 0
+
+    def draw(figure: Figure) -> None:
+        axes = _axes(figure, 240)
+        _logarithmic(axes, axis, f"share of {distribution.accounts:,} {one}s")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{100 * tick:.10g} %"))
+        axes.step(value, share, where="pre", color=VISITED, linewidth=1.8)
+
+    description = (
+        f"Share of {count(distribution.accounts, one)} with at least so many, on logarithmic axes: "
+        f"{percent(share[0])} have at least {value[0]:,}, half have at least {half:,}, the most is {value[-1]:,}."
+    )
+    return _panel(name, title, description, 240, draw)
+
+
+def _bars(name: str, title: str, bars: Sequence[tuple[str, int, str]]) -> Markup:
+    longest = max(value for _, value, _ in bars)
+    height = 22 + 42 * len(bars)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        axes.set(xlim=(0, WIDTH), ylim=(height, 0))
+        axes.text(0, 12, title, fontweight="bold")
+        for row, (label, value, colour) in enumerate(bars):
+            top = 24 + 42 * row
+            axes.text(0, top + 12, label, color=MUTED)
+            axes.text(WIDTH, top + 12, f"{value:,}", horizontalalignment="right")
+            axes.broken_barh([(0, WIDTH)], (top + 18, 12), facecolor=LINE, alpha=0.4)
+            axes.broken_barh([(0, WIDTH * value / longest)], (top + 18, 12), facecolor=colour)
+
+    description = "; ".join(f"{label}: {value:,} ({percent(value, longest)})" for label, value, _ in bars)
+    return _panel(name, title, f"Bars. {description}.", height, draw)
+
+
+def _axes(figure: Figure, height: int) -> Axes:
+    """Return axes that fill a panel but for their labels."""
+    left, bottom, right, top = 54, 44, 12, 10
+    return figure.add_axes(
+        (left / WIDTH, bottom / height, 1 - (left + right) / WIDTH, 1 - (bottom + top) / height),
+    )
+
+
+def _logarithmic(axes: Axes, across: str, upward: str) -> None:
+    axes.set(xscale="log", yscale="log", xlabel=across, ylabel=upward)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(numticks=8))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:,.10g}"))
+    axes.tick_params(length=0)
+
+
+def _panel(name: str, title: str, description: str, height: int, draw: Callable[[Figure], None]) -> Markup:
+    """Draw one panel and make it fit to stand in a page beside others."""
+    with style.context(["default", _STYLE]):
+        figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
+        FigureCanvasSVG(figure)
+        draw(figure)
+        drawn = io.StringIO()
+        # Without these, matplotlib writes its version and the time of drawing.
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(drawn, format="svg", transparent=True, metadata=nothing)
+    svg = drawn.getvalue()
+    body = svg[svg.index("</defs>") + len("</defs>") :]  # what stands before styles the whole page
+    body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r' id="(?![mp][0-9a-f]{10}")[^"]*"| transform="rotate\(-0 [^"]*"', "", body)
+    body = re.sub(r'(?<= id=")|(?<=href="#)|(?<=url\(#)', f"{name}-", body)
+    body = body.replace("xlink:href", "href")
+    body = re.sub(r" font-family: [^;\"]*;?", "", body)
+    body = re.sub(r"\n\s*", "\n", body)
+    for colour, variable in _VARIABLES.items():
+        body = body.replace(colour, f"var(--{variable})")
+    head = Markup(
+        '<svg viewBox="0 0 {} {}" role="img" aria-labelledby="{}-title {}-description">'
+        '<title id="{}-title">{}</title><desc id="{}-description">{}</desc>'
+    ).format(WIDTH, height, name, name, name, title, name, description)
+    return head + Markup(body)  # noqa: S704 - our own drawing, without foreign text

@@ -1,0 +1,205 @@
+"""What a report says, as values: every number of its HTML, JSON and CSV is taken from here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis import centrality, communities, structure
+from analysis.communities import NOWHERE, Partition
+from analysis.coverage import Coverage
+from analysis.graph import LISTED, STANDINGS, UNKNOWN, VISITED, FollowGraph, Ints
+
+THIN_SUPPORT = 5
+"""Followed by fewer visited accounts than this, a score rests on next to nothing."""
+
+TOP_OF_COMMUNITY = 5
+
+SCATTERED = 2_000
+"""Accounts drawn at most in the figure of reported and observed followers."""
+
+Progress = Callable[[str, int, int], None]
+"""Told which step begins, how many are done and how many there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the report was asked for."""
+
+    top: int
+    resolution: float
+    rng_seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Central:
+    """An account of the top list. `community` counts from 1; None where an account has no current follow."""
+
+    rank: int
+    id: int
+    handle: str | None
+    name: str | None
+    standing: str
+    seed: bool
+    followers_reported: int | None
+    followers_observed: int
+    pagerank: float
+    community: int | None
+
+    @property
+    def role(self) -> str:
+        """Its role in the words of the exports."""
+        return "seed" if self.seed else "expanded" if STANDINGS.index(self.standing) < LISTED else "boundary"
+
+    @property
+    def completeness(self) -> str | None:
+        """How its list was read, in the words of the exports."""
+        return self.standing if STANDINGS.index(self.standing) < VISITED else None
+
+    @property
+    def thin(self) -> bool:
+        """Whether the score rests on next to nothing."""
+        return self.followers_observed < THIN_SUPPORT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Community:
+    """A community; `inside` of the `touching` connected pairs that touch it lie within it, `top` are its accounts of
+    highest PageRank as (id, handle)."""
+
+    number: int
+    accounts: int
+    visited: int
+    inside: int
+    touching: int
+    top: tuple[tuple[int, str | None], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """Everything that is shown. `partition` is None where the graph is too large for communities."""
+
+    settings: Settings
+    graph: FollowGraph
+    coverage: Coverage
+    seeds: tuple[tuple[int, str | None], ...]
+    central: tuple[Central, ...]
+    partition: Partition | None
+    too_many_pairs: int | None
+    communities: tuple[Community, ...]
+    components: structure.Components
+    reciprocity: structure.Reciprocity
+    reciprocity_visited: structure.Reciprocity
+    reciprocity_complete: structure.Reciprocity
+    followers: structure.Distribution
+    following: structure.Distribution
+    observed: Ints
+    """Followers observed of each account, shape (n,)."""
+
+
+def find(
+    graph: FollowGraph,
+    coverage: Coverage,
+    settings: Settings,
+    names: Callable[[list[int]], dict[int, str]],
+    progress: Progress,
+) -> Findings:
+    """Compute everything. `names` returns what the accounts of some ids call themselves."""
+    accounts = graph.accounts
+    progress("PageRank", 1, 5)
+    observed = centrality.in_degree(graph)
+    scores = centrality.pagerank(graph)
+    order = centrality.ranking(scores, accounts.id)
+    progress("communities", 2, 5)
+    partition: Partition | None = None
+    too_many: int | None = None
+    try:
+        partition = communities.louvain(graph, resolution=settings.resolution, rng_seed=settings.rng_seed)
+    except communities.TooManyPairs as refused:
+        too_many = refused.pairs
+    progress("structure", 3, 5)
+    # Without a single follow every score is the same, and a list of the first ids would look like a finding.
+    top = order[: settings.top] if len(graph.src) else order[:0]
+    return Findings(
+        settings=settings,
+        graph=graph,
+        coverage=coverage,
+        seeds=_named(graph, np.flatnonzero(accounts.depth == 0)),
+        central=_central(graph, order=top, scores=scores, observed=observed, partition=partition, names=names),
+        partition=partition,
+        too_many_pairs=too_many,
+        communities=_communities(graph, partition, order),
+        components=structure.components(graph),
+        reciprocity=structure.reciprocity(graph),
+        reciprocity_visited=structure.reciprocity(graph, accounts.listed),
+        reciprocity_complete=structure.reciprocity(graph, accounts.complete),
+        followers=structure.distribution(observed),
+        following=structure.distribution(centrality.out_degree(graph)[accounts.complete]),
+        observed=observed,
+    )
+
+
+def scattered(findings: Findings) -> Ints:
+    """Return the positions of the most followed accounts that have both follower counts, SCATTERED at most."""
+    accounts, observed = findings.graph.accounts, findings.observed
+    both = np.flatnonzero((accounts.followers > 0) & (observed > 0))
+    return both[np.lexsort((both, -observed[both]))][:SCATTERED]
+
+
+def _named(graph: FollowGraph, positions: Ints) -> tuple[tuple[int, str | None], ...]:
+    return tuple((int(graph.accounts.id[at]), graph.accounts.handle[at]) for at in positions.tolist())
+
+
+def _central(
+    graph: FollowGraph,
+    *,
+    order: Ints,
+    scores: centrality.Scores,
+    observed: Ints,
+    partition: Partition | None,
+    names: Callable[[list[int]], dict[int, str]],
+) -> tuple[Central, ...]:
+    accounts = graph.accounts
+    called = names(accounts.id[order].tolist())
+
+    def row(rank: int, at: int) -> Central:
+        community = NOWHERE if partition is None else int(partition.label[at])
+        followers = int(accounts.followers[at])
+        return Central(
+            rank=rank,
+            id=int(accounts.id[at]),
+            handle=accounts.handle[at],
+            name=called.get(int(accounts.id[at])),
+            standing=STANDINGS[accounts.standing[at]],
+            seed=bool(accounts.depth[at] == 0),
+            followers_reported=None if followers == UNKNOWN else followers,
+            followers_observed=int(observed[at]),
+            pagerank=float(scores[at]),
+            community=None if community == NOWHERE else community + 1,
+        )
+
+    return tuple(row(rank, at) for rank, at in enumerate(order.tolist(), start=1))
+
+
+def _communities(graph: FollowGraph, partition: Partition | None, order: Ints) -> tuple[Community, ...]:
+    if partition is None:
+        return ()
+    inside = partition.label != NOWHERE
+    visited = np.bincount(partition.label[inside & graph.accounts.listed], minlength=len(partition.size))
+    by_rank = order[inside[order]]
+    # A stable sort by community keeps the order of rank within each.
+    grouped = by_rank[np.argsort(partition.label[by_rank], kind="stable")]
+    starts = np.concatenate(([0], np.cumsum(partition.size)))
+    return tuple(
+        Community(
+            number=number + 1,
+            accounts=int(partition.size[number]),
+            visited=int(visited[number]),
+            inside=int(partition.inside[number]),
+            touching=int(partition.touching[number]),
+            top=_named(graph, grouped[starts[number] : min(starts[number] + TOP_OF_COMMUNITY, starts[number + 1])]),
+        )
+        for number in range(len(partition.size))
+    )

@@ -1,0 +1,170 @@
+"""The numbers of a report for other programs: `report.json` and `tables/*.csv`.
+
+Numbers are raw, never rounded or grouped. The JSON's keys are sorted and it is ASCII: equal findings give equal bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from analysis.graph import STANDINGS
+from analysis.report import text
+from analysis.report.findings import Findings, scattered
+from analysis.structure import Distribution, Reciprocity
+from storage.export import cell, replacing
+
+SCHEMA = 1
+"""Version of the JSON's shape: raised when a field changes its meaning or goes."""
+
+Table = tuple[Sequence[str], Iterable[Sequence[object]]]
+
+
+def record(findings: Findings, *, generated_at: int, versions: dict[str, str]) -> dict[str, Any]:
+    """Return the JSON object of a report; times in ISO 8601, UTC."""
+    seen, graph, partition = findings.coverage, findings.graph, findings.partition
+    return {
+        "schema": SCHEMA,
+        "generated_at": text.iso(generated_at),
+        "versions": versions,
+        "settings": asdict(findings.settings),
+        "graph": {"accounts": len(graph), "edges": len(graph.src), "removed": asdict(graph.removed)},
+        "coverage": {
+            **_timed(asdict(seen)),
+            "accounts": seen.accounts,
+            "strategies": list(seen.strategies),
+            "random_sample": False,
+            "intervals": None,
+        },
+        "seeds": [{"id": str(key), "handle": handle} for key, handle in findings.seeds],
+        "central": [{**asdict(row), "id": str(row.id), "thin_support": row.thin} for row in findings.central],
+        "communities": None
+        if partition is None
+        else {
+            "method": "louvain",
+            "accounts": int(partition.size.sum()),
+            "pairs": partition.pairs,
+            "modularity": partition.modularity,
+            "split": partition.split,
+            "list": [
+                {**asdict(row), "top": [{"id": str(key), "handle": handle} for key, handle in row.top]}
+                for row in findings.communities
+            ],
+        },
+        "structure": {
+            "components": asdict(findings.components),
+            "reciprocity": {
+                "all": _mutual(findings.reciprocity),
+                "both_visited": _mutual(findings.reciprocity_visited),
+                "both_complete": _mutual(findings.reciprocity_complete),
+            },
+            "followers_observed": _spread(findings.followers),
+            "following_of_complete": _spread(findings.following),
+        },
+    }
+
+
+def written_json(path: Path, content: dict[str, Any]) -> Path:
+    """Write the JSON file. Raises OutputNotWritable."""
+    with replacing(path) as temporary:
+        body = json.dumps(content, ensure_ascii=True, allow_nan=False, sort_keys=True, indent=1)
+        temporary.write_text(f"{body}\n", encoding="ascii")
+    return path
+
+
+def written_tables(folder: Path, findings: Findings) -> tuple[Path, ...]:
+    """Write the CSV files; what a spreadsheet would take for a formula is neutralised. Raises OutputNotWritable."""
+    paths = []
+    for name, (header, rows) in {
+        "coverage": _coverage(findings),
+        "accounts": _accounts(findings),
+        "communities": _communities(findings),
+        "degree_distribution": _degrees(findings),
+        "reported_observed": _scattered(findings),
+    }.items():
+        path = folder / f"{name}.csv"
+        with (
+            replacing(path) as temporary,
+            temporary.open("w", encoding="utf-8", errors="replace", newline="") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows([cell(value) for value in row] for row in rows)
+        paths.append(path)
+    return tuple(paths)
+
+
+def _coverage(findings: Findings) -> Table:
+    seen = findings.coverage
+    return ("standing", "accounts", "credits"), [(word, seen.standings[word], seen.spent[word]) for word in STANDINGS]
+
+
+def _accounts(findings: Findings) -> Table:
+    header = (
+        *("rank", "id", "label", "role", "completeness", "followers_reported", "followers_observed"),
+        *("visited_accounts", "pagerank_within_crawl", "community"),
+    )
+    visited = findings.coverage.visited
+    return header, [
+        (
+            *(row.rank, str(row.id), row.handle, row.role, row.completeness),
+            *(row.followers_reported, row.followers_observed, visited, row.pagerank, row.community),
+        )
+        for row in findings.central
+    ]
+
+
+def _communities(findings: Findings) -> Table:
+    header = ("community", "accounts", "visited", "pairs_inside", "pairs_touching", "top_accounts")
+    return header, [
+        (
+            *(row.number, row.accounts, row.visited, row.inside, row.touching),
+            " ".join(handle if handle is not None else f"id:{key}" for key, handle in row.top),
+        )
+        for row in findings.communities
+    ]
+
+
+def _scattered(findings: Findings) -> Table:
+    accounts = findings.graph.accounts
+    drawn = scattered(findings)
+    columns = accounts.id[drawn].tolist(), accounts.followers[drawn].tolist(), findings.observed[drawn].tolist()
+    return ("id", "followers_reported", "followers_observed"), [
+        (str(key), *numbers) for key, *numbers in zip(*columns, strict=True)
+    ]
+
+
+def _degrees(findings: Findings) -> Table:
+    def rows() -> Iterator[Sequence[object]]:
+        for measure, population, distribution in (
+            ("followers_observed", "known", findings.followers),
+            ("following", "complete", findings.following),
+        ):
+            values = distribution.value, distribution.count, distribution.at_least
+            for value, count, at_least in zip(*(column.tolist() for column in values), strict=True):
+                yield measure, population, value, count, at_least, at_least / distribution.accounts
+
+    return ("measure", "population", "value", "accounts", "accounts_at_least", "share_at_least"), rows()
+
+
+def _mutual(reciprocity: Reciprocity) -> dict[str, Any]:
+    return {**asdict(reciprocity), "share": reciprocity.share}
+
+
+def _spread(distribution: Distribution) -> dict[str, int]:
+    return {
+        "accounts": distribution.accounts,
+        "total": int((distribution.value * distribution.count).sum()),
+        "maximum": int(distribution.value.max(initial=0)),
+    }
+
+
+def _timed(values: Any) -> Any:
+    """Return nested values with every `_at` turned from Unix seconds into ISO 8601."""
+    if isinstance(values, dict):
+        return {key: text.iso(value) or None if key.endswith("_at") else _timed(value) for key, value in values.items()}
+    return [_timed(value) for value in values] if isinstance(values, (list, tuple)) else values

@@ -1,0 +1,408 @@
+"""The graph for other programs: streaming reads of accounts and current follows, and the files made of them.
+
+A follow is current until a later complete visit of its source no longer lists it; its times are those at which the
+visits began that listed it first and last. Invariant: a file stands under its name only when it is whole.
+
+OutputNotWritable            a file could not be written; `path`, `problem` and `hint` say where, why, what to do
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from errno import EDQUOT, ENOSPC
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, get_args
+from xml.sax.saxutils import escape
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from storage.schema import Completeness, Outcome, State, accounts, follows, frontier, ledger, past_follows, visits
+from storage.statement import Lookup
+
+Format = Literal["csv", "parquet", "graphml", "edgelist"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+Kind = Literal["text", "count", "time"]
+Row = tuple[Any, ...]
+
+ACCOUNT_COLUMNS: dict[str, Kind] = {
+    "id": "text",
+    "label": "text",
+    "role": "text",
+    "completeness": "text",
+    "depth": "count",
+    "followers_reported": "count",
+    "following_reported": "count",
+    "followers_observed": "count",
+    "following_observed": "count",
+    "first_seen": "time",
+    "last_seen": "time",
+}
+"""Words of an exported account. `label` is the handle without @; `role` is seed, expanded (a list of it was read, whole
+or not) or boundary (none was: whom it follows is unknown, so `following_observed` is missing and not 0)."""
+
+FOLLOW_COLUMNS: dict[str, Kind] = {"source": "text", "target": "text", "first_seen": "time", "last_seen": "time"}
+
+_BATCH = 65_536
+
+
+class OutputNotWritable(Exception):
+    """A file could not be written. `problem` says what happened, `hint` what to do about it."""
+
+    def __init__(self, path: Path, problem: str, *, hint: str) -> None:
+        super().__init__(f"{path} cannot be written: {problem}")
+        self.path = path
+        self.problem = problem
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A finished export: where it is, the accounts known and the current follows written."""
+
+    path: Path
+    accounts: int
+    edges: int
+
+
+_CURRENT = follows.c.ended_visit.is_(None)
+
+_PAIRS = sa.select(follows.c.src, follows.c.dst).where(_CURRENT).order_by(follows.c.src, follows.c.dst)
+
+_FIRST, _LAST = visits.alias("first_visit"), visits.alias("last_visit")
+_LATEST = sa.func.coalesce(follows.c.last_visit, follows.c.first_visit)
+_DATED = (
+    sa.select(follows.c.src, follows.c.dst, _FIRST.c.started_at, _LAST.c.started_at)
+    .outerjoin(_FIRST, _FIRST.c.id == follows.c.first_visit)
+    .outerjoin(_LAST, _LAST.c.id == _LATEST)
+    .where(_CURRENT)
+    .order_by(follows.c.src, follows.c.dst)
+)
+
+# The last visit that brought a list speaks for an account: what was read last month is known, though hidden today.
+_NEWEST = (
+    sa.select(visits.c.account_id, sa.func.max(visits.c.id).label("id"))
+    .where(visits.c.completeness.in_(Completeness.LISTED), visits.c.pages > 0)
+    .group_by(visits.c.account_id)
+    .subquery("newest")
+)
+_LIST = visits.alias("list")
+_UNLISTED = (Completeness.HIDDEN, Completeness.PRIVATE, Completeness.NOT_FOUND)
+_COMPLETENESS = sa.case(
+    (_LIST.c.id.is_not(None), _LIST.c.completeness),
+    (frontier.c.completeness.in_(_UNLISTED), frontier.c.completeness),
+    else_=None,
+)
+_STANDING = sa.func.coalesce(
+    _COMPLETENESS,
+    sa.case((frontier.c.state == State.FAILED, "failed"), (frontier.c.state == State.SKIPPED, "skipped")),
+    "waiting",
+)
+_KNOWN = (
+    accounts.outerjoin(frontier, frontier.c.account_id == accounts.c.id)
+    .outerjoin(_NEWEST, _NEWEST.c.account_id == accounts.c.id)
+    .outerjoin(_LIST, _LIST.c.id == _NEWEST.c.id)
+)
+_FACTS = (
+    accounts.c.id,
+    accounts.c.handle,
+    _STANDING,
+    frontier.c.depth,
+    accounts.c.followers,
+    accounts.c.following,
+    accounts.c.first_seen_at,
+)
+_ACCOUNTS = sa.select(*_FACTS).select_from(_KNOWN).order_by(accounts.c.id)
+
+_ENTERING = (
+    sa.select(follows.c.dst, sa.func.count().label("n"), sa.func.max(_LAST.c.started_at).label("at"))
+    .outerjoin(_LAST, _LAST.c.id == _LATEST)
+    .where(_CURRENT)
+    .group_by(follows.c.dst)
+    .subquery("entering")
+)
+_LEAVING = (
+    sa.select(follows.c.src, sa.func.count().label("n")).where(_CURRENT).group_by(follows.c.src).subquery("leaving")
+)
+_EXPORTED = (
+    sa.select(
+        *_FACTS, accounts.c.updated_at, _LIST.c.started_at, _ENTERING.c.at, _ENTERING.c.n, _LEAVING.c.n.label("out")
+    )
+    .select_from(
+        _KNOWN.outerjoin(_ENTERING, _ENTERING.c.dst == accounts.c.id).outerjoin(
+            _LEAVING, _LEAVING.c.src == accounts.c.id
+        )
+    )
+    .order_by(accounts.c.id)
+)
+
+
+def account_rows(conn: sa.Connection) -> Iterator[Row]:
+    """Yield (id, handle, standing, depth, followers, following, first_seen_at) of every known account, by id.
+
+    `standing` says what is known of its list: complete, capped, partial; else why not: hidden, private, not_found,
+    failed, skipped, waiting (queued, or its first page is on its way).
+    """
+    return _rows(conn, _ACCOUNTS)
+
+
+def follow_pairs(conn: sa.Connection) -> Iterator[tuple[int, int]]:
+    """Yield (src, dst) of every current follow, in this order."""
+    return _rows(conn, _PAIRS)
+
+
+def credit_rows(conn: sa.Connection) -> Iterator[tuple[int | None, int]]:
+    """Yield (account id, credits charged) of the ledger; the id is NULL for what belongs to no account."""
+    charged = sa.func.sum(ledger.c.charged)
+    return _rows(conn, sa.select(ledger.c.account_id, charged).group_by(ledger.c.account_id))
+
+
+def page_times(conn: sa.Connection) -> tuple[int | None, int | None]:
+    """Return when the first and the last page came, in Unix seconds."""
+    came = sa.select(sa.func.min(ledger.c.at), sa.func.max(ledger.c.at)).where(ledger.c.outcome == Outcome.SETTLED)
+    first, last = next(_rows(conn, came))
+    return first, last
+
+
+def failure_rows(conn: sa.Connection) -> Iterator[tuple[str | None, int]]:
+    """Yield (reason, number of accounts) of the entries that failed, by reason."""
+    reason = frontier.c.reason
+    failed = sa.select(reason, sa.func.count()).where(frontier.c.state == State.FAILED)
+    return _rows(conn, failed.group_by(reason).order_by(reason))
+
+
+def ended_follows(conn: sa.Connection) -> int:
+    """Return how many follows were seen once and are not current."""
+    gone = sa.select(sa.func.count()).select_from(follows).where(~_CURRENT).scalar_subquery()
+    past = sa.select(sa.func.count()).select_from(past_follows).scalar_subquery()
+    return int(conn.execute(sa.select(gone + past)).scalar_one())
+
+
+def display_names(conn: sa.Connection, ids: Iterable[int]) -> dict[int, str]:
+    """Return the names that the accounts gave themselves, where they did. Foreign text: escape it."""
+    names = Lookup(accounts.c.id, lambda wanted: sa.select(accounts.c.id, accounts.c.display_name).where(wanted))
+    return {key: name for key, name in names.run(conn, ids) if name}
+
+
+def _rows(conn: sa.Connection, query: sa.Select[*tuple[Any, ...]]) -> Iterator[Any]:
+    """Yield the driver's own tuples: SQLAlchemy's rows would cost as much again (research/graph.md, section 3)."""
+    text = str(query.compile(dialect=conn.dialect, compile_kwargs={"literal_binds": True}))
+    cursor: Any = conn.exec_driver_sql(text).cursor
+    return iter(cursor)
+
+
+def exported_accounts(conn: sa.Connection) -> Iterator[Row]:
+    """Yield every known account, by id, in the order of ACCOUNT_COLUMNS; times in Unix seconds."""
+    for key, handle, standing, depth, followers, following, first, updated, read, listed, entering, leaving in _rows(
+        conn, _EXPORTED
+    ):
+        expanded = standing in Completeness.LISTED
+        yield (
+            str(key),
+            None if handle is None else _sound(handle),
+            "seed" if depth == 0 else "expanded" if expanded else "boundary",
+            standing if expanded or standing in _UNLISTED else None,
+            depth,
+            followers,
+            following,
+            entering or 0,
+            (leaving or 0) if expanded else None,
+            first,
+            max(at for at in (first, updated, read, listed) if at is not None),
+        )
+
+
+def exported_follows(conn: sa.Connection) -> Iterator[Row]:
+    """Yield every current follow, by source and target, in the order of FOLLOW_COLUMNS; times in Unix seconds."""
+    for source, target, first, last in _rows(conn, _DATED):
+        yield str(source), str(target), first, last
+
+
+def write(conn: sa.Connection, format: Format, path: Path) -> Exported:
+    """Write the graph to `path`, replacing what stood there only when the new files are whole.
+
+    csv and parquet make a folder with `accounts` and `follows`, graphml and edgelist one file. The counts are the
+    accounts known, also where the format has no place for those without a follow, and the follows written.
+    Raises OutputNotWritable.
+    """
+    written = _WRITERS[format](conn, path)
+    return Exported(path, *written)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name in the same folder; it takes the place of `path` when the block ends well.
+
+    Only the owner may read the file: the graph of real people is personal data. Raises OutputNotWritable.
+    """
+    target = path.resolve()
+    temporary: Path | None = None
+    try:
+        if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+            raise OutputNotWritable(path, "there is something else than a file", hint="Name a file with --output.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial")
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb+") as file:  # the rename must not reach the disk before the content
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        full = error.errno in {ENOSPC, EDQUOT}
+        hint = "Free some space" if full else "Make the folder writable, or name another place with --output"
+        reason = error.strerror or str(error)
+        raise OutputNotWritable(path, reason, hint=f"{hint}; what stood there before is untouched.") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def cell(value: object) -> object:
+    """Return a CSV cell that no spreadsheet takes for a formula: such text gets a leading apostrophe.
+
+    https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _sound(text: str) -> str:
+    """Return text that UTF-8 can carry."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+@lru_cache(maxsize=65_536)
+def _iso(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _texts(columns: dict[str, Kind], rows: Iterable[Row]) -> Iterator[list[Any]]:
+    """Yield the rows with their times as ISO 8601 in UTC."""
+    times = [index for index, kind in enumerate(columns.values()) if kind == "time"]
+    for row in rows:
+        values = list(row)
+        for index in times:
+            if values[index] is not None:
+                values[index] = _iso(values[index])
+        yield values
+
+
+def _write_csv(conn: sa.Connection, folder: Path) -> tuple[int, int]:
+    def fill(path: Path, columns: dict[str, Kind], rows: Iterator[Row]) -> int:
+        count = 0
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)  # ends lines with CR LF (RFC 4180), and so quotes both in cells
+            writer.writerow(columns)
+            for count, row in enumerate(_texts(columns, rows), start=1):  # noqa: B007 - the last number is the count
+                writer.writerow([cell(value) for value in row])
+        return count
+
+    return _write_pair(conn, folder, "csv", fill)
+
+
+def _write_parquet(conn: sa.Connection, folder: Path) -> tuple[int, int]:
+    types = {"text": pa.string(), "count": pa.int64(), "time": pa.timestamp("s", tz="UTC")}
+
+    def fill(path: Path, columns: dict[str, Kind], rows: Iterator[Row]) -> int:
+        count = 0
+        schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
+        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            while batch := list(islice(rows, _BATCH)):
+                count += len(batch)
+                values = zip(*batch, strict=True)
+                arrays = [pa.array(column, field.type) for column, field in zip(values, schema, strict=True)]
+                writer.write_batch(pa.record_batch(arrays, schema=schema))
+        return count
+
+    return _write_pair(conn, folder, "parquet", fill)
+
+
+def _write_pair(
+    conn: sa.Connection, folder: Path, suffix: str, fill: Callable[[Path, dict[str, Kind], Iterator[Row]], int]
+) -> tuple[int, int]:
+    if folder.exists() and not folder.is_dir():
+        raise OutputNotWritable(folder, "there is a file of this name", hint="Name a folder with --output.")
+    with replacing(folder / f"accounts.{suffix}") as first, replacing(folder / f"follows.{suffix}") as second:
+        return (
+            fill(first, ACCOUNT_COLUMNS, exported_accounts(conn)),
+            fill(second, FOLLOW_COLUMNS, exported_follows(conn)),
+        )
+
+
+def _write_edgelist(conn: sa.Connection, path: Path) -> tuple[int, int]:
+    def written(account: sa.FromClause) -> sa.ColumnElement[str]:
+        # A handle with a separator in it would be two fields or two lines.
+        broken = sa.or_(*(account.c.handle.contains(separator) for separator in "\t\n\r"), account.c.handle.is_(None))
+        return sa.case((broken, sa.literal("id:") + sa.cast(account.c.id, sa.Text)), else_=account.c.handle)
+
+    source, target = accounts.alias("source"), accounts.alias("target")
+    labels = written(source), written(target)
+    query = (
+        sa.select(*labels)
+        .select_from(follows.join(source, source.c.id == follows.c.src).join(target, target.c.id == follows.c.dst))
+        .where(_CURRENT)
+        .order_by(*labels)
+    )
+    count = 0
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        for count, (follower, followed) in enumerate(_rows(conn, query), start=1):  # noqa: B007 - as above
+            file.write(f"{_sound(follower)}\t{_sound(followed)}\n")
+    return conn.execute(sa.select(sa.func.count()).select_from(accounts)).scalar_one(), count
+
+
+def _write_graphml(conn: sa.Connection, path: Path) -> tuple[int, int]:
+    """GraphML (http://graphml.graphdrawing.org/specification.html), as a stream; missing values are left out."""
+    words = {"node": list(ACCOUNT_COLUMNS.items())[1:], "edge": list(FOLLOW_COLUMNS.items())[2:]}
+    openings = {kind: [f'<data key="{kind}_{name}">' for name, _ in columns] for kind, columns in words.items()}
+
+    def element(kind: str, attributes: str, values: list[Any]) -> str:
+        present = zip(openings[kind], values, strict=True)
+        content = "".join(
+            f"{opening}{escape(_NOT_XML.sub('', value)) if isinstance(value, str) else value}</data>"
+            for opening, value in present
+            if value is not None
+        )
+        return f"<{kind} {attributes}>{content}</{kind}>\n"
+
+    known = edges = 0
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.write('<?xml version="1.0" encoding="UTF-8"?>\n<graphml xmlns="http://graphml.graphdrawing.org/xmlns">\n')
+        for kind, columns in words.items():
+            for name, type_ in columns:
+                file.write(f'<key id="{kind}_{name}" for="{kind}" attr.name="{name}" attr.type="{_GRAPHML[type_]}"/>\n')
+        file.write('<graph edgedefault="directed">\n')
+        for known, (key, *values) in enumerate(_texts(ACCOUNT_COLUMNS, exported_accounts(conn)), start=1):  # noqa: B007
+            file.write(element("node", f'id="{key}"', values))
+        for edges, (source, target, *values) in enumerate(  # noqa: B007 - the last number is the count
+            _texts(FOLLOW_COLUMNS, exported_follows(conn)), start=1
+        ):
+            file.write(element("edge", f'source="{source}" target="{target}"', values))
+        file.write("</graph>\n</graphml>\n")
+    return known, edges
+
+
+_GRAPHML: dict[Kind, str] = {"text": "string", "count": "long", "time": "string"}
+
+_WRITERS: dict[Format, Callable[[sa.Connection, Path], tuple[int, int]]] = {
+    "csv": _write_csv,
+    "parquet": _write_parquet,
+    "graphml": _write_graphml,
+    "edgelist": _write_edgelist,
+}
