@@ -12,6 +12,8 @@ from analysis.graph import LISTED, STANDINGS, UNKNOWN, FollowGraph, Ints, Mask
 from storage import export, summary
 from storage.summary import RunRow
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credits:
@@ -88,6 +90,16 @@ class Coverage:
     def strategies(self) -> tuple[str, ...]:
         """The strategies that drew the sample, each once, in the order of their first run."""
         return tuple(dict.fromkeys(run.strategy for run in self.runs))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The hosts that were asked, each once."""
+        return tuple(dict.fromkeys(run.source for run in self.runs if run.source))
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether nothing came from anywhere but this machine: a simulated API, not the platform."""
+        return bool(self.sources) and all(source in LOOPBACK for source in self.sources)
 
 
 def read_coverage(conn: Any, graph: FollowGraph) -> Coverage:

@@ -199,6 +199,7 @@ async def _run(
             rng_seed=asked.rng_seed,
             max_wait_s=asked.max_wait,
             archive=settings.storage.archive == "on",
+            source=urlsplit(settings.api.base_url).hostname or "",
             retry=Retry(**settings.retry.model_dump()),
             breakers=Limits(**settings.breakers.model_dump()),
         ),

@@ -55,6 +55,8 @@ class Options:
     rng_seed: int | None = None
     max_wait_s: float = 1800.0
     archive: bool = True
+    source: str = ""
+    """The host that is asked, kept with the run so that a rehearsal is never taken for the real thing."""
     retry: Retry = field(default_factory=Retry)
     breakers: Limits = field(default_factory=Limits)
 
@@ -344,6 +346,7 @@ def _settings(options: Options) -> Mapping[str, Any]:
         "max_pages_per_account": options.max_pages_per_account,
         "deadline_s": options.deadline_s,
         "archive": options.archive,
+        "source": options.source,
     }
 
 

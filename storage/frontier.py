@@ -244,9 +244,10 @@ def give_back(conn: sa.Connection, credits: Credits, returned: Returned, *, now:
     elif returned.not_before is not None:
         state = State.DEFERRED
     attempts = held.attempts + (1 if returned.counts_as_attempt else 0)
-    completeness = Completeness.PARTIAL if returned.failed is not None and held.pages else None
+    is_over = returned.failed is not None or returned.restart
+    completeness = Completeness.PARTIAL if is_over and held.pages else None
     _RETURN.run(conn, held.account_id, state, returned.not_before, attempts, returned.failed, completeness)
-    if returned.failed is not None or returned.restart:
+    if is_over:
         reason = returned.failed if returned.failed is not None else returned.cause
         _CLOSE_VISIT.run(conn, held.visit_id, int(now), Completeness.PARTIAL, reason)
         _RESTART.run(conn, held.account_id)

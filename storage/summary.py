@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,13 @@ class RunRow:
     new_accounts: int
     errors: int
     active_s: float
+    settings: str
+    """JSON: what the run was asked to do."""
+
+    @property
+    def source(self) -> str:
+        """The host that was asked, empty where it was not noted."""
+        return str(json.loads(self.settings).get("source") or "")
 
     @property
     def remaining(self) -> int:

@@ -126,9 +126,10 @@ def method(findings: Findings, versions: dict[str, str], generated_at: int) -> M
         return Markup("No following list was collected yet, so there is no method to describe.")
     parts = [
         Markup(
-            "Following lists were collected page by page through a paid API {} with followgraph {}, by link tracing "
+            "Following lists were collected page by page from {} {} with followgraph {}, by link tracing "
             "from {} (strategy: {}; {}, {} charged, {} uncertain)."
         ).format(
+            _source(seen),
             text.span(seen.first_page_at, seen.last_page_at),
             versions["followgraph"],
             text.count(seen.seeds, "seed account"),
@@ -167,6 +168,12 @@ def method(findings: Findings, versions: dict[str, str], generated_at: int) -> M
         Markup("No interval is given, because the sample is not random. Computed on {}.").format(text.day(generated_at))
     )
     return Markup(" ").join(parts)
+
+
+def _source(seen: Coverage) -> str:
+    if seen.is_rehearsal:
+        return "a simulated API (a rehearsal: no credit was paid, the accounts are imitated)"
+    return f"the paid API at {text.listing(list(seen.sources))}" if seen.sources else "a paid API"
 
 
 def degrees(findings: Findings) -> str:

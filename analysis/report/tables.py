@@ -36,6 +36,8 @@ def record(findings: Findings, *, generated_at: int, versions: dict[str, str]) -
         "coverage": {
             **_timed(asdict(seen)),
             "accounts": seen.accounts,
+            "sources": list(seen.sources),
+            "is_rehearsal": seen.is_rehearsal,
             "strategies": list(seen.strategies),
             "random_sample": False,
             "intervals": None,

@@ -80,6 +80,8 @@ def test_the_demo(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = result(done)
     assert told["credits"]["charged"] == 60
-    assert (tmp_path / told["report"]).read_text().startswith("<!doctype html>")
+    page = (tmp_path / told["report"]).read_text()
+    assert page.startswith("<!doctype html>")
+    assert "Rehearsal." in page
     again = result(run(demo, cwd=tmp_path, SOCIALFETCH_API_KEY=""))
     assert again["totals"]["charged"] == 120

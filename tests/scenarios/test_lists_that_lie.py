@@ -94,6 +94,8 @@ def test_a_refused_cursor_begins_the_list_again_once(tmp_path: Path) -> None:
         ("partial", "cursor_refused", 1),
     ]
     assert rehearsal.rows(path, "SELECT state, reason FROM frontier WHERE account_id = 1") == [(3, "cursor_refused")]
+    assert rehearsal.rows(path, "SELECT edges, new_edges FROM visits ORDER BY id") == [(20, 20), (20, 0)]
+    assert rehearsal.state(path).accounts["visited"] == 1
     assert api.ledger.charged == 2
 
 
