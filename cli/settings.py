@@ -200,7 +200,7 @@ class Retry(Section):
     """What to do after a failed call. Some failures cost a credit and nobody can say which."""
 
     attempts: int = _setting(5, "Calls for one page while failures are free.", ge=1, le=100)
-    maybe_charged_attempts: int = _setting(2, "Calls for one page while each failure may cost a credit.", ge=1, le=100)
+    maybe_charged_attempts: int = _setting(5, "Calls for one page while each failure may cost a credit.", ge=1, le=100)
     first_delay_s: float = _setting(1.0, "Seconds to wait after the first failure; doubled each time.", gt=0, le=86_400)
     longest_delay_s: float = _setting(300.0, "Seconds to wait at most.", gt=0, le=86_400)
 

@@ -33,19 +33,25 @@ class Breakers:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._failures_in_a_row = 0
+        self._succeeded_until_s = float("-inf")
         self._credits_without_edge = 0
         self._recent: deque[bool] = deque(maxlen=WINDOW)
 
-    def page(self, *, credits: int, new_edges: int) -> Tripped | None:
-        """Note a paid page."""
+    def page(self, *, sent_at_s: float, credits: int, new_edges: int) -> Tripped | None:
+        """Note a paid page and when it was asked for."""
         self._failures_in_a_row = 0
+        self._succeeded_until_s = max(self._succeeded_until_s, sent_at_s)
         self._recent.append(False)
         self._credits_without_edge = 0 if new_edges else self._credits_without_edge + credits
         return self._check()
 
-    def failure(self, *, maybe_charged: bool) -> Tripped | None:
-        """Note a call that brought no page."""
-        self._failures_in_a_row += 1
+    def failure(self, *, sent_at_s: float, maybe_charged: bool) -> Tripped | None:
+        """Note a call that brought no page.
+
+        One that was sent before another that succeeded is not in a row: time-outs come late, and many together.
+        """
+        if sent_at_s > self._succeeded_until_s:
+            self._failures_in_a_row += 1
         self._recent.append(True)
         self._credits_without_edge += int(maybe_charged)
         return self._check()

@@ -19,8 +19,8 @@ from crawler.breakers import Breakers, Limits
 from crawler.limiter import Limiter
 from crawler.policy import Retry
 from crawler.progress import Progress
-from crawler.purchase import Purchases
-from crawler.strategy import STRATEGIES
+from crawler.purchase import Purchases, reconcile
+from crawler.strategy import MIXED, STRATEGIES
 from crawler.worker import Desk, work
 from socialfetch import errors
 from socialfetch.client import Client
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 HEARTBEAT_S = 15.0
+QUIET_EVERY_S = 600.0
+"""How often the balance is read while credits are uncertain."""
+
 RERANK_CHUNK = 5_000
 """Entries given a new priority in one transaction."""
 
@@ -137,15 +140,19 @@ class Crawl:
         balance = await self._read_balance()
         reclaimed = await self._db.write(partial(frontier.reclaim, now=self._now()))
         started = await self._db.write(self._start)
-        settled = None if balance is None else await self._reconcile(started, balance)
+        settlements = None if balance is None else await self._reconcile(balance)
+        settled = None if settlements is None else sum(charged for _, charged in settlements.values())
         if reclaimed:
             self._log.warning("lease.reclaimed", count=reclaimed, uncertain_credits=reclaimed)
         await self._prepare()
         desk = await self._desk(started, balance, reclaimed, settled)
         began_s = desk.progress.started_s
+        desk.limiter.narrow()
         await self._work(desk, started)
+        while await self._settle_at_end(desk) and self._stop is None and desk.natural_end()[0] == "budget_exhausted":
+            desk.reopen()  # what turned out free is spent after all
+            await self._work(desk, started)
         reason, detail, key = self._stop or desk.natural_end()
-        await self._settle_at_end(started, reason)
         active_s = started.active_s + desk.time() - began_s
         await self._db.write(partial(runs.stop, started=started, reason=reason, active_s=active_s, now=self._now()))
         self._log.info("run.stopped", run=started.run_id, reason=reason, detail=detail, setting=key)
@@ -209,6 +216,7 @@ class Crawl:
         return Desk(
             db=self._db,
             client=self._client,
+            run_id=started.run_id,
             purchases=Purchases(started=started, rules=rules),
             limiter=self._limiter,
             breakers=Breakers(options.breakers),
@@ -236,11 +244,13 @@ class Crawl:
         try:
             async with asyncio.TaskGroup() as group:
                 beats = group.create_task(self._beat(started, desk.progress.started_s))
+                readings = group.create_task(self._quiet_points(desk))
                 async with asyncio.TaskGroup() as workers:
                     # As many workers as requests in flight, no more: a kill leaves at most so many credits uncertain.
                     for _ in range(options.concurrency):
                         workers.create_task(work(desk))
                 beats.cancel()
+                readings.cancel()
         except BaseExceptionGroup as group_error:
             raise _first(group_error) from group_error
         finally:
@@ -287,32 +297,58 @@ class Crawl:
                     raise
                 await asyncio.sleep(wait)
 
-    async def _reconcile(self, started: runs.Started, balance: BalanceData) -> int | None:
-        """Note a balance read while nothing was in flight; returns how many uncertain credits turned out charged."""
-        reconciled = await self._db.write(
-            partial(
-                runs.reconcile,
-                started=started,
-                balance=balance.balance,
-                refill_state=balance.refill_state,
-                now=self._now(),
-            )
+    async def _reconcile(self, balance: BalanceData) -> dict[int, tuple[int, int]] | None:
+        """Note a balance read while nothing was in flight; returns by run the credits settled and those charged."""
+        settled = await self._db.write(
+            partial(reconcile, balance=balance.balance, refill_state=balance.refill_state, now=self._now())
         )
-        if reconciled.settled is not None:
-            self._log.info("uncertain.reconciled", uncertain_credits=reconciled.uncertain, charged=reconciled.settled)
-        return reconciled.settled
+        for run_id, (uncertain, charged) in (settled or {}).items():
+            self._log.info("uncertain.reconciled", run=run_id, uncertain_credits=uncertain, charged=charged)
+        return settled
 
-    async def _settle_at_end(self, started: runs.Started, reason: str) -> None:
-        """Ask for the balance once more where it could settle what is uncertain: nothing is in flight now."""
-        credits = await self._db.write(partial(runs.read_credits, run_id=started.run_id))
-        if credits.uncertain == 0 or reason in {"unauthorized", "unreachable"}:
-            return
+    async def _settle_at_end(self, desk: Desk) -> bool:
+        """Read the balance where it could settle what is uncertain, and tell whether that freed credits.
+
+        Nothing is in flight now. After a refused key or an outage there is nobody to ask.
+        """
+        if not desk.progress.uncertain or (self._stop and self._stop[0] in {"unauthorized", "unreachable"}):
+            return False
+        before = desk.progress.charged + desk.progress.uncertain
+        await self._read_balance_into(desk)
+        return desk.progress.charged + desk.progress.uncertain < before
+
+    async def _quiet_points(self, desk: Desk) -> None:
+        """Buy the first page alone and read the balance; later read it again while credits are uncertain.
+
+        The first page shows whether the API does as expected before many requests are under way, and whether the
+        balance moves at once: only then can a later reading settle anything.
+        """
+        await desk.first_answer()
+        if desk.progress.pages:
+            await self._read_quietly(desk)
+        desk.limiter.widen()
+        while True:
+            await asyncio.sleep(QUIET_EVERY_S)
+            if desk.progress.uncertain:
+                await self._read_quietly(desk)
+
+    async def _read_quietly(self, desk: Desk) -> None:
+        """Let nothing be in flight, read the balance, and go on."""
+        await desk.limiter.pause()
         try:
-            balance = await self._client.balance()
+            await self._read_balance_into(desk)
+        finally:
+            desk.limiter.resume()
+        desk.wake()  # settled credits may be free again
+
+    async def _read_balance_into(self, desk: Desk) -> None:
+        try:
+            await self._reconcile(await self._client.balance())
         except errors.SocialFetchError as error:
             self._log.warning("balance.unread", cause=error.code)
             return
-        await self._reconcile(started, balance)
+        credits = await self._db.write(partial(runs.read_credits, run_id=desk.run_id))
+        desk.progress.charged, desk.progress.uncertain = credits.charged, credits.uncertain
 
     async def _prepare(self) -> None:
         """Make the frontier obey this run's strategy and depth limit; a kill in between repeats it."""
@@ -321,7 +357,10 @@ class Crawl:
         ranked_by = await self._db.write(partial(runs.recall, key="ranked_by"))
         if ranked_by == chosen.name:
             return
-        if chosen.spreads_cash and ranked_by is not None and not STRATEGIES[ranked_by].spreads_cash:
+        # A ranking that was cut off, or by a strategy unknown here, says nothing about the cash either.
+        before = chosen if ranked_by is None else STRATEGIES.get(ranked_by)
+        await self._db.write(partial(runs.remember, key="ranked_by", value=MIXED))
+        if chosen.spreads_cash and not (before is not None and before.spreads_cash):
             await self._db.write(frontier.rebuild_cash)
         after: int | None = 0
         while after is not None:

@@ -31,6 +31,9 @@ class Limiter:
         self._waiting: deque[asyncio.Future[bool]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._is_paused = False
+        self._is_narrow = False
+        self._quiet: asyncio.Future[None] | None = None
 
     @property
     def in_flight(self) -> int:
@@ -40,7 +43,7 @@ class Limiter:
     @property
     def limit(self) -> int:
         """Slots there are just now."""
-        return max(1, int(self._limit))
+        return 1 if self._is_narrow else max(1, int(self._limit))
 
     @property
     def blocked_s(self) -> float:
@@ -64,6 +67,8 @@ class Limiter:
     def release(self) -> None:
         """Give a slot back."""
         self._in_flight -= 1
+        if self._in_flight == 0 and self._quiet is not None and not self._quiet.done():
+            self._quiet.set_result(None)
         self._grant()
 
     def succeeded(self) -> None:
@@ -82,6 +87,36 @@ class Limiter:
         """Start nothing for so many seconds."""
         self._blocked_until = max(self._blocked_until, self._time() + seconds)
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether one request at a time is allowed."""
+        return self._is_narrow
+
+    def narrow(self) -> None:
+        """Let one request be in flight at a time, until widened."""
+        self._is_narrow = True
+
+    def widen(self) -> None:
+        """Give all slots free again."""
+        self._is_narrow = False
+        self._grant()
+
+    async def pause(self) -> None:
+        """Start nothing any more, and wait until nothing is in flight."""
+        self._is_paused = True
+        if self._in_flight:
+            self._quiet = asyncio.get_running_loop().create_future()
+            await self._quiet
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._is_paused = False
+        self._grant()
+
+    def reopen(self) -> None:
+        """Grant slots again after a close."""
+        self._is_closed = False
+
     def close(self) -> None:
         """Grant nothing any more: everybody who waits goes home."""
         self._is_closed = True
@@ -94,7 +129,7 @@ class Limiter:
                 future.set_result(False)
 
     def _grant(self) -> None:
-        if self._is_closed:
+        if self._is_closed or self._is_paused:
             return
         now = self._time()
         while self._waiting and self._in_flight < self.limit:

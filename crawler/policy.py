@@ -20,7 +20,7 @@ class Retry:
 
     attempts: int = 5
     """Calls for one page that fail without a charge before the entry fails; overload and outages do not count."""
-    maybe_charged_attempts: int = 2
+    maybe_charged_attempts: int = 5
     """The same where each call may have been charged."""
     first_delay_s: float = 1.0
     longest_delay_s: float = 300.0

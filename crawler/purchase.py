@@ -6,28 +6,20 @@ Invariant: the check of the budget and the reservation are one atomic step.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from crawler import budget
 from socialfetch import handle, wire
 from socialfetch.client import Page
-from storage import frontier, pages, runs
+from storage import frontier, pages, readings, runs
 from storage.accounts import Facts
-from storage.frontier import Lease, Returned
+from storage.frontier import Lease, Outlook, Returned
 from storage.pages import Listing, Rules, Stored
 from storage.runs import Credits, Started
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leased:
-    """A lease, or why there is none: the run's credits and whether anything is queued."""
-
-    lease: Lease | None
-    credits: Credits
 
 
 def listing(lease: Lease, page: Page) -> Listing:
@@ -83,14 +75,20 @@ class Purchases:
         self._started = started
         self._rules = rules
 
-    def lease(self, conn: Connection, times: Sequence[float]) -> list[Leased]:
-        """Lease one entry for each waiting worker; the items are the times of asking (Unix seconds)."""
+    def lease(self, conn: Connection, times: Sequence[float]) -> list[Lease | None]:
+        """Lease one entry for each waiting worker, None where there is none or no free credit.
+
+        The items are the times of asking (Unix seconds).
+        """
         credits = runs.read_credits(conn, self._started.run_id)
         leases = frontier.lease(conn, credits, process_id=self._started.process_id, at_most=len(times), now=max(times))
         if leases:
             runs.write_credits(conn, credits)
-        padded: list[Lease | None] = [*leases, *[None] * (len(times) - len(leases))]
-        return [Leased(lease=lease, credits=credits) for lease in padded]
+        return [*leases, *[None] * (len(times) - len(leases))]
+
+    def look_ahead(self, conn: Connection) -> tuple[Outlook, Credits]:
+        """Return what is left to take, and the run's credits at the same instant."""
+        return frontier.outlook(conn), runs.read_credits(conn, self._started.run_id)
 
     def commit(self, conn: Connection, items: Sequence[tuple[Listing, float]]) -> list[Stored]:
         """Store answers; the items are listings and the times of their answers (Unix seconds)."""
@@ -103,3 +101,17 @@ class Purchases:
             frontier.give_back(conn, credits, returned, now=at)
         runs.write_credits(conn, credits, failures=sum(returned.was_called for returned, _ in items))
         return [credits] * len(items)
+
+
+def reconcile(
+    conn: Connection, *, balance: int, refill_state: str | None, now: float
+) -> dict[int, tuple[int, int]] | None:
+    """Note a balance read while nothing was in flight, and settle uncertain credits where it leaves one answer.
+
+    Returns by run how many uncertain credits were settled and how many of them were charged; None without an answer.
+    """
+    settled = budget.weigh(readings.intervals(conn, balance=balance, now=now))
+    for run_id, (uncertain, charged) in (settled or {}).items():
+        readings.settle(conn, run_id, uncertain=uncertain, charged=charged, now=now)
+    readings.note(conn, balance=balance, refill_state=refill_state, now=now)
+    return settled

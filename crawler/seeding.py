@@ -14,4 +14,5 @@ from storage.seeding import Seeded
 def seed(db: Database, handles: Sequence[str], *, now: float) -> Seeded:
     """Add normalised handles at depth 0 in one transaction. Raises a DatabaseError."""
     ranked_by = db.transact(partial(runs.recall, key="ranked_by")) or DEFAULT
-    return db.transact(partial(seeding.add, handles=handles, rank=STRATEGIES[ranked_by].rank, now=now))
+    rank = STRATEGIES.get(ranked_by, STRATEGIES[DEFAULT]).rank  # a ranking that was cut off is made anew by a crawl
+    return db.transact(partial(seeding.add, handles=handles, rank=rank, now=now))

@@ -26,7 +26,6 @@ from storage.archive import Archive
 from storage.database import Database
 from storage.frontier import Lease, Returned
 from storage.pages import Stored
-from storage.runs import Credits
 from storage.schema import Completeness
 
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ class Desk:
 
     db: Database
     client: Client
+    run_id: int
     purchases: Purchases
     limiter: Limiter
     breakers: Breakers
@@ -53,8 +53,6 @@ class Desk:
     rng: Random
     log: BoundLogger
     stop: Callable[[str, str, str | None], None]
-    busy: int = 0
-    """Workers that hold a lease."""
     is_over: bool = False
     """Nothing is left to take and nobody can bring more."""
     end: tuple[str, str, str | None] | None = None
@@ -67,6 +65,16 @@ class Desk:
         assert self.end is not None  # noqa: S101 - workers leave only through a stop or an end
         return self.end
 
+    def reopen(self) -> None:
+        """Let workers begin again after an end."""
+        self.is_over, self.end = False, None
+        self.limiter.reopen()
+
+    async def first_answer(self) -> None:
+        """Wait until the first call of this process brought a page or an error."""
+        while not self.progress.pages and not self.progress.errors:
+            await self.changed.wait()
+
     def wake(self) -> None:
         """Tell those who found nothing to look again."""
         self.changed.set()
@@ -77,32 +85,26 @@ async def work(desk: Desk) -> None:
     """Buy pages until the run stops or nothing is left."""
     while not desk.is_over and await desk.limiter.acquire():
         changed = desk.changed  # before looking, so that no change in between is missed
-        desk.busy += 1
         try:
-            leased = await desk.db.submit(desk.purchases.lease, desk.now())
+            lease = await desk.db.submit(desk.purchases.lease, desk.now())
         except BaseException:
-            desk.busy -= 1
             desk.limiter.release()
             raise
-        if leased.lease is None:
-            desk.busy -= 1
+        if lease is None:
             desk.limiter.release()
-            await _wait_for_work(desk, changed, leased.credits)
-            continue
-        try:
-            await _read_list(desk, leased.lease)
-        finally:
-            desk.busy -= 1
-        desk.wake()
+            await _wait_for_work(desk, changed)
+        else:
+            await _read_list(desk, lease)
+            desk.wake()
 
 
-async def _wait_for_work(desk: Desk, changed: asyncio.Event, credits: Credits) -> None:
-    """Nothing could be leased: wait for those who are busy, or for a deferred entry, or see that it is the end."""
-    if desk.busy > 0:
-        await changed.wait()
+async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
+    """Nothing could be leased: wait for those who hold a lease, or for a deferred entry, or see that it is the end."""
+    ahead, credits = await desk.db.write(desk.purchases.look_ahead)
+    if changed.is_set() or desk.is_over:
         return
-    ahead = await desk.db.write(frontier.outlook)
-    if desk.busy > 0 or changed.is_set() or desk.is_over:
+    if credits.reserved > 0:  # somebody holds a lease, and may bring new entries or give a credit back
+        await changed.wait()
         return
     if not ahead.has_queued and ahead.next_due_at is None:
         desk.end = ("frontier_empty", "every account that can be reached was visited", None)
@@ -112,6 +114,10 @@ async def _wait_for_work(desk: Desk, changed: asyncio.Event, credits: Credits) -
         return
     elif ahead.next_due_at is not None:
         wait = max(0.0, ahead.next_due_at - desk.now())
+        if wait > desk.retry.longest_delay_s:
+            # Nothing is deferred for longer once the limiter lets anybody look: the clock was set back meanwhile.
+            await desk.db.write(frontier.wake)
+            return
         try:
             async with asyncio.timeout(wait):
                 await changed.wait()
@@ -126,22 +132,29 @@ async def _wait_for_work(desk: Desk, changed: asyncio.Event, credits: Credits) -
 async def _read_list(desk: Desk, lease: Lease) -> None:
     """Read a list page by page; the slot for the first page is held already."""
     while True:
+        sent_at_s = desk.time()
         answer = await _ask(desk, lease)
-        if isinstance(answer, Page):
-            stored = await _store(desk, lease, answer)
-            if stored.next is None:
+        is_alone = desk.limiter.is_narrow
+        if not is_alone:
+            desk.limiter.release()
+        try:
+            if not isinstance(answer, Page):
+                await _refused(desk, lease, answer, sent_at_s)
                 return
-            lease = stored.next
-            if not await desk.limiter.acquire():
-                await _give_back(desk, Returned(lease=lease, was_called=False, counts_as_attempt=False))
-                return
-        else:
-            await _refused(desk, lease, answer)
+            stored = await _store(desk, lease, answer, sent_at_s)
+        finally:
+            if is_alone:  # nobody starts before what the first answer means is written and obeyed
+                desk.limiter.release()
+        if stored.next is None:
+            return
+        lease = stored.next
+        if not await desk.limiter.acquire():
+            await _give_back(desk, Returned(lease=lease, was_called=False, counts_as_attempt=False))
             return
 
 
 async def _ask(desk: Desk, lease: Lease) -> Page | errors.SocialFetchError:
-    """Make the one request of a lease and free its slot."""
+    """Make the one request of a lease."""
     sent_at = desk.time()
     try:
         page = await desk.client.following(lease.handle, lease.cursor)
@@ -149,16 +162,16 @@ async def _ask(desk: Desk, lease: Lease) -> Page | errors.SocialFetchError:
         if isinstance(error, errors.Throttled | errors.TimedOut | errors.Unreachable):
             desk.limiter.overloaded(sent_at=sent_at)
         return error
-    else:
-        desk.limiter.succeeded()
-        desk.trouble_since_s = None
-        desk.progress.waiting = None
-        return page
-    finally:
+    except BaseException:
         desk.limiter.release()
+        raise
+    desk.limiter.succeeded()
+    desk.trouble_since_s = None
+    desk.progress.waiting = None
+    return page
 
 
-async def _store(desk: Desk, lease: Lease, page: Page) -> Stored:
+async def _store(desk: Desk, lease: Lease, page: Page, sent_at_s: float) -> Stored:
     """Commit a page; a cancelled worker still waits for it, for what was paid is stored."""
     commit = desk.db.submit(desk.purchases.commit, (listing(lease, page), desk.now()))
     stored = await commit
@@ -178,7 +191,7 @@ async def _store(desk: Desk, lease: Lease, page: Page) -> Stored:
     )
     if stored.end is not None:
         _note_end(desk, lease, stored.end.completeness, stored.end.reason)
-    if stored.new_accounts:
+    if stored.new_accounts or progress.pages == 1:
         desk.wake()
     if stored.overcharge:
         desk.stop(
@@ -186,7 +199,7 @@ async def _store(desk: Desk, lease: Lease, page: Page) -> Stored:
             f"an answer cost {page.credits_charged} credits where 1 was reserved; it is booked as charged",
             None,
         )
-    _obey(desk, desk.breakers.page(credits=page.credits_charged, new_edges=stored.new_edges))
+    _obey(desk, desk.breakers.page(sent_at_s=sent_at_s, credits=page.credits_charged, new_edges=stored.new_edges))
     if desk.archive is not None and desk.archive.wants_training:
         dictionary = await desk.db.write(partial(desk.archive.train, now=int(desk.now())))
         if dictionary is not None:
@@ -208,7 +221,7 @@ def _note_end(desk: Desk, lease: Lease, completeness: str, reason: str | None) -
         desk.log.warning("visit.cut", handle=lease.handle, reason=reason)
 
 
-async def _refused(desk: Desk, lease: Lease, error: errors.SocialFetchError) -> None:
+async def _refused(desk: Desk, lease: Lease, error: errors.SocialFetchError, sent_at_s: float) -> None:
     """Decide after an error and write what was decided, once."""
     now = desk.now()
     decision = policy.decide(
@@ -248,7 +261,7 @@ async def _refused(desk: Desk, lease: Lease, error: errors.SocialFetchError) -> 
         case _:
             assert_never(decision)
     if not isinstance(error, errors.Throttled | errors.Unreachable | errors.PaymentRefused | errors.Unauthorized):
-        _obey(desk, desk.breakers.failure(maybe_charged=maybe_charged))
+        _obey(desk, desk.breakers.failure(sent_at_s=sent_at_s, maybe_charged=maybe_charged))
 
 
 def _mind_outage(desk: Desk, error: errors.SocialFetchError, wait_s: float) -> None:

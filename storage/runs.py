@@ -12,8 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import errors
-from storage.schema import balances, ledger, meta, processes, runs
+from storage import errors, journal
+from storage.journal import Act
+from storage.schema import meta, processes, runs
 from storage.statement import Statement
 
 ENDED = ("budget_exhausted", "frontier_empty", "deadline", "low_yield")
@@ -155,6 +156,7 @@ def start(
         .values(run_id=row.id, host=host, pid=pid, started_at=int(now), heartbeat_at=int(now))
         .returning(processes.c.id)
     ).scalar_one()
+    journal.note(conn, Act.BEGAN, run=row.id, process=process_id, strategy=strategy, settings=settings)
     return Started(
         run_id=row.id,
         process_id=process_id,
@@ -187,6 +189,7 @@ def stop(conn: sa.Connection, started: Started, *, reason: str, active_s: float,
 
 def remember(conn: sa.Connection, key: str, value: str) -> None:
     """Keep a fact about the database as a whole."""
+    journal.note(conn, Act.REMEMBERED, key=key, value=value)
     if conn.execute(sa.update(meta).where(meta.c.key == key).values(value=value)).rowcount == 0:
         conn.execute(sa.insert(meta).values(key=key, value=value))
 
@@ -194,67 +197,3 @@ def remember(conn: sa.Connection, key: str, value: str) -> None:
 def recall(conn: sa.Connection, key: str) -> str | None:
     """Return a fact kept by `remember`."""
     return conn.execute(sa.select(meta.c.value).where(meta.c.key == key)).scalar_one_or_none()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reconciled:
-    """What a balance reading settled, in credits. `settled` is None where the arithmetic allows no single answer."""
-
-    uncertain: int
-    settled: int | None
-
-
-def reconcile(
-    conn: sa.Connection, started: Started, *, balance: int, refill_state: str | None, now: float
-) -> Reconciled:
-    """Note the balance read while nothing was in flight, and settle the run's uncertain credits if it tells enough.
-
-    Between two quiet readings the balance fell by what was charged: known charges plus x of the n uncertain credits.
-    Only 0 <= x <= n is an answer; a top-up or another program spending from the same key leaves them uncertain.
-    """
-    last_row = conn.execute(sa.select(sa.func.coalesce(sa.func.max(ledger.c.id), 0))).scalar_one()
-    credits = read_credits(conn, started.run_id)
-    result = Reconciled(uncertain=credits.uncertain, settled=None)
-    if credits.uncertain > 0:
-        first = conn.execute(
-            sa.select(sa.func.min(ledger.c.id)).where(
-                ledger.c.id
-                > sa.select(sa.func.coalesce(sa.func.max(ledger.c.id), 0))
-                .where(ledger.c.outcome == "reconciled")
-                .scalar_subquery(),
-                ledger.c.uncertain > 0,
-            )
-        ).scalar_one()
-        before = (
-            None
-            if first is None
-            else conn.execute(
-                sa.select(balances.c.balance, balances.c.ledger_id)
-                .where(balances.c.ledger_id < first)
-                .order_by(balances.c.id.desc())
-                .limit(1)
-            ).one_or_none()
-        )
-        if before is not None:
-            known, open_ = conn.execute(
-                sa.select(
-                    sa.func.coalesce(sa.func.sum(ledger.c.charged), 0),
-                    sa.func.coalesce(sa.func.sum(ledger.c.uncertain), 0),
-                ).where(ledger.c.id > before.ledger_id)
-            ).one()
-            x = before.balance - balance - known
-            if open_ == credits.uncertain and 0 <= x <= open_:
-                conn.execute(
-                    sa.insert(ledger).values(
-                        run_id=started.run_id, at=int(now), outcome="reconciled", charged=x, uncertain=-open_
-                    )
-                )
-                last_row += 1
-                credits.charged += x
-                credits.uncertain -= open_
-                write_credits(conn, credits)
-                result = Reconciled(uncertain=open_, settled=x)
-    conn.execute(
-        sa.insert(balances).values(at=int(now), ledger_id=last_row, balance=balance, refill_state=refill_state)
-    )
-    return result

@@ -92,9 +92,9 @@ def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
         for kill in range(10):
             process = start(crawl, cwd=tmp_path)
             before = state(database).pages if database.exists() else 0
-            deadline = time.monotonic() + 5.0
-            while True:  # going on within five seconds: this process stores a page of its own
-                assert time.monotonic() < deadline, f"kill {kill}: no page within 5 s"
+            deadline = time.monotonic() + 20.0  # on a busy machine; idle it is one
+            while True:  # no lease is waited for: this process stores a page of its own
+                assert time.monotonic() < deadline, f"kill {kill}: no page within 20 s"
                 if database.exists() and database.stat().st_size and _pages(database) > before:
                     break
                 time.sleep(0.02)
@@ -187,7 +187,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         assert "Traceback" not in err
         done = run(["--json", "crawl", "--deadline", "1s", "--api-url", api.url], cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert rows(database, "SELECT count(*) FROM ledger WHERE cause = 'process_died'") == [(2,)]
+        assert rows(database, "SELECT count(*) FROM ledger WHERE cause = 'process_died'") == [(1,)]
 
 
 def _leased(database: Path) -> int:
@@ -230,3 +230,12 @@ def test_the_key_is_nowhere(tmp_path: Path) -> None:
         for file in tmp_path.iterdir():
             assert key.encode() not in file.read_bytes(), file.name
     assert "SECRET" not in str(environment())
+
+
+def test_a_crawl_with_nothing_left_to_spend_ends_at_once(tmp_path: Path) -> None:
+    """A budget lowered to what is spent ends the run at once, though accounts wait and many workers look for work."""
+    with simulator("--accounts", "300", "--credits", "40", cwd=tmp_path) as api:
+        crawl = ["--json", "crawl", "--seed", "u1", "--api-url", api.url, "--budget"]
+        assert result(run([*crawl, "50"], cwd=tmp_path))["stop_reason"] == "insufficient_credits"
+        done = run([*crawl, "40"], cwd=tmp_path, timeout=20)
+        assert result(done)["stop_reason"] == "budget_exhausted", done.stderr
