@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint install clean lock
+.PHONY: demo test lint torture install clean lock
 
 demo: $(VENV)/.installed
 	$(BIN)/followgraph demo --dir followgraph-demo --accounts 20000 --budget 2000
@@ -18,6 +18,12 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Kills crawls of a real graph again and again and compares the books: make torture KILLS=1000 SEED=7
+KILLS ?= 200
+SEED ?= 1
+torture: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests/support $(BIN)/python tests/torture/torture.py --kills $(KILLS) --seed $(SEED) $(MORE)
 
 install: $(VENV)/.installed
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from cli.amounts import amount
 from cli.exits import Exit
-from cli.failure import of_call
+from cli.failure import describe, of_call
 from cli.session import Bound, Session
 
 if TYPE_CHECKING:  # pydantic, SQLAlchemy, aiohttp, which the help page does without
@@ -21,22 +21,26 @@ if TYPE_CHECKING:  # pydantic, SQLAlchemy, aiohttp, which the help page does wit
     from cli.settings import Settings
     from socialfetch.errors import SocialFetchError
     from socialfetch.wire import BalanceData
-    from storage.database import Database
+    from storage.repair import Repaired
 
 _LITTLE_DISK = 1_000_000_000
 """Bytes free below which a long crawl may end in a full disk."""
 
 _COLUMN = 11
 
+_UNREADABLE = {"integrity", "schema"}
+"""Findings after which nothing else is asked of the database."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing looked at. `remedy` is empty where nothing is to be done."""
+    """One thing looked at. `remedy` is empty where nothing is to be done; `code` is for machines."""
 
     level: Literal["ok", "warn", "fail"]
     check: str
     finding: str
     remedy: str = ""
+    code: str = ""
 
 
 async def doctor(
@@ -47,19 +51,21 @@ async def doctor(
 ) -> int:
     """Check configuration, key, balance, database, disk and seeds. Spends nothing.
 
-    Ends with exit code 0 where nothing failed; warnings do not count.
+    Ends with exit code 0 where nothing failed; warnings do not count. The database is read as a whole.
 
     Parameters
     ----------
     repair
-        Upgrade a database of an older version, after a backup copy beside it.
+        Upgrade a database of an older version and mend what can be mended safely, after a backup copy beside it. Only
+        while no crawl works on it; what cannot be mended safely is left and said.
     api_url
         Ask here instead of api.base_url.
     """
     configuration = session.configure({"api.base_url": api_url})
     findings = [_of_configuration(configuration)]
     findings += [finding async for finding in _of_api(configuration.settings, session)]
-    findings += _of_database(configuration.settings.storage.database, session, repair=repair)
+    repaired: list[Repaired] = []
+    findings += _of_database(configuration.settings.storage.database, session, repaired if repair else None)
     counts = {level: sum(finding.level == level for finding in findings) for level in ("ok", "warn", "fail")}
     code = Exit.DATABASE if counts["fail"] else Exit.DONE
     for finding in findings:
@@ -67,7 +73,16 @@ async def doctor(
         session.output.line(f"{finding.check:<{_COLUMN}}{finding.finding}", label=label)
         if finding.remedy:
             session.output.line(f"{'':<{_COLUMN}}{finding.remedy}", label="")
-    session.output.finish({**counts, "findings": [asdict(finding) for finding in findings], "exit_code": int(code)})
+    document: dict[str, Any] = {
+        **counts,
+        "findings": [asdict(replace(finding, code=finding.code or finding.check)) for finding in findings],
+        "exit_code": int(code),
+    }
+    if repair:
+        copies = [str(each.copy.path) for each in repaired if each.copy is not None]
+        document["backup"] = copies[0] if copies else None
+        document["mended"] = [asdict(mended) for each in repaired for mended in each.mended]
+    session.output.finish(document)
     return code
 
 
@@ -110,7 +125,7 @@ async def _of_api(settings: Settings, session: Session) -> AsyncIterator[Finding
 def _of_refusal(error: SocialFetchError, key: Key, settings: Settings) -> Finding:
     failure = of_call(error)
     finding = f"{failure.message} · {settings.api.base_url} · key {key.told}"
-    return Finding(level="fail", check="api", finding=finding, remedy=failure.hint)
+    return Finding(level="fail", check="api", finding=finding, remedy=failure.hint, code=failure.code)
 
 
 def _of_balance(balance: BalanceData) -> Iterator[Finding]:
@@ -135,14 +150,18 @@ def _of_balance(balance: BalanceData) -> Iterator[Finding]:
         )
 
 
-def _of_database(place: str, session: Session, *, repair: bool) -> Iterator[Finding]:
+def _of_database(place: str, session: Session, repaired: list[Repaired] | None) -> Iterator[Finding]:
+    """Check the database. With a list, repair it first and put there what was done."""
     from storage.driver import file_of  # noqa: PLC0415
     from storage.errors import DatabaseError, MissingDatabase  # noqa: PLC0415
 
     try:
         path = file_of(place)
         yield _of_disk(path)
-        database = _opened(place, session, repair=repair)
+        if repaired is not None and path.exists():
+            repaired.append(_repair(path, session))
+            yield from _of_repair(repaired[0])
+        yield from _of_content(place, session)
     except MissingDatabase:
         yield Finding(
             level="ok",
@@ -150,29 +169,33 @@ def _of_database(place: str, session: Session, *, repair: bool) -> Iterator[Find
             finding=f"{place}, none yet",
             remedy="The first seed makes it: followgraph seed --file seeds.txt",
         )
-        return
     except DatabaseError as error:
-        yield Finding(level="fail", check="database", finding=error.problem, remedy=error.hint)
-        return
-    try:
-        yield from _of_content(database, place)
-    except DatabaseError as error:
-        yield Finding(level="fail", check="database", finding=error.problem, remedy=error.hint)
-    finally:
-        database.close()
+        failure = describe(error)
+        code = "" if failure is None else failure.code
+        yield Finding(level="fail", check="database", finding=error.problem, remedy=error.hint, code=code)
 
 
-def _opened(place: str, session: Session, *, repair: bool) -> Database:
-    from storage.database import Database  # noqa: PLC0415
-    from storage.errors import OlderSchema  # noqa: PLC0415
+def _rankings() -> frozenset[str]:
+    from crawler.strategy import NAMES  # noqa: PLC0415
+    from storage.frontier import MIXED  # noqa: PLC0415
 
-    try:
-        return Database.open(place, now=session.now, mode="read")
-    except OlderSchema:
-        if not repair:
-            raise
-    Database.open(place, now=session.now, mode="write").close()
-    return Database.open(place, now=session.now, mode="read")
+    return frozenset({*NAMES, MIXED})
+
+
+def _repair(path: Path, session: Session) -> Repaired:
+    from storage.repair import repair  # noqa: PLC0415
+
+    return repair(path, now=session.now, rankings=_rankings())
+
+
+def _of_repair(done: Repaired) -> Iterator[Finding]:
+    if done.copy is not None:
+        size = f"{done.copy.bytes / 1e6:,.1f} MB"
+        yield Finding(level="ok", check="backup", finding=f"{done.copy.path} · {size}, as the database was before")
+    for mended in done.mended:
+        yield Finding(level="ok", check="mended", finding=mended.change, code=mended.code)
+    if done.copy is None:
+        yield Finding(level="ok", check="repair", finding="nothing that could be mended safely, nothing was changed")
 
 
 def _of_disk(path: Path) -> Finding:
@@ -188,15 +211,22 @@ def _of_disk(path: Path) -> Finding:
     return Finding(level="ok", check="disk", finding=f"{free / 1e9:,.0f} GB free")
 
 
-def _of_content(database: Database, place: str) -> Iterator[Finding]:
+def _of_content(place: str, session: Session) -> Iterator[Finding]:
     from storage import checkup, summary  # noqa: PLC0415
+    from storage.database import Database  # noqa: PLC0415
 
-    with database.read() as conn:
-        problems = checkup.problems(conn)
-        found = summary.read(conn)
+    database = Database.open(place, now=session.now, mode="read")
+    try:
+        with database.read() as conn:
+            problems = checkup.problems(conn, checkup.Surroundings(now=session.now(), rankings=_rankings()))
+            found = None if any(problem.code in _UNREADABLE for problem in problems) else summary.read(conn)
+    finally:
+        database.close()
     for problem in problems:
         level: Literal["warn", "fail"] = "warn" if problem.severity == "warning" else "fail"
-        yield Finding(level=level, check="database", finding=problem.finding, remedy=problem.remedy)
+        yield Finding(level=level, check="database", finding=problem.finding, remedy=problem.remedy, code=problem.code)
+    if found is None:
+        return
     if not problems:
         size = f"{amount(found.accounts['known'], 'account')} · {amount(found.edges, 'follow')}"
         yield Finding(level="ok", check="database", finding=f"{place}, sound · {size}")

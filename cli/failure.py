@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -60,7 +61,7 @@ def describe(error: BaseException) -> Failure | None:
             hint="Run the command again to go on.",
             exit_code=Exit.INTERRUPTED,
         )
-    return _of_configuration(error) or _of_input(error) or _of_database(error) or _of_api(error)
+    return _of_configuration(error) or _of_input(error) or _of_database(error) or _of_api(error) or _of_system(error)
 
 
 def _of_configuration(error: BaseException) -> Failure | None:
@@ -104,13 +105,26 @@ def _of_database(error: BaseException) -> Failure | None:
 
     if not isinstance(error, errors.DatabaseError):
         return None
-    begun = isinstance(error, (errors.Busy, errors.Corrupt, errors.DiskFull, errors.ReadOnly))
+    midway = errors.Busy, errors.Corrupt, errors.DiskFault, errors.DiskFull, errors.OutOfFiles, errors.ReadOnly
+    begun = isinstance(error, midway)
     return Failure(
         code=_code(error),
         message=error.problem,
         meaning="What was committed before is safe." if begun else NOTHING_DONE,
         hint=error.hint,
         exit_code=Exit.DATABASE,
+    )
+
+
+def _of_system(error: BaseException) -> Failure | None:
+    if not isinstance(error, OSError) or error.errno not in {errno.EMFILE, errno.ENFILE}:
+        return None
+    return Failure(
+        code="out_of_files",
+        message="too many files are open: the system lets this program open no more",
+        meaning="What was committed is safe; credits in flight, if any, are listed as uncertain.",
+        hint="Raise the limit (ulimit -n) or lower crawl.concurrency, then run the command again.",
+        exit_code=Exit.USAGE,
     )
 
 

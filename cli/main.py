@@ -37,6 +37,8 @@ _COMMANDS = {
     "crawl": ("cli.crawling:crawl", "Buy the most useful lists within a budget; goes on where the database stands."),
     "status": ("cli.standing:status", "Where the database stands; at any time, also while a crawl runs."),
     "report": ("cli.reporting:report", "Write the report: one HTML file that works offline, its data, its tables."),
+    "backup": ("cli.backup:backup", "Copy the database, at any time, also while a crawl runs."),
+    "replay": ("cli.replaying:replay", "Write a database anew from the archive of another. Spends nothing."),
     "export": ("cli.exporting:export", "Write the graph for other programs."),
     "simulate": ("cli.simulation:simulate", "Imitate the API over HTTP on this machine."),
 }

@@ -20,7 +20,7 @@ from crawler.limiter import Limiter
 from crawler.policy import Retry
 from crawler.progress import Progress
 from crawler.purchase import Purchases, reconcile
-from crawler.strategy import MIXED, STRATEGIES
+from crawler.strategy import STRATEGIES
 from crawler.worker import Desk, work
 from socialfetch import errors
 from socialfetch.client import Client
@@ -119,14 +119,14 @@ class Crawl:
         self._log = log
         self._on_begin = on_begin
         self._stop: tuple[str, str, str | None] | None = None
-        self._limiter: Limiter | None = None
+        self._at: Desk | None = None
 
     def stop(self, reason: str, detail: str, key: str | None = None) -> None:
         """Drain: what is in flight is finished and stored, nothing new is bought. The first reason stands."""
         if self._stop is None:
             self._stop = (reason, detail, key)
-            if self._limiter is not None:
-                self._limiter.close()
+            if self._at is not None:
+                self._at.go_home()
 
     async def run(self) -> Result:
         """Crawl until a rule stops it. The caller holds the database's claim.
@@ -145,7 +145,7 @@ class Crawl:
         if reclaimed:
             self._log.warning("lease.reclaimed", count=reclaimed, uncertain_credits=reclaimed)
         await self._prepare()
-        desk = await self._desk(started, balance, reclaimed, settled)
+        desk = self._at = await self._desk(started, balance, reclaimed, settled)
         began_s = desk.progress.started_s
         desk.limiter.narrow()
         await self._work(desk, started)
@@ -203,7 +203,6 @@ class Crawl:
         if preflight.refill_state is not None:
             self._log.warning("refill.noticed", refill_state=preflight.refill_state)
         self._on_begin(preflight, progress)
-        self._limiter = Limiter(concurrency=options.concurrency, rate=options.rate, time=time)
         pages = archive.Archive(await self._db.write(archive.newest_dictionary)) if options.archive else None
         rules = Rules(
             rank=strategy.rank,
@@ -218,7 +217,7 @@ class Crawl:
             client=self._client,
             run_id=started.run_id,
             purchases=Purchases(started=started, rules=rules),
-            limiter=self._limiter,
+            limiter=Limiter(concurrency=options.concurrency, rate=options.rate, time=time),
             breakers=Breakers(options.breakers),
             retry=options.retry,
             max_wait_s=options.max_wait_s,
@@ -235,7 +234,7 @@ class Crawl:
         """Run the workers until they all go home."""
         options = self._options
         if self._stop is not None:  # asked to stop before anything began
-            desk.limiter.close()
+            desk.go_home()
         deadline = None
         if options.deadline_s is not None:
             deadline = asyncio.get_running_loop().call_later(
@@ -354,18 +353,18 @@ class Crawl:
         """Make the frontier obey this run's strategy and depth limit; a kill in between repeats it."""
         chosen = STRATEGIES[self._options.strategy]
         await self._db.write(partial(frontier.apply_depth_limit, max_depth=self._options.max_depth))
-        ranked_by = await self._db.write(partial(runs.recall, key="ranked_by"))
+        ranked_by = await self._db.write(partial(runs.recall, key=frontier.RANKED_BY))
         if ranked_by == chosen.name:
             return
         # A ranking that was cut off, or by a strategy unknown here, says nothing about the cash either.
         before = chosen if ranked_by is None else STRATEGIES.get(ranked_by)
-        await self._db.write(partial(runs.remember, key="ranked_by", value=MIXED))
+        await self._db.write(partial(runs.remember, key=frontier.RANKED_BY, value=frontier.MIXED))
         if chosen.spreads_cash and not (before is not None and before.spreads_cash):
             await self._db.write(frontier.rebuild_cash)
         after: int | None = 0
         while after is not None:
             after = await self._db.write(partial(frontier.rerank, rank=chosen.rank, after=after, at_most=RERANK_CHUNK))
-        await self._db.write(partial(runs.remember, key="ranked_by", value=chosen.name))
+        await self._db.write(partial(runs.remember, key=frontier.RANKED_BY, value=chosen.name))
 
     async def _beat(self, started: runs.Started, began_s: float) -> None:
         time = asyncio.get_running_loop().time

@@ -65,5 +65,3 @@ STRATEGIES: Mapping[str, Strategy] = {
 
 NAMES = tuple(STRATEGIES)
 DEFAULT = "flow"
-MIXED = "mixed"
-"""What a frontier is ranked by while it is ranked anew. A crawl that died there leaves it so: to be ranked again."""

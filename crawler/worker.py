@@ -75,6 +75,11 @@ class Desk:
         while not self.progress.pages and not self.progress.errors:
             await self.changed.wait()
 
+    def go_home(self) -> None:
+        """Send every worker home once it has written what it holds."""
+        self.limiter.close()
+        self.wake()
+
     def wake(self) -> None:
         """Tell those who found nothing to look again."""
         self.changed.set()
@@ -125,8 +130,7 @@ async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
             desk.wake()
         return
     desk.is_over = True
-    desk.limiter.close()
-    desk.wake()
+    desk.go_home()
 
 
 async def _read_list(desk: Desk, lease: Lease) -> None:

@@ -7,6 +7,7 @@ two real implementations: HTTP (here) and the simulator's service in process.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 from urllib.parse import quote, urlencode
@@ -16,6 +17,7 @@ import msgspec
 from yarl import URL
 
 from socialfetch import errors, wire
+from socialfetch.patience import patience
 
 KEY_HEADER = "x-api-key"
 
@@ -83,7 +85,7 @@ class HttpTransport:
             headers[KEY_HEADER] = key
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=60.0, ttl_dns_cache=300),
-            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=connect_timeout_s),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s),
             headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_send_once,),
@@ -94,7 +96,7 @@ class HttpTransport:
         """Send one request, once. The key goes to the configured host only: redirects are not followed."""
         try:
             url = URL(f"{self._base_url}{path}?{urlencode(query)}" if query else self._base_url + path, encoded=True)
-            async with self._session.get(url, allow_redirects=False) as response:
+            async with patience(self._timeout_s), self._session.get(url, allow_redirects=False) as response:
                 body = bytearray()
                 async for chunk in response.content.iter_any():
                     body += chunk
@@ -156,7 +158,6 @@ class Client:
     def __init__(self, transport: Transport, *, trim: bool = False) -> None:
         self._transport = transport
         self._trim = trim
-        self._page = msgspec.json.Decoder(wire.FollowingPage)
 
     async def __aenter__(self) -> Self:
         return self
@@ -180,23 +181,7 @@ class Client:
             query["trim"] = "true"
         reply = await self._transport.get(f"/v1/tiktok/profiles/{quote(handle, safe='')}/following", query)
         _raise_for(reply)
-        try:
-            page = self._page.decode(reply.body)
-        except msgspec.DecodeError:  # ValidationError is one of its kinds
-            return _read_leniently(reply)
-        data = page.data
-        return Page(
-            status=data.lookup_status,
-            accounts=data.accounts,
-            next_cursor=_continuation(data.page),
-            has_more=data.page.has_more,
-            total_accounts=data.total_accounts,
-            credits_charged=page.meta.credits_charged,
-            request_id=page.meta.request_id,
-            cached=page.meta.cached,
-            unreadable_accounts=0,
-            body=reply.body,
-        )
+        return read_page(reply.body)
 
     async def balance(self) -> wire.BalanceData:
         """Read the spendable credits; free of charge. Raises a SocialFetchError."""
@@ -215,6 +200,30 @@ class Client:
             raise errors.Malformed(f"{path} answered something unreadable", status=reply.status) from error
 
 
+_PAGE = msgspec.json.Decoder(wire.FollowingPage)
+
+
+def read_page(body: bytes) -> Page:
+    """Read the body of a 200, just come or out of an archive. Raises Malformed for what is no page of this API."""
+    try:
+        page = _PAGE.decode(body)
+    except msgspec.DecodeError:  # ValidationError is one of its kinds
+        return _read_leniently(body)
+    data = page.data
+    return Page(
+        status=data.lookup_status,
+        accounts=data.accounts,
+        next_cursor=_continuation(data.page),
+        has_more=data.page.has_more,
+        total_accounts=data.total_accounts,
+        credits_charged=page.meta.credits_charged,
+        request_id=page.meta.request_id,
+        cached=page.meta.cached,
+        unreadable_accounts=0,
+        body=body,
+    )
+
+
 def _continuation(cursor: wire.Cursor) -> str | None:
     """Return the next cursor by the provider's own paginator: has-more and a non-empty cursor, or nothing."""
     if not cursor.has_more or cursor.next_cursor is None or cursor.next_cursor == "":
@@ -222,15 +231,15 @@ def _continuation(cursor: wire.Cursor) -> str | None:
     return str(cursor.next_cursor)
 
 
-def _read_leniently(reply: Reply) -> Page:
+def _read_leniently(body: bytes) -> Page:
     """Read a paid page that breaks the contract as far as it goes: it was bought, so what can be read is kept.
 
     A page without a receipt counts as one credit: every 200 costs one, and to book less would overspend.
     """
     try:
-        page = msgspec.json.decode(reply.body, type=wire.LenientPage)
+        page = msgspec.json.decode(body, type=wire.LenientPage)
     except msgspec.DecodeError as error:
-        raise errors.Malformed("the answer is not a page of this API", status=reply.status) from error
+        raise errors.Malformed("the answer is not a page of this API", status=200) from error
     accounts: list[wire.Account] = []
     broken = 0
     for raw in page.data.accounts or ():
@@ -249,7 +258,7 @@ def _read_leniently(reply: Reply) -> Page:
         request_id=None if page.meta is None else page.meta.request_id,
         cached=page.meta is not None and page.meta.cached,
         unreadable_accounts=broken,
-        body=reply.body,
+        body=body,
     )
 
 
@@ -286,5 +295,15 @@ def _raise_for(reply: Reply) -> None:
         status=reply.status,
         provider_code=None if body is None else body.code,
         request_id=None if body is None else body.request_id,
-        retry_after=reply.headers.get("retry-after"),
+        retry_after=_retry_after(reply.headers),
     )
+
+
+def _retry_after(headers: Mapping[str, str]) -> str | None:
+    """Return how long to wait, as sent; a date as seconds by the sender's own clock where it told it: ours may err."""
+    asked = headers.get("retry-after")
+    try:
+        until, sent_at = (parsedate_to_datetime(text) for text in (asked or "", headers.get("date", "")))
+        return str(max(0, round((until - sent_at).total_seconds())))
+    except (TypeError, ValueError, OverflowError):
+        return asked

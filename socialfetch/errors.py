@@ -56,7 +56,7 @@ class SocialFetchError(Exception):
         """The provider's own `error.code`, None where the body had none."""
         self.request_id = request_id
         self.retry_after = retry_after
-        """The header as sent: delta-seconds or an HTTP date."""
+        """Delta-seconds; an HTTP date, as sent, where the answer did not say what time it was there."""
 
 
 class BadRequest(SocialFetchError):

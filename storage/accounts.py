@@ -62,6 +62,7 @@ class Entry:
         "followers",
         "following",
         "handle",
+        "has_list",
         "id",
         "is_dirty",
         "is_new",
@@ -88,10 +89,13 @@ class Entry:
             priority,
             self.reason,
             self.visit_id,
+            completeness,
         ) = row
         self.depth: int = depth or 0
         self.cash: float = cash or 0.0
         self.priority: float = priority or 0.0
+        self.has_list = self.visit_id is not None or completeness is not None
+        """Whether its list was read, or begun."""
         self.is_new = False
         self.is_dirty = False
 
@@ -114,6 +118,7 @@ _COLUMNS = (
     frontier.c.priority,
     frontier.c.reason,
     frontier.c.visit_id,
+    frontier.c.completeness,
 )
 
 
@@ -254,14 +259,15 @@ class Register:
         if checksum == entry.facts_hash:
             return
         is_due = self._now - entry.updated_at >= FACTS_MAX_AGE_S
-        if entry.is_new or entry.facts_hash is None or is_due or entry.platform_user_id != facts.platform_user_id:
+        is_first = entry.facts_hash is None
+        if is_first or is_due or entry.platform_user_id != facts.platform_user_id:
             entry.followers, entry.following = facts.followers, facts.following
             entry.facts_hash = checksum
             entry.updated_at = self._now
             if facts.platform_user_id is not None and entry.platform_user_id is None:
                 entry.platform_user_id = facts.platform_user_id
                 self._by_platform_id[facts.platform_user_id] = entry
-            if not entry.is_new:
+            if not (entry.is_new and is_first):  # what a new row begins with is inserted
                 self._updates[entry.id] = facts
 
     def _lose_handle(self, entry: Entry, reason: str) -> None:
@@ -313,7 +319,14 @@ class Register:
         )
 
 
-_NO_FACTS = (None,) * 8
+_NO_FACTS = (None,) * 9
+
+
+NO_HANDLE = "no_handle"
+"""Why an entry is skipped whose account lost its handle to another."""
+
+_PASSING = {"private", "no_following", NO_HANDLE}
+"""Why an entry is skipped that a later listing may queue again."""
 
 
 def never_bought(facts: Facts) -> str | None:
@@ -338,7 +351,7 @@ def enter(entry: Entry, facts: Facts, *, depth: int, max_depth: int | None) -> N
 def reconsider(entry: Entry, facts: Facts) -> None:
     """Let a known account that became private, or public again, leave or enter the queue; a list under way is kept."""
     reason = never_bought(facts)
-    if entry.state == State.SKIPPED and entry.reason in {"private", "no_following"} and reason is None:
+    if entry.state == State.SKIPPED and entry.reason in _PASSING and reason is None:
         entry.state, entry.reason, entry.is_dirty = State.QUEUED, None, True
     elif entry.state == State.QUEUED and reason is not None and entry.visit_id is None:
         entry.state, entry.reason, entry.is_dirty = State.SKIPPED, reason, True

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 import zstandard
 
+from storage import errors
 from storage.schema import archive, dictionaries
 from storage.statement import Insert
 
@@ -79,6 +80,31 @@ def newest_dictionary(conn: sa.Connection) -> Dictionary | None:
         sa.select(dictionaries.c.id, dictionaries.c.content).order_by(dictionaries.c.id.desc()).limit(1)
     ).one_or_none()
     return None if row is None else Dictionary(row.id, row.content)
+
+
+class Bodies:
+    """Reads many bodies of one database, each dictionary loaded once."""
+
+    def __init__(self, conn: sa.Connection) -> None:
+        self._conn = conn
+        self._decompressors: dict[int | None, zstandard.ZstdDecompressor] = {None: zstandard.ZstdDecompressor()}
+
+    def read(self, ledger_id: int, dictionary_id: int | None, body: bytes) -> bytes:
+        """Return the answer as it came. Raises ArchiveUnreadable for what is damaged or lacks its dictionary."""
+        try:
+            return self._decompressor(dictionary_id).decompress(body)
+        except (zstandard.ZstdError, sa.exc.NoResultFound) as error:
+            raise errors.ArchiveUnreadable(ledger_id) from error
+
+    def _decompressor(self, dictionary_id: int | None) -> zstandard.ZstdDecompressor:
+        found = self._decompressors.get(dictionary_id)
+        if found is None:
+            content = self._conn.execute(
+                sa.select(dictionaries.c.content).where(dictionaries.c.id == dictionary_id)
+            ).scalar_one()
+            found = zstandard.ZstdDecompressor(dict_data=zstandard.ZstdCompressionDict(content))
+            self._decompressors[dictionary_id] = found
+        return found
 
 
 def read(conn: sa.Connection, ledger_id: int) -> bytes | None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import sqlalchemy as sa
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from storage import errors
-from storage.driver import check_file, file_of, read_engine, require_head, translated, write_engine
+from storage import errors, lock
+from storage.driver import check_file, file_of, read_engine, refuse_others, require_head, translated, write_engine
 from storage.migration import bring_to_head
 from storage.writer import InlineWriter, Unit, Writer
 
@@ -63,7 +63,14 @@ class Database:
                 readers.dispose()
                 raise
             return cls(path=path, engine=None, writer=None, readers=readers)
-        engine = write_engine(path, create=not exists)
+        try:
+            if exists:  # before a connection that writes changes even the kind of its log
+                with translated(), readers.connect() as conn:
+                    refuse_others(conn, path)
+            engine = write_engine(path, create=not exists)
+        except BaseException:
+            readers.dispose()
+            raise
         try:
             with translated():
                 bring_to_head(engine, path, now=now)
@@ -103,21 +110,14 @@ class Database:
 
         The kernel gives the lock back when a process ends, however it ends. Raises LockedByCrawl.
         """
-        lock = FileLock(f"{self.path}.lock", mode=0o600)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise errors.LockedByCrawl(f"another crawl works on {self.path}") from None
-        except OSError as error:
-            raise errors.ReadOnly(f"{self.path}.lock cannot be written: {error.strerror}") from error
-        self._lock = lock
+        self._lock = lock.take(self.path)
 
     def close(self) -> None:
         """Finish the writing, fold the write-ahead log into the file, give back the lock."""
         if self._writer is not None:
             self._writer.close()
+        self._readers.dispose()  # before the writer: only the last connection folds the log, and no reader can
         if self._engine is not None:
             self._engine.dispose()
-        self._readers.dispose()
         if self._lock is not None:
             self._lock.release()

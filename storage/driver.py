@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -66,7 +67,8 @@ def read_engine(path: Path) -> sa.Engine:
         conn.execute("PRAGMA cache_size = -65536")
         return conn
 
-    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.NullPool)
+    # The first connection is kept: a crawl that has opened all the files it may could not tell its end otherwise.
+    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.QueuePool, pool_size=1, max_overflow=-1)
 
     @sa.event.listens_for(engine, "begin")
     def _begin(conn: sa.Connection) -> None:
@@ -120,12 +122,18 @@ def schema_version(conn: sa.Connection, path: Path) -> str | None:
     return None if version is None else str(version)
 
 
-def require_head(conn: sa.Connection, path: Path) -> None:
+def refuse_others(conn: sa.Connection, path: Path) -> str | None:
+    """Return the migration a database stands at. Raises NotADatabase and NewerSchema for what is not ours to write."""
     version = schema_version(conn, path)
+    if version is not None and version > schema.HEAD:
+        raise errors.NewerSchema(f"{path} was written by a newer followgraph (schema {version}, known: {schema.HEAD})")
+    return version
+
+
+def require_head(conn: sa.Connection, path: Path) -> None:
+    version = refuse_others(conn, path)
     if version is None:
         raise errors.MissingDatabase(f"{path} is empty")
-    if version > schema.HEAD:
-        raise errors.NewerSchema(f"{path} was written by a newer followgraph (schema {version}, known: {schema.HEAD})")
     if version < schema.HEAD:
         raise errors.OlderSchema(f"{path} was written by an older followgraph (schema {version}, now: {schema.HEAD})")
 
@@ -148,7 +156,7 @@ _CONDITIONS: dict[str, tuple[type[errors.DatabaseError], str]] = {
     "SQLITE_FULL": (errors.DiskFull, "the disk is full"),
     "SQLITE_CORRUPT": (errors.Corrupt, "the database file is damaged"),
     "SQLITE_NOTADB": (errors.NotADatabase, "the file is not a SQLite database"),
-    "SQLITE_IOERR": (errors.DatabaseError, "the disk reported an error"),
+    "SQLITE_IOERR": (errors.DiskFault, "the disk refused a read or a write"),
 }
 
 
@@ -160,5 +168,16 @@ def translate(error: Exception) -> Exception:
         return error
     for prefix, (kind, problem) in _CONDITIONS.items():
         if name.startswith(prefix):
+            if kind is errors.ReadOnly and _is_out_of_files():
+                return errors.OutOfFiles(f"too many files are open ({name})")
             return kind(f"{problem} ({name})")
     return error
+
+
+def _is_out_of_files() -> bool:
+    """Whether no file can be opened just now: SQLite says the same of this and of a file that it may not open."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno in {errno.EMFILE, errno.ENFILE}
+    return False

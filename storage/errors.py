@@ -9,11 +9,22 @@ DatabaseError                the database cannot be used; `hint` says what to do
 ├── Busy                     another program holds the write lock
 ├── ReadOnly                 file, folder or disk refuse writing
 ├── DiskFull                 no room left
+├── DiskFault                the disk or a limit refuses a read or a write
+├── OutOfFiles               no file may be opened any more
+├── UpgradeFailed            an older program's tables could not be led to the newest schema
+├── NothingArchived          there are no archived answers to replay
+├── ArchiveIncomplete        answers or ledger rows are missing from what is to be replayed
+├── UnknownStrategy          what is to be replayed was crawled by a strategy unknown here
+├── ArchiveUnreadable        an archived answer cannot be read
 └── Corrupt                  the file is damaged
+PlaceTaken                   something stands where a copy or a new database was to be
+PlaceNotWritable             a copy or a new database cannot be made there
 BudgetTooSmall               a budget below what the run has already spent or promised
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 class DatabaseError(Exception):
@@ -76,10 +87,80 @@ class DiskFull(DatabaseError):
     hint = "Free some space, then run the command again: what was committed is safe."
 
 
+class DiskFault(DatabaseError):
+    """The disk, its quota or a limit on the size of files refuses a read or a write."""
+
+    hint = "Check the disk, its quota and `ulimit -f`, then run the command again: what was committed is safe."
+
+
+class OutOfFiles(DatabaseError):
+    """This process may open no file any more."""
+
+    hint = "Raise the limit (ulimit -n) or lower crawl.concurrency, then run the command again."
+
+
 class Corrupt(DatabaseError):
     """The file is damaged."""
 
     hint = "Do not write to it. `followgraph doctor` says what is damaged; restore the last backup."
+
+
+class UpgradeFailed(DatabaseError):
+    """A migration failed; the tables are as they were. `copy` is the backup made before."""
+
+    hint = "The database was left as it was. Report this: it is a fault of ours, or the database was changed by hand."
+
+    def __init__(self, problem: str, *, copy: Path) -> None:
+        super().__init__(f"{problem}; a copy is at {copy}")
+        self.copy = copy
+
+
+class NothingArchived(DatabaseError):
+    """There are no archived answers to replay."""
+
+    hint = "Only what was crawled with storage.archive = on can be replayed."
+
+
+class ArchiveIncomplete(DatabaseError):
+    """Answers or ledger rows are missing from what is to be replayed."""
+
+    hint = "A part cannot be replayed truthfully. `followgraph backup` copies the database as it is."
+
+
+class UnknownStrategy(DatabaseError):
+    """What is to be replayed was crawled by a strategy that this program does not have."""
+
+    hint = "Replay it with the program that crawled it."
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"nobody here knows the strategy {name!r}")
+        self.name = name
+
+
+class ArchiveUnreadable(DatabaseError):
+    """An archived answer cannot be read."""
+
+    hint = "`followgraph doctor` says whether the file is damaged; if not, report this: it is a fault of ours."
+
+    def __init__(self, ledger_id: int) -> None:
+        super().__init__(f"the archived answer of ledger row {ledger_id} cannot be read")
+        self.ledger_id = ledger_id
+
+
+class PlaceTaken(Exception):
+    """Something stands where a copy or a new database was to be; it was left alone."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} exists already")
+        self.path = path
+
+
+class PlaceNotWritable(Exception):
+    """A copy or a new database cannot be made there."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} cannot be written: {reason}")
+        self.path = path
 
 
 class BudgetMissing(Exception):

@@ -17,11 +17,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import follows, runs
-from storage.accounts import Candidate, Rank
+from storage import follows, journal, runs
+from storage.accounts import NO_HANDLE, Candidate, Rank
+from storage.journal import Act
 from storage.runs import Credits
 from storage.schema import Completeness, Outcome, State, accounts, frontier, ledger, processes, visits
 from storage.statement import Insert, Lookup, Statement
+
+RANKED_BY = "ranked_by"
+"""The key under which a database remembers by which strategy its frontier is ranked."""
+
+MIXED = "mixed"
+"""What a frontier is ranked by while it is ranked anew. A crawl that died there leaves it so: to be ranked again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,23 +121,32 @@ def lease(conn: sa.Connection, credits: Credits, *, process_id: int, at_most: in
     count = min(at_most, credits.free)
     if count <= 0:
         return []
-    picked: Sequence[Any] = sorted(
-        _PICK.run(conn, process_id, int(now), count).all(), key=lambda row: (-row[1], row[0])
-    )
+    picked: list[Any] = []
+    facts: dict[int, Any] = {}
+    while rows := _PICK.run(conn, process_id, int(now), count - len(picked)).all():
+        found = {row[0]: row for row in _ACCOUNTS.run(conn, [row[0] for row in rows])}
+        for row in rows:
+            if found[row[0]][1] is None:
+                skip_nameless(conn, row[0])
+            else:
+                picked.append(row)
+        facts |= found
+        if len(picked) == count:
+            break
     if not picked:
         return []
+    picked.sort(key=lambda row: (-row[1], row[0]))
     credits.reserved += len(picked)
     next_visit = _NEXT_VISIT.run(conn).scalar_one()
     opened: dict[int, int] = {}
-    rows: list[tuple[Any, ...]] = []
+    new_visits: list[tuple[Any, ...]] = []
     for account_id, priority, visit_id, _, cash, _, _ in picked:
         if visit_id is None:
             opened[account_id] = next_visit
-            rows.append((next_visit, account_id, credits.run_id, int(now), Completeness.PARTIAL, cash, priority))
+            new_visits.append((next_visit, account_id, credits.run_id, int(now), Completeness.PARTIAL, cash, priority))
             next_visit += 1
-    _INSERT_VISIT.run(conn, rows)
+    _INSERT_VISIT.run(conn, new_visits)
     _OPEN_VISIT.run_many(conn, list(opened.items()))
-    facts = {row[0]: row for row in _ACCOUNTS.run(conn, [row[0] for row in picked])}
     under_way = {row[0]: row for row in _VISITS.run(conn, [row[2] for row in picked if row[2] is not None])}
     leases = []
     for account_id, _, visit_id, cursor, cash, completeness, attempts in picked:
@@ -155,6 +171,28 @@ def lease(conn: sa.Connection, credits: Credits, *, process_id: int, at_most: in
             )
         )
     return leases
+
+
+_SKIP = Statement(
+    sa.update(frontier)
+    .where(frontier.c.account_id == sa.bindparam("of_account"))
+    .values(state=sa.literal_column("4"), reason=sa.bindparam("why"), lease_process=sa.null(), leased_at=sa.null()),
+    ("of_account", "why"),
+)
+
+
+def skip_nameless(conn: sa.Connection, account_id: int) -> None:
+    """Pass over an account whose handle somebody else has now: nobody can ask for it until it is seen under a new one.
+
+    A list under way keeps its visit and its cursor.
+    """
+    journal.note(conn, Act.NAMELESS, account=account_id)
+    _SKIP.run(conn, account_id, NO_HANDLE)
+
+
+def wake(conn: sa.Connection) -> None:
+    """Queue every deferred entry, whenever it is due."""
+    _WAKE.run(conn, float("inf"))
 
 
 _NEXT_DUE = Statement(
@@ -318,6 +356,7 @@ def reclaim(conn: sa.Connection, *, but_process: int | None = None, now: float) 
 
 def apply_depth_limit(conn: sa.Connection, max_depth: int | None) -> None:
     """Make the frontier obey a depth limit that may differ from the last run's."""
+    journal.note(conn, Act.DEPTH_LIMITED, max_depth=max_depth)
     allowed = sa.true() if max_depth is None else frontier.c.depth <= max_depth
     conn.execute(
         sa.update(frontier)
@@ -369,6 +408,7 @@ _SET_PRIORITY = Statement(
 
 def rerank(conn: sa.Connection, rank: Rank, *, after: int, at_most: int) -> int | None:
     """Give the next entries after an account id their priority under `rank`; returns the last id, None at the end."""
+    journal.note(conn, Act.RANKED, after=after, at_most=at_most)
     rows: Sequence[Any] = _RANKED.run(conn, after, at_most).all()
     changed = []
     for account_id, followers, following, depth, cash, pages, priority in rows:
@@ -381,6 +421,7 @@ def rerank(conn: sa.Connection, rank: Rank, *, after: int, at_most: int) -> int 
 
 def rebuild_cash(conn: sa.Connection) -> None:
     """Work out every entry's cash anew by replaying the visits in their order, for a run that begins to need it."""
+    journal.note(conn, Act.CASH_REBUILT)
     cash = {row.account_id: 1.0 for row in conn.execute(sa.select(frontier.c.account_id).where(frontier.c.depth == 0))}
     for visit in conn.execute(
         sa.select(visits.c.id, visits.c.account_id, visits.c.edges, visits.c.reported_total, accounts.c.following)

@@ -1,44 +1,57 @@
-"""Leads a database to the newest schema: a fresh one from nothing, an older one after a backup copy, forward only."""
+"""Leads a database to the newest schema: a fresh one from nothing, an older one after a backup copy, forward only.
+
+Invariant: an upgrade is one transaction, done while nobody crawls; one that fails leaves the file as it was.
+"""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from storage import driver, errors, schema
+from storage import backup, driver, errors, lock, schema
+from storage.backup import Copied
 
 
-def bring_to_head(engine: sa.Engine, path: Path, *, now: Callable[[], float]) -> None:
-    """Create or upgrade the tables in one transaction. Raises NewerSchema or NotADatabase, the file untouched."""
-    with engine.begin() as conn:
-        version = driver.schema_version(conn, path)
-    if version == schema.HEAD:
-        return
-    if version is not None:
-        if version > schema.HEAD:
-            raise errors.NewerSchema(
-                f"{path} was written by a newer followgraph (schema {version}, known: {schema.HEAD})"
-            )
-        copy(path, path.with_name(f"{path.name}.schema-{version}.{int(now())}.backup"))
-    _upgrade(engine)
+def bring_to_head(engine: sa.Engine, path: Path, *, now: Callable[[], float]) -> Copied | None:
+    """Create or upgrade the tables in one transaction; returns the copy made before an upgrade.
 
-
-def copy(path: Path, target: Path) -> None:
-    """Make a consistent copy of a database, also while a crawl writes to it."""
-    target.touch(mode=0o600, exist_ok=False)
-    with driver.translated():
-        source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    Raises NewerSchema or NotADatabase, the file untouched, LockedByCrawl while a crawl works on an older database, and
+    UpgradeFailed.
+    """
+    if not _is_older(engine, path):
+        return None
+    held = lock.take(path)
+    try:
+        if not _is_older(engine, path):  # somebody else was quicker
+            return None
+        with engine.begin() as conn:
+            version = driver.schema_version(conn, path)
+        copied = backup.beside(path, f"schema-{version}", now=now)
         try:
-            sink = sqlite3.connect(target)
-            try:
-                source.backup(sink)
-            finally:
-                sink.close()
-        finally:
-            source.close()
+            _upgrade(engine)
+        except Exception as error:
+            told = driver.translate(error)
+            if isinstance(told, errors.DatabaseError):
+                raise told from error
+            raise errors.UpgradeFailed(
+                f"{path} could not be upgraded from schema {version} to {schema.HEAD} ({type(error).__name__})",
+                copy=copied.path,
+            ) from error
+        return copied
+    finally:
+        held.release()
+
+
+def _is_older(engine: sa.Engine, path: Path) -> bool:
+    """Tell whether there are older tables to upgrade; an empty file gets its tables here and now."""
+    with engine.begin() as conn:
+        version = driver.refuse_others(conn, path)
+    if version is None:
+        _upgrade(engine)
+        return False
+    return version < schema.HEAD
 
 
 def _upgrade(engine: sa.Engine) -> None:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from storage import follows, runs
 from storage.accounts import Entry, Facts, Rank, Register, enter, reconsider
 from storage.archive import Archive
+from storage.depth import shorten
 from storage.frontier import Lease
 from storage.runs import Credits
 from storage.schema import Completeness, Outcome, State, frontier, ledger, visits
@@ -187,14 +188,13 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
         (facts for listing in listings for facts in listing.facts), (item.lease.account_id for item in listings)
     )
     credits = runs.read_credits(conn, listings[0].lease.run_id)
-    admitted = [_admit(conn, register, listing, rules) for listing in listings]
-    register.flush_accounts()
 
     next_call: int = _NEXT_CALL.run(conn).scalar_one()
     calls, bodies, visit_rows, entry_rows = [], [], [], []
     results: list[Stored] = []
-    for listing, (entry, stored, targets) in zip(listings, admitted, strict=True):
+    for listing in listings:  # one after another, so that pages that share a transaction are as if each had its own
         lease = listing.lease
+        entry, stored, targets = _admit(conn, register, listing, rules)
         recorded = follows.record(conn, lease.account_id, targets, visit_id=lease.visit_id, is_revisit=lease.is_revisit)
         stored.new_edges = recorded.new
         stored.duplicates += len(targets) - recorded.fresh
@@ -223,7 +223,8 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
         if isinstance(verdict, GoOn):
             cursor = verdict.cursor
             total = listing.reported_total if listing.reported_total is not None else lease.reported_total
-            if rules.may_go_on() and credits.free > 0:
+            # Under another handle the list is somebody else's: the next lease asks by the account's present one.
+            if entry.handle == lease.handle and rules.may_go_on() and credits.free > 0:
                 credits.reserved += 1
                 stored.next = lease.turned(
                     cursor=cursor, listed=stored.listed, edges=recorded.fresh, reported_total=total
@@ -256,11 +257,12 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
             )
         )
         entry.state = state
-        if state == State.QUEUED:
+        if end is None:  # leased again or not: a lease that is given back waits with this priority
             entry.priority = rules.rank(entry.candidate(pages_done=lease.pages + 1))
         entry_rows.append((entry, cursor, None if end is not None else lease.visit_id, end, lease.process_id))
         results.append(stored)
 
+    register.flush_accounts()
     _INSERT_CALL.run(conn, calls)
     if rules.archive is not None:
         rules.archive.add(conn, bodies)
@@ -327,7 +329,7 @@ def _admit(conn: sa.Connection, register: Register, listing: Listing, rules: Rul
         else:
             reconsider(entry, facts)
             if depth < entry.depth:
-                _shorten(conn, register, entry, depth, rules)
+                shorten(conn, register, entry, depth, rank=rules.rank, max_depth=rules.max_depth)
             if share:
                 entry.is_dirty = True
                 priority = rules.rank(entry.candidate())
@@ -349,25 +351,6 @@ def _share(listing: Listing, lister: Entry, count: int) -> float:
     reported = listing.reported_total or lease.reported_total or lister.following or 0
     length = max(reported, lease.edges + count)
     return min(lease.cash / length, max(lister.cash, 0.0) / count)
-
-
-def _shorten(conn: sa.Connection, register: Register, entry: Entry, depth: int, rules: Rules) -> None:
-    """A shorter way from a seed was found: lower the depth here and, where its list was read, behind it."""
-    waiting = [(entry, depth)]
-    while waiting:
-        current, hops = waiting.pop()
-        if current.state is None or hops >= current.depth:
-            continue
-        current.depth = hops
-        current.is_dirty = True
-        if current.state == State.SKIPPED and current.reason == "depth" and hops <= (rules.max_depth or hops):
-            current.state, current.reason = State.QUEUED, None
-        if current.state in {State.QUEUED, State.SKIPPED, State.DEFERRED}:
-            current.priority = rules.rank(current.candidate())
-        else:
-            children = follows.targets(conn, current.id)
-            register.load((), children)
-            waiting += [(register.by_id(child), hops + 1) for child in children]
 
 
 def _evidence(conn: sa.Connection, listing: Listing, stored: Stored, fresh: int) -> Evidence:

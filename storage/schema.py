@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import sqlalchemy as sa
 
-HEAD = "0001"
+HEAD = "0002"
 """The migration this program's tables correspond to."""
 
 APPLICATION_ID = 0x466F6C67
@@ -248,6 +248,15 @@ meta = sa.Table(
     metadata,
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
+)
+
+journal = sa.Table(
+    "journal",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("ledger_id", sa.BigInteger, nullable=False, comment="the last ledger row when it was done"),
+    sa.Column("act", sa.Text, nullable=False),
+    sa.Column("details", sa.Text, nullable=False, comment="JSON"),
 )
 
 balances = sa.Table(

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from storage.accounts import Candidate, Rank
+from storage import journal
+from storage.accounts import Candidate, Rank, Register
+from storage.depth import shorten
+from storage.journal import Act
 from storage.schema import State, accounts, frontier
 
 SEED_CASH = 1.0
@@ -28,15 +31,7 @@ def add(conn: sa.Connection, handles: Sequence[str], *, rank: Rank, now: float) 
     known: list[str] = []
     for handle in dict.fromkeys(handles):
         row = conn.execute(
-            sa.select(
-                accounts.c.id,
-                accounts.c.followers,
-                accounts.c.following,
-                frontier.c.state,
-                frontier.c.depth,
-                frontier.c.cash,
-                frontier.c.reason,
-            )
+            sa.select(accounts.c.id, frontier.c.depth)
             .select_from(accounts.outerjoin(frontier, frontier.c.account_id == accounts.c.id))
             .where(accounts.c.handle == handle)
         ).one_or_none()
@@ -46,6 +41,7 @@ def add(conn: sa.Connection, handles: Sequence[str], *, rank: Rank, now: float) 
                 .values(handle=handle, first_seen_at=int(now), updated_at=int(now))
                 .returning(accounts.c.id)
             ).scalar_one()
+            journal.note(conn, Act.SEEDED, handle=handle, at=int(now))
             priority = rank(Candidate(account_id, None, None, 0, SEED_CASH, 0))
             conn.execute(
                 sa.insert(frontier).values(
@@ -56,14 +52,14 @@ def add(conn: sa.Connection, handles: Sequence[str], *, rank: Rank, now: float) 
         elif row.depth == 0:
             known.append(handle)
         else:
-            cash = row.cash + SEED_CASH
-            changes: dict[str, object] = {
-                "depth": 0,
-                "cash": cash,
-                "priority": rank(Candidate(row.id, row.followers, row.following, 0, cash, 0)),
-            }
-            if row.state == State.SKIPPED and row.reason == "depth":
-                changes |= {"state": int(State.QUEUED), "reason": None}
-            conn.execute(sa.update(frontier).where(frontier.c.account_id == row.id).values(changes))
+            journal.note(conn, Act.SEEDED, handle=handle, at=int(now))
+            register = Register(conn, now=int(now))
+            register.load((), [row.id])
+            entry = register.by_id(row.id)
+            entry.cash += SEED_CASH
+            # Of the entries behind it those skipped as too deep stay so until a crawl says what its limit is.
+            shorten(conn, register, entry, 0, rank=rank, max_depth=0)
+            entry.priority = rank(entry.candidate())
+            register.flush_frontier()
             added.append(handle)
     return Seeded(added=added, known=known)

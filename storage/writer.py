@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import sqlalchemy as sa
 
 from storage.driver import translate
+from storage.errors import DatabaseError
 
 I = TypeVar("I")  # noqa: E741 - the item of a unit of work, beside its result R
 R = TypeVar("R")
@@ -42,14 +43,16 @@ class Writer(Protocol):
 def commit_batch(engine: sa.Engine, batch: Sequence[tuple[Unit[Any, Any], Any]]) -> list[Any]:
     """Run all units in one transaction and return a result or an exception for each.
 
-    Where one fails, everything is rolled back and each unit runs again alone, so that only the failing one fails.
+    Where one fails, everything is rolled back and each unit runs again alone, so that only the failing one fails. What
+    keeps the whole database from being written (a lock, a full disk) is asked of it once, not once for each unit.
     """
     try:
         with engine.begin() as conn:
             return _apply(conn, batch)
     except Exception as error:
-        if len(batch) == 1:
-            return [translate(error)]
+        told = translate(error)
+        if len(batch) == 1 or isinstance(told, DatabaseError):
+            return [told] * len(batch)
     results: list[Any] = []
     for single in batch:
         results += commit_batch(engine, [single])

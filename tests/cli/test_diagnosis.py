@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from conftest import Ran, Run, Simulate
+    from conftest import Ran, Run, Shell, Simulate
 
 
 KEY = "sfk_test_0123456789ab9f2c"
@@ -147,3 +150,118 @@ def test_nowhere(run: Run) -> None:
     ran = run("doctor", "--db", "no/where/x.db", "--json")
     assert ran.code == 5
     assert by_check(ran)["disk"][0] == "fail"
+
+
+RELEASED = Path(__file__).parents[1] / "storage" / "schemas" / "0001.sql"
+
+
+def change(path: Path, sql: str) -> None:
+    """Change a database by hand."""
+    with closing(sqlite3.connect(path)) as conn:
+        conn.executescript(sql)
+
+
+def test_a_finding_is_for_machines_too(run: Run, tmp_path: Path) -> None:
+    """Each finding of the database has its code, and says whether the repair mends it."""
+    run("seed", "@a")
+    change(tmp_path / "followgraph.db", "UPDATE frontier SET state = 5; UPDATE accounts SET handle = 'A'")
+    ran = run("doctor", "--json")
+    assert ran.code == 5
+    found = {each["code"]: each for each in ran.document["findings"] if each["check"] == "database"}
+    assert set(found) == {"never_due", "handles_not_normalised"}
+    assert "--repair" in found["never_due"]["remedy"]
+    assert "--repair" not in found["handles_not_normalised"]["remedy"]
+    assert all(each["code"] for each in ran.document["findings"])
+    assert "backup" not in ran.document
+
+
+def test_repair_mends_after_a_copy(run: Run, tmp_path: Path) -> None:
+    """What is safe is mended and told, the copy's name is printed, and doctor then finds nothing."""
+    run("seed", "@a", "@b")
+    change(tmp_path / "followgraph.db", "DELETE FROM frontier WHERE account_id = 2; UPDATE frontier SET state = 5")
+    ran = run("doctor", "--repair", "--json")
+    assert ran.code == 0, ran.out
+    copy = Path(ran.document["backup"])
+    assert copy.exists()
+    assert copy.name.startswith("followgraph.db.before-repair.")
+    assert {each["code"] for each in ran.document["mended"]} == {"never_due", "accounts_without_entry"}
+    assert run("doctor", "--json").code == 0
+    again = run("doctor", "--repair", "--json")
+    assert (again.document["backup"], again.document["mended"]) == (None, [])
+    change(tmp_path / "followgraph.db", "UPDATE frontier SET state = 5")
+    told = run("doctor", "--repair")
+    assert told.code == 0
+    assert ".before-repair." in told.out
+    assert "entries that waited for no time are queued" in told.out
+
+
+def test_what_cannot_be_mended_is_said(run: Run, tmp_path: Path) -> None:
+    """Where something is left the exit code is 5, with or without --repair."""
+    run("seed", "@a")
+    change(tmp_path / "followgraph.db", "UPDATE accounts SET handle = 'A'; UPDATE frontier SET state = 5")
+    ran = run("doctor", "--repair", "--json")
+    assert ran.code == 5
+    assert [each["code"] for each in ran.document["mended"]] == ["never_due"]
+    assert [each["code"] for each in ran.document["findings"] if each["level"] == "fail"] == ["handles_not_normalised"]
+
+
+def test_no_repair_while_a_crawl_runs(run: Run, shell: Shell, simulate: Simulate, tmp_path: Path) -> None:
+    """While a crawl's process works on it doctor looks, finds it sound, and --repair is refused with exit code 5."""
+    url = simulate("--accounts", "300", "--latency", "300")
+    crawl = ("crawl", "--seed", "u1", "--seed", "u2", "--budget", "500", "--api-url", url)
+    process = shell(*crawl, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            assert process.poll() is None
+            ran = run("status", "--json")
+            if ran.code == 0 and ran.document["frontier"]["leased"]:
+                break
+            time.sleep(0.02)
+        assert by_check(run("doctor", "--json"))["database"][0] == "ok"
+        refused = run("doctor", "--repair", "--json")
+        assert refused.code == 5
+        assert [each["code"] for each in refused.document["findings"] if each["level"] == "fail"] == ["locked_by_crawl"]
+        assert list(tmp_path.glob("*.backup")) == []
+    finally:
+        process.kill()
+        process.communicate()
+    mended = run("doctor", "--repair", "--json")
+    assert mended.code == 0
+    assert [each["code"] for each in mended.document["mended"]] == ["leases_of_the_dead"]
+
+
+def test_a_released_schema_is_upgraded_by_repair(run: Run, tmp_path: Path) -> None:
+    """A database of the first release is upgraded after a copy, and what its killed crawl left is taken back."""
+    change(tmp_path / "followgraph.db", RELEASED.read_text())
+    assert run("doctor", "--json").code == 5
+    ran = run("doctor", "--repair", "--json")
+    assert ran.code == 0, ran.out
+    assert ".schema-0001." in ran.document["backup"]
+    assert list(tmp_path.glob("*.backup")) == [tmp_path / Path(ran.document["backup"]).name]
+    assert [each["code"] for each in ran.document["mended"]] == ["leases_of_the_dead"]
+    assert run("status").code == 0
+
+
+def test_a_newer_database_is_refused_by_every_command(run: Run, tmp_path: Path) -> None:
+    """Exit code 5, the reason and the way out; not a byte of the file changes."""
+    run("seed", "@a")
+    path = tmp_path / "followgraph.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as conn:
+        conn.execute("UPDATE alembic_version SET version_num = '9999'")
+        conn.execute("PRAGMA journal_mode = DELETE")
+    before = path.read_bytes()
+    for arguments in (
+        ("status",),
+        ("seed", "@b"),
+        ("crawl", "--budget", "5", "--api-url", "http://127.0.0.1:9"),
+        ("doctor",),
+        ("doctor", "--repair"),
+        ("backup", "copy.db"),
+        ("export", "--format", "edgelist", "--output", "x"),
+        ("replay", "--from", "followgraph.db", "--db", "new.db"),
+    ):
+        ran = run(*arguments)
+        assert ran.code == 5, arguments
+        assert "newer followgraph" in ran.out + ran.err
+        assert path.read_bytes() == before, arguments
+    assert [file.name for file in tmp_path.iterdir()] == ["followgraph.db"]

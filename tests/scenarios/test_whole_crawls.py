@@ -10,6 +10,7 @@ import rehearsal
 import virtual_time
 
 from crawler.engine import Crawl
+from crawler.policy import Retry
 from crawler.strategy import NAMES
 from socialfetch import errors
 from socialfetch.simulator import network
@@ -157,6 +158,20 @@ def test_a_stop_drains_and_the_next_crawl_buys_nothing_twice(tmp_path: Path) -> 
     assert second.stop_reason == "frontier_empty"
     assert set(api.ledger.pages.values()) == {1}
     assert rehearsal.edges(path) == rehearsal.follows(api, SEEDS)
+
+
+def test_a_stop_does_not_wait_for_what_was_deferred(tmp_path: Path) -> None:
+    """While every entry waits for its time, a stop is obeyed at once."""
+    api, path = rehearsal.service(SMALL, faults={"lookup_failed": 1.0}), tmp_path / "a.db"
+
+    async def interrupt(run: Crawl) -> None:
+        await asyncio.sleep(2.0)
+        run.stop("interrupted", "SIGINT")
+
+    patient = Retry(first_delay_s=100_000.0, longest_delay_s=100_000.0)
+    result = rehearsal.go(path, api, seeds=["u1"], budget=10, retry=patient, meanwhile=interrupt)
+    assert result.stop_reason == "interrupted"
+    assert result.seconds < 3.0
 
 
 def test_a_deadline_stops_in_time(tmp_path: Path) -> None:

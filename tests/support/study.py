@@ -107,8 +107,9 @@ class Study:
 
         def work(conn: Any) -> None:
             credits = runs.read_credits(conn, self.started.run_id)
-            frontier.give_back(conn, credits, Returned(lease=lease, **more), now=self.now)
-            runs.write_credits(conn, credits)
+            returned = Returned(lease=lease, **more)
+            frontier.give_back(conn, credits, returned, now=self.now)
+            runs.write_credits(conn, credits, failures=int(returned.was_called))
 
         self.db.transact(work)
 

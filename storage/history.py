@@ -1,0 +1,278 @@
+"""How a database came about: its calls with their answers and its acts, in the order in which they were written.
+
+Read from the ledger, the archive and the journal of one consistent state.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage import errors
+from storage.archive import Bodies
+from storage.schema import Outcome, State, accounts, archive, frontier, handle_history, journal, ledger, visits
+
+CHUNK = 500
+"""Rows read at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """A visit as it is known in the end, and whose list it read."""
+
+    id: int
+    run_id: int
+    account_id: int
+    handle: str | None
+    platform_user_id: str | None
+    depth: int
+    started_at: int
+    ended_at: int | None
+    reason: str | None
+    cash: float | None
+    priority: float | None
+    is_failed: bool
+    """Whether its account was given up with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A row of the ledger. `visit` is None for a reconciliation; `body` and `packed` are of settled ones."""
+
+    id: int
+    run_id: int
+    visit: Visit | None
+    account_id: int | None
+    cursor: str
+    at: int
+    outcome: str
+    charged: int
+    uncertain: int
+    request_id: str | None
+    cause: str | None
+    is_last: bool
+    """Whether its visit has no later call."""
+    body: bytes | None
+    packed: tuple[int | None, bytes] | None
+    """The answer as it lies in the archive: its dictionary and the compressed body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """An entry of the journal. `is_inferred`: older than the journal, and concluded when the database was upgraded."""
+
+    act: str
+    details: dict[str, Any]
+    is_inferred: bool
+
+
+class History:
+    """The history of a database, read over one connection in one transaction."""
+
+    def __init__(self, conn: sa.Connection) -> None:
+        self._conn = conn
+
+    def check(self) -> int:
+        """Return how many calls there are. Raises NothingArchived or ArchiveIncomplete where answers are missing."""
+        calls, last, settled, archived = self._conn.execute(
+            sa.select(
+                sa.func.count(),
+                sa.func.coalesce(sa.func.max(ledger.c.id), 0),
+                sa.func.coalesce(sa.func.sum(sa.case((ledger.c.outcome == Outcome.SETTLED, 1), else_=0)), 0),
+                sa.func.count(archive.c.ledger_id),
+            ).select_from(ledger.outerjoin(archive, archive.c.ledger_id == ledger.c.id))
+        ).one()
+        if settled and not archived:
+            raise errors.NothingArchived("no answer was archived (storage.archive = off)")
+        if archived < settled:
+            missing = settled - archived
+            raise errors.ArchiveIncomplete(f"{missing:,} of {settled:,} answers were not archived")
+        if calls != last:
+            raise errors.ArchiveIncomplete(f"{last - calls:,} rows are missing from the ledger")
+        return int(calls)
+
+    def events(self) -> Iterator[Call | Deed]:
+        """Yield everything that happened, in order."""
+        deeds = self._deeds()
+        coming = next(deeds, None)
+        for call in self._calls():
+            while coming is not None and coming[0] < call.id:
+                yield coming[1]
+                coming = next(deeds, None)
+            yield call
+        while coming is not None:
+            yield coming[1]
+            coming = next(deeds, None)
+
+    def _deeds(self) -> Iterator[tuple[int, Deed]]:
+        after = 0
+        while True:
+            rows: Any = self._conn.execute(
+                sa.select(journal).where(journal.c.id > after).order_by(journal.c.id).limit(CHUNK)
+            ).all()
+            for row in rows:
+                details = json.loads(row.details)
+                is_inferred = bool(details.pop("inferred", False))
+                yield row.ledger_id, Deed(act=row.act, details=details, is_inferred=is_inferred)
+            if len(rows) < CHUNK:
+                return
+            after = rows[-1].id
+
+    def _calls(self) -> Iterator[Call]:
+        last = self._last_calls
+        bodies = Bodies(self._conn)
+        newest = visits.alias("newest")
+        is_newest = visits.c.id == (
+            sa.select(sa.func.max(newest.c.id)).where(newest.c.account_id == visits.c.account_id).scalar_subquery()
+        )
+        query = (
+            sa.select(
+                ledger,
+                *_OF_VISIT,
+                sa.and_(frontier.c.state == int(State.FAILED), is_newest).label("is_failed"),
+                archive.c.dictionary_id,
+                archive.c.body,
+            )
+            .select_from(
+                ledger.outerjoin(visits, visits.c.id == ledger.c.visit_id)
+                .outerjoin(accounts, accounts.c.id == visits.c.account_id)
+                .outerjoin(frontier, frontier.c.account_id == visits.c.account_id)
+                .outerjoin(archive, archive.c.ledger_id == ledger.c.id)
+            )
+            .order_by(ledger.c.id)
+            .limit(CHUNK)
+        )
+        after = 0
+        while True:
+            rows: Any = self._conn.execute(query.where(ledger.c.id > after)).all()
+            for row in rows:
+                packed = None if row.body is None else (row.dictionary_id, row.body)
+                yield Call(
+                    id=row.id,
+                    run_id=row.run_id,
+                    visit=None if row.of_visit is None else _visit(row, is_failed=bool(row.is_failed)),
+                    account_id=row.account_id,
+                    cursor=row.cursor,
+                    at=row.at,
+                    outcome=row.outcome,
+                    charged=row.charged,
+                    uncertain=row.uncertain,
+                    request_id=row.request_id,
+                    cause=row.cause,
+                    is_last=row.visit_id is None or last[row.visit_id] == row.id,
+                    body=None if packed is None else bodies.read(row.id, *packed),
+                    packed=packed,
+                )
+            if len(rows) < CHUNK:
+                return
+            after = rows[-1].id
+
+    @cached_property
+    def _last_calls(self) -> array[int]:
+        """The last call of every visit, by the visit's id; 0 where there was none."""
+        known, named = self._conn.execute(
+            sa.select(
+                sa.select(sa.func.coalesce(sa.func.max(visits.c.id), 0)).scalar_subquery(),
+                sa.select(sa.func.coalesce(sa.func.max(ledger.c.visit_id), 0)).scalar_subquery(),
+            )
+        ).one()
+        count = max(known, named)
+        last = array("q", bytes(8 * (count + 1)))
+        for visit_id, call in self._conn.execute(
+            sa.select(ledger.c.visit_id, ledger.c.id).where(ledger.c.visit_id.is_not(None)).order_by(ledger.c.id)
+        ):
+            last[visit_id] = call
+        return last
+
+    def uncalled(self) -> list[Visit]:
+        """Return the visits that were begun and have no call in the ledger yet: their first page is in flight."""
+        rows: Any = self._conn.execute(
+            sa.select(*_OF_VISIT)
+            .select_from(
+                visits.join(accounts, accounts.c.id == visits.c.account_id).join(
+                    frontier, frontier.c.account_id == visits.c.account_id
+                )
+            )
+            .where(visits.c.ended_at.is_(None), visits.c.pages == 0)
+            .order_by(visits.c.id)
+        ).all()
+        last = self._last_calls
+        return [_visit(row, is_failed=False) for row in rows if not last[row.of_visit]]
+
+    def handles(self, visit: Visit) -> list[str]:
+        """Return every handle that the visited account is known to have had, the present one first."""
+        return [*([] if visit.handle is None else [visit.handle]), *self._former_handles.get(visit.account_id, ())]
+
+    @cached_property
+    def _former_handles(self) -> dict[int, list[str]]:
+        former: dict[int, list[str]] = {}
+        for account_id, handle in self._conn.execute(
+            sa.select(handle_history.c.account_id, handle_history.c.handle).order_by(handle_history.c.id.desc())
+        ):
+            former.setdefault(account_id, []).append(handle)
+        return former
+
+    def rows(self, table: sa.Table) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a small table."""
+        for row in self._conn.execute(sa.select(table).order_by(*table.primary_key.columns)):
+            yield dict(row._mapping)
+
+    def waiting(self) -> Iterator[Any]:
+        """Yield what of the frontier no page says: attempts, times and leases, by account."""
+        columns = (
+            frontier.c.account_id,
+            frontier.c.state,
+            frontier.c.attempts,
+            frontier.c.not_before,
+            frontier.c.lease_process,
+            frontier.c.leased_at,
+        )
+        yield from self._conn.execute(
+            sa.select(*columns)
+            .where(
+                sa.or_(
+                    frontier.c.state.in_([int(State.LEASED), int(State.DEFERRED)]),
+                    frontier.c.attempts != 0,
+                    frontier.c.leased_at.is_not(None),
+                )
+            )
+            .order_by(frontier.c.account_id)
+        )
+
+
+_OF_VISIT = (
+    visits.c.id.label("of_visit"),
+    visits.c.run_id.label("opened_by"),
+    visits.c.account_id.label("of_account"),
+    accounts.c.handle,
+    accounts.c.platform_user_id,
+    frontier.c.depth,
+    visits.c.started_at,
+    visits.c.ended_at,
+    visits.c.reason,
+    visits.c.cash,
+    visits.c.priority,
+)
+
+
+def _visit(row: Any, *, is_failed: bool) -> Visit:
+    return Visit(
+        id=row.of_visit,
+        run_id=row.opened_by,
+        account_id=row.of_account,
+        handle=row.handle,
+        platform_user_id=row.platform_user_id,
+        depth=row.depth,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        reason=row.reason,
+        cash=row.cash,
+        priority=row.priority,
+        is_failed=is_failed,
+    )

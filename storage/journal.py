@@ -1,0 +1,64 @@
+"""The journal: what was done to the database that no page says, each act with the last ledger row before it.
+
+Ledger and archive hold every answer; with the journal between them they tell how a database came about, so that it can
+be replayed. Invariant: an act and its note are one transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage.schema import journal, ledger
+from storage.statement import Statement
+
+
+class Act:
+    """What was done. The details of each are keyword arguments of `note`."""
+
+    SEEDED = "seeded"
+    """`handle` became a seed at the time `at`."""
+    BEGAN = "began"
+    """`process` began to work on `run` with `strategy` and `settings`."""
+    DEPTH_LIMITED = "depth_limited"
+    """The frontier was made to obey `max_depth`."""
+    CASH_REBUILT = "cash_rebuilt"
+    """Every entry's cash was worked out anew."""
+    RANKED = "ranked"
+    """The `at_most` entries after the account `after` were ranked by the strategy of the process."""
+    NAMELESS = "nameless"
+    """The entry of `account` was passed over: it had no handle."""
+    REMEMBERED = "remembered"
+    """`value` was kept under `key`."""
+
+
+_NOTE = Statement(
+    sa.insert(journal).values(
+        ledger_id=sa.select(sa.func.coalesce(sa.func.max(ledger.c.id), 0)).scalar_subquery(),
+        act=sa.bindparam("of_act"),
+        details=sa.bindparam("in_detail"),
+    ),
+    ("of_act", "in_detail"),
+)
+
+
+def note(conn: sa.Connection, act: str, **details: Any) -> None:
+    """Note an act in the transaction that does it."""
+    _NOTE.run(conn, act, json.dumps(details, sort_keys=True))
+
+
+def last(conn: sa.Connection) -> int:
+    """Return the id of the newest note, 0 without any."""
+    return int(conn.execute(sa.select(sa.func.coalesce(sa.func.max(journal.c.id), 0))).scalar_one())
+
+
+def mark_inferred(conn: sa.Connection, *, after: int) -> None:
+    """Mark the notes after this one as concluded, not witnessed: they are of a time before there was a journal."""
+    rows = conn.execute(sa.select(journal.c.id, journal.c.details).where(journal.c.id > after)).all()
+    for row in rows:
+        details = json.loads(row.details) | {"inferred": True}
+        conn.execute(
+            sa.update(journal).where(journal.c.id == row.id).values(details=json.dumps(details, sort_keys=True))
+        )

@@ -1,0 +1,73 @@
+"""A crawl that dies while it ranks the frontier anew leaves nothing behind that a later crawl takes for a ranking."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rehearsal
+
+from crawler.strategy import NAMES, STRATEGIES
+from socialfetch.simulator import network
+from storage.accounts import Candidate
+from storage.writer import InlineWriter
+
+SMALL = network.generate(400, rng_seed=3)
+SEEDS = ("u1", "u2", "u3")
+
+
+class Died(Exception):
+    """The process is gone."""
+
+
+def dying(after: int) -> type[InlineWriter]:
+    """Return a writer that dies before the commit that follows so many."""
+
+    class Dying(InlineWriter):
+        left = after
+
+        def commit(self, batch: Sequence[Any]) -> list[Any]:
+            if not Dying.left:
+                raise Died
+            Dying.left -= 1
+            return super().commit(batch)
+
+    return Dying
+
+
+def wrong(path: Path, strategy: str) -> list[int]:
+    """Return the waiting entries whose priority is not what the strategy says, those of lists under way left out."""
+    rank = STRATEGIES[strategy].rank
+    found = rehearsal.rows(
+        path,
+        "SELECT account_id, followers, following, depth, cash, priority FROM frontier JOIN accounts ON id = account_id "
+        "WHERE state IN (0, 5) AND visit_id IS NULL",
+    )
+    return [row[0] for row in found if row[5] > 0 and not 0.5 < rank(Candidate(*row[:5], 0)) / row[5] < 2.0]
+
+
+@pytest.mark.parametrize("commits", range(1, 12))
+def test_a_ranking_cut_off_is_made_anew(tmp_path: Path, commits: int) -> None:
+    """Wherever the process dies, the next crawl finds every priority of one strategy: its own."""
+    api, path = rehearsal.service(SMALL), tmp_path / "a.db"
+    rehearsal.go(path, api, seeds=SEEDS, budget=40, strategy="flow")
+    with suppress(Died):
+        rehearsal.go(path, api, budget=1, strategy="rank", writer=dying(commits))
+    rehearsal.go(path, api, budget=1, strategy="flow", new_run=True)
+    assert wrong(path, "flow") == []
+    assert rehearsal.findings(path) == []
+
+
+def test_every_strategy_follows_on_a_ranking_that_nobody_knows(tmp_path: Path) -> None:
+    """A database ranked by a strategy that this program does not have is ranked anew, and seeds can be added."""
+    api, path = rehearsal.service(SMALL), tmp_path / "a.db"
+    rehearsal.go(path, api, seeds=SEEDS, budget=20, strategy="rank")
+    for strategy in NAMES:
+        with closing(sqlite3.connect(path)) as conn, conn:
+            conn.execute("UPDATE meta SET value = 'of-tomorrow' WHERE key = 'ranked_by'")
+        rehearsal.go(path, api, seeds=[f"u{len(strategy)}"], budget=5, strategy=strategy)
+        assert rehearsal.rows(path, "SELECT value FROM meta WHERE key = 'ranked_by'") == [(strategy,)]
