@@ -177,7 +177,7 @@ def _of_database(place: str, session: Session, repaired: list[Repaired] | None) 
 
 def _rankings() -> frozenset[str]:
     from crawler.strategy import NAMES  # noqa: PLC0415
-    from storage.frontier import MIXED  # noqa: PLC0415
+    from storage.ranking import MIXED  # noqa: PLC0415
 
     return frozenset({*NAMES, MIXED})
 

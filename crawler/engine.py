@@ -25,7 +25,7 @@ from crawler.worker import Desk, work
 from socialfetch import errors
 from socialfetch.client import Client
 from socialfetch.wire import BalanceData
-from storage import archive, frontier, runs, summary
+from storage import archive, frontier, ranking, runs, summary
 from storage.database import Database
 from storage.pages import Rules
 
@@ -353,18 +353,18 @@ class Crawl:
         """Make the frontier obey this run's strategy and depth limit; a kill in between repeats it."""
         chosen = STRATEGIES[self._options.strategy]
         await self._db.write(partial(frontier.apply_depth_limit, max_depth=self._options.max_depth))
-        ranked_by = await self._db.write(partial(runs.recall, key=frontier.RANKED_BY))
+        ranked_by = await self._db.write(partial(runs.recall, key=ranking.RANKED_BY))
         if ranked_by == chosen.name:
             return
         # A ranking that was cut off, or by a strategy unknown here, says nothing about the cash either.
         before = chosen if ranked_by is None else STRATEGIES.get(ranked_by)
-        await self._db.write(partial(runs.remember, key=frontier.RANKED_BY, value=frontier.MIXED))
+        await self._db.write(partial(runs.remember, key=ranking.RANKED_BY, value=ranking.MIXED))
         if chosen.spreads_cash and not (before is not None and before.spreads_cash):
-            await self._db.write(frontier.rebuild_cash)
+            await self._db.write(ranking.rebuild_cash)
         after: int | None = 0
         while after is not None:
-            after = await self._db.write(partial(frontier.rerank, rank=chosen.rank, after=after, at_most=RERANK_CHUNK))
-        await self._db.write(partial(runs.remember, key=frontier.RANKED_BY, value=chosen.name))
+            after = await self._db.write(partial(ranking.rerank, rank=chosen.rank, after=after, at_most=RERANK_CHUNK))
+        await self._db.write(partial(runs.remember, key=ranking.RANKED_BY, value=chosen.name))
 
     async def _beat(self, started: runs.Started, began_s: float) -> None:
         time = asyncio.get_running_loop().time

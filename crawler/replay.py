@@ -17,7 +17,7 @@ from crawler.purchase import listing
 from crawler.strategy import DEFAULT, STRATEGIES, Strategy
 from socialfetch.client import read_page
 from socialfetch.errors import Malformed
-from storage import frontier, journal, pages, runs, seeding, summary
+from storage import frontier, journal, pages, ranking, runs, seeding, summary
 from storage.database import Database
 from storage.errors import ArchiveIncomplete, ArchiveUnreadable, UnknownStrategy
 from storage.history import Call, Deed, History
@@ -124,15 +124,15 @@ class _Teller:
                 self._begin(**details)
                 journal.note(conn, Act.BEGAN, **details)
             case Act.SEEDED:
-                ranked_by = runs.recall(conn, frontier.RANKED_BY) or DEFAULT
+                ranked_by = runs.recall(conn, ranking.RANKED_BY) or DEFAULT
                 rank = STRATEGIES.get(ranked_by, STRATEGIES[DEFAULT]).rank
                 seeding.add(conn, [details["handle"]], rank=rank, now=details["at"])
             case Act.DEPTH_LIMITED:
                 frontier.apply_depth_limit(conn, details["max_depth"])
             case Act.CASH_REBUILT:
-                frontier.rebuild_cash(conn)
+                ranking.rebuild_cash(conn)
             case Act.RANKED:
-                frontier.rerank(conn, self._strategy.rank, after=details["after"], at_most=details["at_most"])
+                ranking.rerank(conn, self._strategy.rank, after=details["after"], at_most=details["at_most"])
             case Act.NAMELESS:
                 self._replica.pass_over(conn, details["account"])
             case Act.REMEMBERED:

@@ -8,7 +8,7 @@ from functools import partial
 from crawler.strategy import DEFAULT, STRATEGIES
 from storage import runs, seeding
 from storage.database import Database
-from storage.frontier import RANKED_BY
+from storage.ranking import RANKED_BY
 from storage.seeding import Seeded
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from storage import errors, invariants, schema
 from storage.driver import translate
-from storage.frontier import RANKED_BY
+from storage.ranking import RANKED_BY
 from storage.runs import recall
 from storage.schema import Outcome, State, frontier, ledger, processes, runs
 

@@ -18,8 +18,8 @@ from storage import checkup, driver, frontier, lock, runs
 from storage.backup import Copied, beside
 from storage.checkup import NOTHING_BOOKED, Problem, Surroundings, problems
 from storage.depth import recount
-from storage.frontier import MIXED, RANKED_BY
 from storage.migration import bring_to_head
+from storage.ranking import MIXED, RANKED_BY
 from storage.schema import Completeness, Outcome, State, ledger, processes
 from storage.schema import frontier as entries
 from storage.schema import runs as run_rows

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from study import Study, facts
 
-from storage import errors, frontier, runs, seeding, summary
+from storage import errors, frontier, ranking, runs, seeding, summary
 from storage.checkup import problems
 from storage.runs import Credits
 
@@ -200,7 +200,7 @@ def test_replaying_the_visits_gives_the_same_cash(study: Make) -> None:
     s.visit("x", facts("a"), facts("y"), facts("z"), reported_total=3)
     cash = "SELECT account_id, cash FROM frontier ORDER BY 1"
     kept = dict(s.ask(cash))
-    s.db.transact(frontier.rebuild_cash)
+    s.db.transact(ranking.rebuild_cash)
     assert dict(s.ask(cash)) == pytest.approx(kept)
 
 

@@ -14,7 +14,7 @@ import rehearsal
 from crawler.strategy import NAMES
 from socialfetch.simulator import network
 from storage import errors, lock
-from storage.frontier import MIXED
+from storage.ranking import MIXED
 from storage.repair import Repaired, repair
 from storage.writer import InlineWriter
 
