@@ -66,11 +66,15 @@ PROCESS_FAULTS = [
 """What can happen to the process at one page."""
 
 TWINS = {
+    "lookup_failed",
+    "lookup_failed_charged",
+    "overloaded_date",
     "overloaded_bare",
     "throttled",
     "gateway_timeout",
     "payment_settlement_failed",
     "wrong_path",
+    "html_body",
     "empty_body",
 }
 """Faults that the crawler cannot tell from another one: they are tried at some of the moments only."""
@@ -207,17 +211,21 @@ class Writer(InlineWriter):
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """When a fault strikes: at `page` (None: the first one asked for), after `earlier` pages of a drained process."""
+    """When a fault strikes: at the page that `which` finds, or with None at the first one after a restart.
 
-    page: str | None
+    `earlier` pages were bought by a process before, which was asked to stop.
+    """
+
+    which: Callable[[], str] | None
+    begins_a_list: bool = False
     concurrency: int = 4
     budget: int = BUDGET
     earlier: int = 0
 
     @property
-    def is_first_page(self) -> bool:
-        """Whether a list begins there, as far as can be told."""
-        return self.page is None or self.page.endswith("|")
+    def page(self) -> str | None:
+        """The page that is struck, `handle|cursor`."""
+        return None if self.which is None else self.which()
 
 
 @cache
@@ -234,18 +242,17 @@ def list_of(handle: str) -> list[str]:
     return [page for page, _ in honest(1) if page.startswith(f"{handle}|")]
 
 
-MOMENTS: dict[str, Callable[[], Moment]] = {
-    "first_page_of_the_first_account": lambda: Moment(page="a|"),
-    "middle_page_of_a_list": lambda: Moment(page=list_of("a")[1]),
-    "last_page_of_a_list": lambda: Moment(page=list_of("a")[2]),
-    "first_page_of_another_list": lambda: Moment(page="b01|"),
-    "middle_page_among_many_in_flight": lambda: Moment(page=list_of("b00")[1], concurrency=20),
-    "list_of_one_page": lambda: Moment(page="b03|"),
-    "page_that_ends_the_crawl": lambda: Moment(page=honest(1)[-1][0], concurrency=1),
-    "first_page_after_a_restart": lambda: Moment(page=None, earlier=5),
-    "middle_page_after_a_restart": lambda: Moment(page=list_of("b00")[2], earlier=5),
-    "last_credit": lambda: Moment(page=honest(1)[5][0], concurrency=1, budget=6),
-    "last_credit_but_one_in_flight": lambda: Moment(page=honest(20)[6][0], concurrency=20, budget=8),
+MOMENTS = {
+    "first_page_of_the_first_account": Moment(which=lambda: "a|", begins_a_list=True),
+    "middle_page_of_a_list": Moment(which=lambda: list_of("a")[1]),
+    "last_page_of_a_list": Moment(which=lambda: list_of("a")[2]),
+    "middle_page_among_many_in_flight": Moment(which=lambda: list_of("b00")[1], concurrency=20),
+    "list_of_one_page": Moment(which=lambda: "b03|", begins_a_list=True),
+    "page_that_ends_the_crawl": Moment(which=lambda: honest(1)[-1][0], begins_a_list=True, concurrency=1),
+    "first_page_after_a_restart": Moment(which=None, begins_a_list=True, earlier=5),
+    "middle_page_after_a_restart": Moment(which=lambda: list_of("b00")[2], earlier=5),
+    "last_credit": Moment(which=lambda: honest(1)[5][0], concurrency=1, budget=6),
+    "last_credit_but_one_in_flight": Moment(which=lambda: honest(20)[6][0], concurrency=20, budget=8),
 }
 
 
@@ -254,11 +261,11 @@ def cells() -> list[tuple[str, str]]:
     return [
         (fault, name)
         for fault in [*CALL_FAULTS, *PROCESS_FAULTS]
-        for name, make in MOMENTS.items()
+        for name, moment in MOMENTS.items()
         # A handle that is refused is given up for good, and so is what only its list would have told.
-        if not (fault == "bad_request" and make().is_first_page)
+        if not (fault == "bad_request" and moment.begins_a_list)
         # When a crawl that goes on will come to a page is not known before.
-        if not (fault == "deadline" and make().earlier and make().page)
+        if not (fault == "deadline" and moment.earlier and moment.which)
         if fault not in TWINS or name in TWINS_AT
     ]
 
@@ -292,7 +299,7 @@ def test_a_fault_at_a_moment(tmp_path: Path, seeded: Path, fault: str, name: str
     """The truth lies between charged and charged + uncertain within the budget; stored pages are kept, never bought
     again; no invariant breaks; and with budget to spare the next crawl stores everything that can be reached.
     """
-    moment = MOMENTS[name]()
+    moment = MOMENTS[name]
     path = tmp_path / "a.db"
     shutil.copy(seeded, path)
     blow = Blow(fault, moment.page, moment.earlier)

@@ -28,6 +28,7 @@ from aftermath import (
     check_ledgers,
     check_words,
     crawling,
+    ending,
     limited,
     provider,
     reachable,
@@ -95,8 +96,7 @@ def test_a_limit_on_the_size_of_files_ends_the_crawl_in_words(tmp_path: Path) ->
 def test_a_short_lock_is_waited_for(tmp_path: Path) -> None:
     """Another program that holds the write lock for a second delays the crawl and costs nothing."""
     database = tmp_path / DATABASE
-    with provider(latency_s=0.1) as api:
-        process = start(crawling(api.url), cwd=tmp_path)
+    with provider(latency_s=0.1) as api, ending(start(crawling(api.url), cwd=tmp_path)) as process:
         wait_for_pages(database, 10, process)
         with held(database):
             time.sleep(0.5)
@@ -115,8 +115,8 @@ def test_a_short_lock_is_waited_for(tmp_path: Path) -> None:
 def test_a_lock_for_ever_ends_the_crawl_soon(tmp_path: Path) -> None:
     """The crawl gives up with 5 after its patience, once for all that waited, and goes on when the lock is gone."""
     database = tmp_path / DATABASE
-    with provider(latency_s=0.2) as api:
-        process = start(crawling(api.url, "--concurrency", "100"), cwd=tmp_path)
+    many = "--concurrency", "100"
+    with provider(latency_s=0.2) as api, ending(start(crawling(api.url, *many), cwd=tmp_path)) as process:
         wait_for_pages(database, 10, process)
         with held(database):
             before = time.monotonic()
@@ -165,7 +165,7 @@ def start_bound(arguments: Sequence[str], *, cwd: Path) -> subprocess.Popen[str]
 
 def run_bound(arguments: Sequence[str], *, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run the command to its end as somebody to whom permissions apply."""
-    with start_bound(arguments, cwd=cwd) as process:
+    with ending(start_bound(arguments, cwd=cwd)) as process:
         out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
@@ -177,8 +177,10 @@ def test_what_turns_read_only_under_a_crawl_loses_nothing(tmp_path: Path, what: 
     study.mkdir()
     database = study / DATABASE
     place, mode = (database, 0o400) if what == "file" else (study, 0o500)
-    with provider(latency_s=0.02) as api:
-        process = start_bound(crawling(api.url, budget=150), cwd=study)
+    with (
+        provider(latency_s=0.02) as api,
+        ending(start_bound(crawling(api.url, budget=150), cwd=study)) as process,
+    ):
         wait_for_pages(database, 10, process)
         usual = place.stat().st_mode
         place.chmod(mode)
@@ -201,10 +203,10 @@ def test_what_turns_read_only_under_a_crawl_loses_nothing(tmp_path: Path, what: 
 
 def killed(api: Provider, *, cwd: Path, pages: int) -> set[str]:
     """Kill a crawl that has stored so many pages; returns those that it has stored."""
-    process = start(crawling(api.url), cwd=cwd)
-    wait_for_pages(cwd / DATABASE, pages, process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with ending(start(crawling(api.url), cwd=cwd)) as process:
+        wait_for_pages(cwd / DATABASE, pages, process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
     return stored_pages(cwd / DATABASE)
 
 

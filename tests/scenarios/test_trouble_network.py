@@ -25,6 +25,7 @@ from aftermath import (
     check_ledgers,
     check_words,
     crawling,
+    ending,
     provider,
     reachable,
     stored_pages,
@@ -273,8 +274,12 @@ def test_a_refused_connection_ends_the_crawl_before_it_began(tmp_path: Path) -> 
 def test_a_server_that_dies_and_comes_back_is_waited_for(tmp_path: Path) -> None:
     """Killed and restarted in the middle of a crawl: the crawl waits, goes on and finishes, only cut calls in doubt."""
     database = tmp_path / DATABASE
-    with provider(latency_s=0.03) as api, door(api.url) as entrance:
-        crawl = start(crawling(entrance.url, "--concurrency", "4", "--max-wait", "60s"), cwd=tmp_path, **HASTE)
+    asked = "--concurrency", "4", "--max-wait", "60s"
+    with (
+        provider(latency_s=0.03) as api,
+        door(api.url) as entrance,
+        ending(start(crawling(entrance.url, *asked), cwd=tmp_path, **HASTE)) as crawl,
+    ):
         for pages in (30, 120):
             wait_for_pages(database, pages, crawl)
             entrance.slam()
@@ -293,8 +298,12 @@ def test_a_server_that_dies_and_comes_back_is_waited_for(tmp_path: Path) -> None
 def test_a_server_that_stays_away_stops_the_crawl_in_time(tmp_path: Path) -> None:
     """Gone for longer than --max-wait: exit code 4, `unreachable`, a drained run that the next crawl continues."""
     database = tmp_path / DATABASE
-    with provider(latency_s=0.03) as api, door(api.url) as entrance:
-        crawl = start(crawling(entrance.url, "--concurrency", "4", "--max-wait", "3s"), cwd=tmp_path, **HASTE)
+    asked = "--concurrency", "4", "--max-wait", "3s"
+    with (
+        provider(latency_s=0.03) as api,
+        door(api.url) as entrance,
+        ending(start(crawling(entrance.url, *asked), cwd=tmp_path, **HASTE)) as crawl,
+    ):
         wait_for_pages(database, 30, crawl)
         entrance.slam()
         before = time.monotonic()

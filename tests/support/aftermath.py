@@ -97,6 +97,17 @@ def crawling(url: str, *more: str, budget: int = BUDGET) -> list[str]:
     return ["--json", "crawl", *seeds, "--budget", str(budget), "--api-url", url, *more]
 
 
+@contextmanager
+def ending(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Kill a process that still runs when the block is left, as after a test that failed."""
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
 def limited(
     arguments: Sequence[str], *, cwd: Path, limit: tuple[int, int], timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
