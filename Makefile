@@ -25,17 +25,19 @@ SEED ?= 1
 torture: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests/support $(BIN)/python tests/torture/torture.py --kills $(KILLS) --seed $(SEED) $(MORE)
 
+# The locks are complete, so nothing is resolved here: a resolver would want a pin for each extra too, and fail
+# on the day a package it asks for with an extra has a newer release.
 install: $(VENV)/.installed
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --require-hashes --no-deps -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
-	$(PIP) install --require-hashes -r requirements-dev.lock
+	$(PIP) install --require-hashes --no-deps -r requirements-dev.lock
 	touch $@
 
 # Pins the newest versions that pyproject.toml allows; takes minutes. Needs pip-tools.
