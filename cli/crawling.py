@@ -39,6 +39,25 @@ async def crawl(
     budget: int | None = None,
     new_run: bool = False,
     strategy: str | None = None,
+    cost_exponent: float | None = None,
+    core_size: int | None = None,
+    page_rules: str | None = None,
+    explore: float | None = None,
+    control: float | None = None,
+    audit: float | None = None,
+    budget_per_day: int | None = None,
+    budget_per_seed: int | None = None,
+    retry_reserve: int | None = None,
+    min_followers: int | None = None,
+    max_followers: int | None = None,
+    min_following: int | None = None,
+    max_following: int | None = None,
+    region: tuple[str, ...] = (),
+    language: tuple[str, ...] = (),
+    verified: bool | None = None,
+    handle_pattern: str | None = None,
+    stop_uncrawled_share: float | None = None,
+    stop_new_accounts: float | None = None,
     concurrency: int | None = None,
     rate: float | None = None,
     max_depth: int | None = None,
@@ -64,7 +83,45 @@ async def crawl(
     new_run
         Begin a new run even where the last one was cut off.
     strategy
-        What to buy first: flow, rank or bfs.
+        What to buy first: flow, rank, core, community, discover, unbiased or bfs.
+    cost_exponent
+        How much a long list counts against an account: 0 not at all, 1 in proportion.
+    core_size
+        Accounts that count as important where core goes page by page.
+    page_rules
+        Let core and discover leave half-read lists for better ones: auto, on or off.
+    explore
+        Share of accounts picked by lot instead, from 0 to 1.
+    control
+        Share of the budget for a random control sample: the only source of intervals in the report.
+    audit
+        Share of the budget for a sample that shows how far follower counts can be trusted.
+    budget_per_day
+        Credits a day, over all runs; when they are spent the crawl waits for the next day.
+    budget_per_seed
+        Credits for all that was discovered through one seed.
+    retry_reserve
+        Credits kept for pages whose first call failed.
+    min_followers
+        Buy only accounts with so many followers at least.
+    max_followers
+        Buy only accounts with so many followers at most.
+    min_following
+        Buy only accounts that follow so many at least.
+    max_following
+        Buy only accounts that follow so many at most.
+    region
+        Buy only accounts of this region. May be given again.
+    language
+        Buy only accounts of this language. May be given again.
+    verified
+        Buy only verified accounts, or with --no-verified only others.
+    handle_pattern
+        Buy only accounts whose whole handle matches this regular expression.
+    stop_uncrawled_share
+        Stop when less than this share of the seeds' cash lies on accounts not read yet.
+    stop_new_accounts
+        Stop when the last 200 credits brought fewer new accounts each.
     concurrency
         Requests in flight at most.
     rate
@@ -85,7 +142,26 @@ async def crawl(
     configuration = session.configure(
         {
             "budget.total": budget,
+            "budget.per_day": budget_per_day,
+            "budget.per_seed": budget_per_seed,
+            "budget.retry_reserve": retry_reserve,
             "crawl.strategy": strategy,
+            "crawl.cost_exponent": cost_exponent,
+            "crawl.core_size": core_size,
+            "crawl.page_rules": page_rules,
+            "crawl.explore": explore,
+            "crawl.control": control,
+            "crawl.audit": audit,
+            "filter.min_followers": min_followers,
+            "filter.max_followers": max_followers,
+            "filter.min_following": min_following,
+            "filter.max_following": max_following,
+            "filter.regions": region or None,
+            "filter.languages": language or None,
+            "filter.verified": verified,
+            "filter.handle": handle_pattern,
+            "stop.uncrawled_share": stop_uncrawled_share,
+            "stop.new_accounts_per_credit": stop_new_accounts,
             "crawl.concurrency": concurrency,
             "crawl.rate": rate,
             "crawl.max_depth": max_depth,
@@ -96,6 +172,13 @@ async def crawl(
             "api.base_url": api_url,
         }
     )
+    asked = configuration.settings.crawl
+    if asked.control + asked.audit >= 1:
+        raise usage(
+            "no_main_share",
+            f"crawl.control ({asked.control:g}) and crawl.audit ({asked.audit:g}) leave nothing for the crawl itself",
+            hint="Together they stay below 1; 0.2 each is usual.",
+        )
     handles: list[str] = []
     if seed or seeds_file is not None:
         good, rejected = sorted_out([Written(text=text) for text in seed], seeds_file)
@@ -172,9 +255,13 @@ async def _run(
 ) -> Result:
     import structlog  # noqa: PLC0415
 
+    from cli.days import caps  # noqa: PLC0415
     from crawler.breakers import Limits  # noqa: PLC0415
-    from crawler.engine import Crawl, Options  # noqa: PLC0415
+    from crawler.engine import Crawl  # noqa: PLC0415
+    from crawler.filter import Filter  # noqa: PLC0415
+    from crawler.options import Options  # noqa: PLC0415
     from crawler.policy import Retry  # noqa: PLC0415
+    from crawler.stopping import StopRules  # noqa: PLC0415
 
     settings = configuration.settings
     asked = settings.crawl
@@ -191,6 +278,15 @@ async def _run(
             budget=settings.budget.total,
             new_run=new_run,
             strategy=asked.strategy,
+            cost_exponent=asked.cost_exponent,
+            core_size=asked.core_size,
+            page_rules=asked.page_rules,
+            explore=asked.explore,
+            control=asked.control,
+            audit=asked.audit,
+            wanted=Filter(**settings.filter.model_dump()),
+            caps=caps(settings.budget),
+            stop_rules=StopRules(**settings.stop.model_dump()),
             concurrency=asked.concurrency,
             rate=asked.rate,
             max_depth=asked.max_depth,
@@ -327,9 +423,16 @@ def _tell(result: Result, found: Summary, configuration: Configuration, session:
         if label != "run":
             line(text, label=label)
     if found.skipped:
-        words = {"private": "private", "no_following": "following nobody", "depth": "too deep"}
+        words = {
+            "private": "private",
+            "no_following": "following nobody",
+            "depth": "too deep",
+            "filtered": "refused by the filters",
+            "seed_budget": "waiting for credits of their seed",
+            "depth_budget": "waiting for credits of their hop",
+        }
         parts = [f"{count:,} {words.get(reason, reason)}" for reason, count in sorted(found.skipped.items())]
-        line(f"{' · '.join(parts)}: never bought", label="skipped")
+        line(f"{' · '.join(parts)}: not bought", label="skipped")
     if stops.exit_code(result.stop_reason) != Exit.DONE:
         session.output.note("Nothing stored was lost. The next `followgraph crawl` goes on from here.")
 

@@ -176,10 +176,10 @@ def _of_database(place: str, session: Session, repaired: list[Repaired] | None) 
 
 
 def _rankings() -> frozenset[str]:
-    from crawler.strategy import NAMES  # noqa: PLC0415
+    from crawler.strategies.registry import EVERY  # noqa: PLC0415
     from storage.ranking import MIXED  # noqa: PLC0415
 
-    return frozenset({*NAMES, MIXED})
+    return frozenset({*EVERY, MIXED})
 
 
 def _repair(path: Path, session: Session) -> Repaired:

@@ -110,7 +110,9 @@ def line(figures: Figures, now_s: float) -> str:
         parts.append(f"{errors:,} errors")
     if figures.uncertain:
         parts.append(f"{figures.uncertain:,} uncertain")
-    if figures.waiting is not None:
+    if figures.waiting == "day":
+        parts.append("today's credits are spent; waiting for tomorrow")
+    elif figures.waiting is not None:
         parts.append(f"the provider asks for patience ({figures.waiting})")
     elif left_s is not None:
         parts.append(f"{durations.clock_face(left_s)} left")

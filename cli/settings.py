@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -74,6 +76,29 @@ def _key_file(value: str) -> str:
     return _place(value)
 
 
+def _tuple(value: object) -> object:
+    """Read a list; in a variable and on the command line its parts are separated by commas."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError):
+        raise ValueError("no time zone has this name") from None
+    return value
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"this is no regular expression: {error}") from None
+    return value
+
+
 DURATION = Allowed('a duration such as "90s", "10m", "2h" or "1d"')
 
 Duration = Annotated[float, BeforeValidator(_seconds), DURATION]
@@ -81,6 +106,15 @@ Address = Annotated[
     str, AfterValidator(_address), Allowed('an https address, or plain http to this machine ("http://127.0.0.1:8765")')
 ]
 KeyFile = Annotated[str, AfterValidator(_key_file), Allowed("the path of a file that holds the key")]
+Words = Annotated[tuple[str, ...], BeforeValidator(_tuple), Allowed('a list such as ["DE", "AT"]')]
+Caps = Annotated[
+    tuple[Annotated[int, Field(ge=0, le=10**12)], ...],
+    BeforeValidator(_tuple),
+    Allowed("a list of whole numbers such as [10, 500, 1000]"),
+]
+TimeZone = Annotated[str, AfterValidator(_time_zone), Allowed('a time zone such as "UTC" or "Europe/Berlin"')]
+Pattern = Annotated[str, AfterValidator(_pattern), Allowed("a regular expression")]
+YesNo = Annotated[bool, Allowed("true or false")]
 Place = Annotated[str, AfterValidator(_place), Allowed("a path")]
 
 
@@ -144,21 +178,73 @@ class Budget(Section):
     )
     per_day: int | None = _setting(
         None,
-        "Credits a day that a daemon may spend; a single crawl does not look at it.",
+        "Credits a day, over all runs. When they are spent the crawl waits for the next day.",
         flag="--budget-per-day",
         example=5000,
         ge=1,
         le=10**12,
+    )
+    time_zone: TimeZone = _setting("UTC", "Where it is midnight when a day ends.")
+    per_seed: int | None = _setting(
+        None,
+        "Credits of a run for all that was discovered through one seed.",
+        flag="--budget-per-seed",
+        example=500,
+        ge=1,
+        le=10**12,
+    )
+    per_depth: Caps = _setting(
+        (),
+        "Credits of a run for accounts 0, 1, 2 … hops from a seed; hops that are not named have no cap of their own.",
+    )
+    retry_reserve: int = _setting(
+        0, "Credits of a run kept for pages whose first call failed.", flag="--retry-reserve", ge=0, le=10**12
     )
 
 
 class Crawl(Section):
     """How a crawl chooses and how fast it goes."""
 
-    strategy: Literal["flow", "rank", "bfs"] = _setting(
+    strategy: Literal["flow", "rank", "core", "community", "discover", "unbiased", "bfs"] = _setting(
         "flow",
-        "What to buy first: flow maps the surroundings of the seeds, rank the most followed, bfs whole neighbourhoods.",
+        "What to buy first: flow maps the surroundings of the seeds, rank the most followed, core the follows among the"
+        " important, community one scene, discover most accounts, unbiased a fair sample, bfs whole neighbourhoods.",
         flag="--strategy",
+    )
+    cost_exponent: float | None = _setting(
+        None,
+        "How much a long list counts against an account: its worth is divided by pages to this power. Not set: the"
+        " strategy's own.",
+        flag="--cost-exponent",
+        example=0.5,
+        ge=0,
+        le=2,
+    )
+    core_size: int = _setting(
+        1000, "Accounts that count as important where core goes page by page.", flag="--core-size", ge=1, le=10**9
+    )
+    page_rules: Literal["auto", "on", "off"] = _setting(
+        "auto",
+        "Let core and discover leave a list half read for a better one. auto: where this crawl's lists were measured to"
+        " be in random order and follower counts fit what was seen.",
+        flag="--page-rules",
+    )
+    explore: float = _setting(
+        0.0, "Share of accounts picked by lot instead, against tunnel vision.", flag="--explore", ge=0, le=1
+    )
+    control: float = _setting(
+        0.0,
+        "Share of the budget for a random control sample, without which no interval is printed; 0.2 for statistics.",
+        flag="--control",
+        ge=0,
+        le=0.9,
+    )
+    audit: float = _setting(
+        0.0,
+        "Share of the budget for a balanced sample that tells how far to trust follower counts; 0.2 for rankings.",
+        flag="--audit",
+        ge=0,
+        le=0.9,
     )
     concurrency: int = _setting(
         20, "Requests in flight at most; also the credits that can be uncertain.", flag="--concurrency", ge=1, le=500
@@ -193,6 +279,41 @@ class Crawl(Section):
         flag="--max-wait",
         gt=0,
         le=315_360_000,
+    )
+
+
+class Filter(Section):
+    """Which accounts to buy at all, by what lists say of them. Others stay in the graph; seeds are always bought."""
+
+    min_followers: int | None = _setting(None, "Followers at least.", flag="--min-followers", example=100, ge=0)
+    max_followers: int | None = _setting(None, "Followers at most.", flag="--max-followers", example=1_000_000, ge=0)
+    min_following: int | None = _setting(None, "Follows at least.", flag="--min-following", example=10, ge=0)
+    max_following: int | None = _setting(None, "Follows at most.", flag="--max-following", example=5000, ge=0)
+    regions: Words = _setting((), "Regions. An account whose region is not told is left out then.", flag="--region")
+    languages: Words = _setting((), "Languages, as the platform writes them.", flag="--language")
+    verified: YesNo | None = _setting(None, "Only verified accounts, or only others.", flag="--verified", example=True)
+    handle: Pattern | None = _setting(
+        None, "A regular expression that the whole handle matches.", flag="--handle-pattern", example="[a-z]+[.]news"
+    )
+
+
+class Stop(Section):
+    """When to stop before the budget is spent, because further credits bring little. Off unless set."""
+
+    uncrawled_share: float | None = _setting(
+        None,
+        "Share of the seeds' cash on accounts not read yet, below which flow and community stop.",
+        flag="--stop-uncrawled-share",
+        example=0.1,
+        gt=0,
+        lt=1,
+    )
+    new_accounts_per_credit: float | None = _setting(
+        None,
+        "New accounts a credit over the last 200 credits, below which a run stops.",
+        flag="--stop-new-accounts",
+        example=0.5,
+        gt=0,
     )
 
 
@@ -241,6 +362,8 @@ class Settings(BaseModel):
     storage: Storage = Storage()
     budget: Budget = Budget()
     crawl: Crawl = Crawl()
+    filter: Filter = Filter()
+    stop: Stop = Stop()
     retry: Retry = Retry()
     breakers: Breakers = Breakers()
     report: Report = Report()

@@ -8,26 +8,26 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from crawler import policy
-from crawler.breakers import Breakers, Limits
+from crawler.breakers import Breakers
+from crawler.course import Course
 from crawler.limiter import Limiter
-from crawler.policy import Retry
+from crawler.options import Options
+from crawler.phases import Phase, phases
 from crawler.progress import Progress
 from crawler.purchase import Purchases, reconcile
-from crawler.strategy import STRATEGIES
 from crawler.worker import Desk, work
 from socialfetch import errors
 from socialfetch.client import Client
 from socialfetch.wire import BalanceData
-from storage import archive, frontier, ranking, runs, summary
+from storage import archive, frontier, runs, summary
 from storage.database import Database
-from storage.pages import Rules
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -38,30 +38,6 @@ T = TypeVar("T")
 HEARTBEAT_S = 15.0
 QUIET_EVERY_S = 600.0
 """How often the balance is read while credits are uncertain."""
-
-RERANK_CHUNK = 5_000
-"""Entries given a new priority in one transaction."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What a crawl is asked to do. Times in seconds, `rate` in requests per second, `budget` in credits."""
-
-    budget: int | None
-    new_run: bool = False
-    strategy: str = "flow"
-    concurrency: int = 20
-    rate: float | None = None
-    max_depth: int | None = None
-    max_pages_per_account: int | None = None
-    deadline_s: float | None = None
-    rng_seed: int | None = None
-    max_wait_s: float = 1800.0
-    archive: bool = True
-    source: str = ""
-    """The host that is asked, kept with the run so that a rehearsal is never taken for the real thing."""
-    retry: Retry = field(default_factory=Retry)
-    breakers: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,26 +120,55 @@ class Crawl:
         settled = None if settlements is None else sum(charged for _, charged in settlements.values())
         if reclaimed:
             self._log.warning("lease.reclaimed", count=reclaimed, uncertain_credits=reclaimed)
-        await self._prepare()
-        desk = self._at = await self._desk(started, balance, reclaimed, settled)
+        pages = archive.Archive(await self._db.write(archive.newest_dictionary)) if options.archive else None
+        course = Course(
+            db=self._db,
+            options=options,
+            started=started,
+            archive=pages,
+            is_stopping=lambda: self._stop is not None,
+            now=self._now,
+            log=self._log,
+        )
+        await course.prepare()
+        coming = self._phases(started, await self._db.write(partial(runs.read_credits, run_id=started.run_id)))
+        desk = self._at = await self._desk(started, balance, reclaimed, settled, course=course, first=coming[0])
         began_s = desk.progress.started_s
         desk.limiter.narrow()
-        await self._work(desk, started)
+        await self._work(desk, started, course)
+        for phase in coming[1:]:
+            if self._stop is not None:
+                break
+            desk.purchases.rules, desk.purchases.taking = await course.enter(phase)
+            desk.reopen()
+            await self._work(desk, started, course)
         while await self._settle_at_end(desk) and self._stop is None and desk.natural_end()[0] == "budget_exhausted":
             desk.reopen()  # what turned out free is spent after all
-            await self._work(desk, started)
+            await self._work(desk, started, course)
         reason, detail, key = self._stop or desk.natural_end()
         active_s = started.active_s + desk.time() - began_s
         await self._db.write(partial(runs.stop, started=started, reason=reason, active_s=active_s, now=self._now()))
         self._log.info("run.stopped", run=started.run_id, reason=reason, detail=detail, setting=key)
         return Result(run_id=started.run_id, stop_reason=reason, detail=detail, key=key, seconds=active_s)
 
+    def _phases(self, started: runs.Started, credits: runs.Credits) -> list[Phase]:
+        """Return the phases that are not over; the last one in any case."""
+        options = self._options
+        every = phases(started.budget, strategy=options.strategy, audit=options.audit, control=options.control)
+        return [phase for phase in every[:-1] if credits.used < phase.ceiling] + every[-1:]
+
     async def _desk(
-        self, started: runs.Started, balance: BalanceData | None, reclaimed: int, settled: int | None
+        self,
+        started: runs.Started,
+        balance: BalanceData | None,
+        reclaimed: int,
+        settled: int | None,
+        *,
+        course: Course,
+        first: Phase,
     ) -> Desk:
         """Lay out what the workers share, and say what is about to be spent."""
         options = self._options
-        strategy = STRATEGIES[options.strategy]
         time = asyncio.get_running_loop().time
         before = await self._db.write(summary.read)
         row = before.runs[-1]
@@ -185,7 +190,7 @@ class Crawl:
             queued=before.frontier["queued"],
             reclaimed=reclaimed,
             settled=settled,
-            strategy=strategy.name,
+            strategy=options.strategy,
         )
         self._log.info(
             "run.started",
@@ -203,26 +208,18 @@ class Crawl:
         if preflight.refill_state is not None:
             self._log.warning("refill.noticed", refill_state=preflight.refill_state)
         self._on_begin(preflight, progress)
-        pages = archive.Archive(await self._db.write(archive.newest_dictionary)) if options.archive else None
-        rules = Rules(
-            rank=strategy.rank,
-            judge=partial(policy.judge, max_pages=options.max_pages_per_account),
-            spreads_cash=strategy.spreads_cash,
-            max_depth=options.max_depth,
-            archive=pages,
-            may_go_on=lambda: self._stop is None,
-        )
+        rules, taking = await course.enter(first)
         return Desk(
             db=self._db,
             client=self._client,
             run_id=started.run_id,
-            purchases=Purchases(started=started, rules=rules),
+            purchases=Purchases(started=started, rules=rules, taking=taking),
             limiter=Limiter(concurrency=options.concurrency, rate=options.rate, time=time),
             breakers=Breakers(options.breakers),
             retry=options.retry,
             max_wait_s=options.max_wait_s,
             progress=progress,
-            archive=pages,
+            archive=rules.archive,
             now=self._now,
             time=time,
             rng=Random(started.rng_seed),  # noqa: S311 - jitter, not secrets
@@ -230,7 +227,7 @@ class Crawl:
             stop=self.stop,
         )
 
-    async def _work(self, desk: Desk, started: runs.Started) -> None:
+    async def _work(self, desk: Desk, started: runs.Started, course: Course) -> None:
         """Run the workers until they all go home."""
         options = self._options
         if self._stop is not None:  # asked to stop before anything began
@@ -244,12 +241,14 @@ class Crawl:
             async with asyncio.TaskGroup() as group:
                 beats = group.create_task(self._beat(started, desk.progress.started_s))
                 readings = group.create_task(self._quiet_points(desk))
+                watching = group.create_task(course.watch(desk))
                 async with asyncio.TaskGroup() as workers:
                     # As many workers as requests in flight, no more: a kill leaves at most so many credits uncertain.
                     for _ in range(options.concurrency):
                         workers.create_task(work(desk))
                 beats.cancel()
                 readings.cancel()
+                watching.cancel()
         except BaseExceptionGroup as group_error:
             raise _first(group_error) from group_error
         finally:
@@ -265,7 +264,7 @@ class Crawl:
             strategy=options.strategy,
             rng_seed=options.rng_seed,
             fresh_rng_seed=self._rng.getrandbits(31),
-            settings=_settings(options),
+            settings=options.as_settings(),
             host=socket.gethostname(),
             pid=os.getpid(),
             now=self._now(),
@@ -349,43 +348,12 @@ class Crawl:
         credits = await self._db.write(partial(runs.read_credits, run_id=desk.run_id))
         desk.progress.charged, desk.progress.uncertain = credits.charged, credits.uncertain
 
-    async def _prepare(self) -> None:
-        """Make the frontier obey this run's strategy and depth limit; a kill in between repeats it."""
-        chosen = STRATEGIES[self._options.strategy]
-        await self._db.write(partial(frontier.apply_depth_limit, max_depth=self._options.max_depth))
-        ranked_by = await self._db.write(partial(runs.recall, key=ranking.RANKED_BY))
-        if ranked_by == chosen.name:
-            return
-        # A ranking that was cut off, or by a strategy unknown here, says nothing about the cash either.
-        before = chosen if ranked_by is None else STRATEGIES.get(ranked_by)
-        await self._db.write(partial(runs.remember, key=ranking.RANKED_BY, value=ranking.MIXED))
-        if chosen.spreads_cash and not (before is not None and before.spreads_cash):
-            await self._db.write(ranking.rebuild_cash)
-        after: int | None = 0
-        while after is not None:
-            after = await self._db.write(partial(ranking.rerank, rank=chosen.rank, after=after, at_most=RERANK_CHUNK))
-        await self._db.write(partial(runs.remember, key=ranking.RANKED_BY, value=chosen.name))
-
     async def _beat(self, started: runs.Started, began_s: float) -> None:
         time = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             active_s = started.active_s + time() - began_s
             await self._db.write(partial(runs.beat, started=started, active_s=active_s, now=self._now()))
-
-
-def _settings(options: Options) -> Mapping[str, Any]:
-    """What a later reader needs to repeat the run; no secrets are among the options."""
-    return {
-        "strategy": options.strategy,
-        "concurrency": options.concurrency,
-        "rate": options.rate,
-        "max_depth": options.max_depth,
-        "max_pages_per_account": options.max_pages_per_account,
-        "deadline_s": options.deadline_s,
-        "archive": options.archive,
-        "source": options.source,
-    }
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

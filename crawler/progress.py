@@ -31,6 +31,8 @@ class Progress:
     waiting: str | None = None
     is_draining: bool = False
     _recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=RECENT_PAGES))
+    _recent_credits: int = 0
+    _recent_new: int = 0
 
     @property
     def left(self) -> int:
@@ -38,10 +40,14 @@ class Progress:
         return max(0, self.budget - self.charged - self.uncertain)
 
     @property
+    def recent(self) -> tuple[int, int]:
+        """Credits and new accounts of the last pages."""
+        return self._recent_credits, self._recent_new
+
+    @property
     def new_per_credit(self) -> float:
         """New accounts per credit over the last pages."""
-        credits = sum(charged for charged, _ in self._recent)
-        return sum(new for _, new in self._recent) / credits if credits else 0.0
+        return self._recent_new / self._recent_credits if self._recent_credits else 0.0
 
     def rate(self, now_s: float) -> float:
         """Pages per second since this process began."""
@@ -58,7 +64,13 @@ class Progress:
         self.pages += 1
         self.accounts_new += new_accounts
         self.edges_new += new_edges
+        if len(self._recent) == RECENT_PAGES:
+            first_charged, first_new = self._recent[0]
+            self._recent_credits -= first_charged
+            self._recent_new -= first_new
         self._recent.append((charged, new_accounts))
+        self._recent_credits += charged
+        self._recent_new += new_accounts
 
     def error(self, code: str) -> None:
         """Note a call that brought no page."""

@@ -6,16 +6,20 @@ Invariant: the check of the budget and the reservation are one atomic step.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from crawler import budget
 from socialfetch import handle, wire
 from socialfetch.client import Page
-from storage import frontier, pages, readings, runs
+from storage import frontier, pages, parking, readings, runs
 from storage.accounts import Facts
+from storage.allowances import Allowances
 from storage.frontier import Lease, Outlook, Returned
+from storage.ordering import STATE
 from storage.pages import Listing, Rules, Stored
+from storage.picking import Taking
 from storage.runs import Credits, Started
 
 if TYPE_CHECKING:
@@ -71,9 +75,12 @@ def _created_at(value: str | int | float | None) -> int | None:
 class Purchases:
     """The units of work of one run, for the database's writer: many items, one transaction."""
 
-    def __init__(self, *, started: Started, rules: Rules) -> None:
+    def __init__(self, *, started: Started, rules: Rules, taking: Taking) -> None:
         self._started = started
-        self._rules = rules
+        self.rules = rules
+        """How pages are stored; changed between phases of a run, while nothing is in flight."""
+        self.taking = taking
+        """How entries are taken; changed together with `rules`."""
 
     def lease(self, conn: Connection, times: Sequence[float]) -> list[Lease | None]:
         """Lease one entry for each waiting worker, None where there is none or no free credit.
@@ -81,24 +88,49 @@ class Purchases:
         The items are the times of asking (Unix seconds).
         """
         credits = runs.read_credits(conn, self._started.run_id)
-        leases = frontier.lease(conn, credits, process_id=self._started.process_id, at_most=len(times), now=max(times))
+        leases = frontier.lease(
+            conn,
+            credits,
+            self._known(conn),
+            process_id=self._started.process_id,
+            at_most=len(times),
+            now=max(times),
+        )
         if leases:
             runs.write_credits(conn, credits)
         return [*leases, *[None] * (len(times) - len(leases))]
 
-    def look_ahead(self, conn: Connection) -> tuple[Outlook, Credits]:
-        """Return what is left to take, and the run's credits at the same instant."""
-        return frontier.outlook(conn), runs.read_credits(conn, self._started.run_id)
+    def _known(self, conn: Connection) -> Taking:
+        """Return how entries are taken with what the strategy has learned so far."""
+        ordering = self.taking.ordering
+        if not ordering.learns:
+            return self.taking
+        return replace(self.taking, ordering=ordering.restored(runs.recall(conn, STATE)))
+
+    def look_ahead(self, conn: Connection, *, now: float) -> tuple[Outlook, Credits]:
+        """Return what is left to take, and the run's credits at the same instant.
+
+        Entries whose seed or hop turned out to have credits after all are queued again.
+        """
+        credits = runs.read_credits(conn, self._started.run_id)
+        ahead = frontier.outlook(conn, credits, self.taking, now=now)
+        caps = self.taking.caps
+        may_be_parked = not ahead.has_queued and self.taking.only is None and caps.are_counted
+        if may_be_parked and parking.unpark_payable(conn, caps, run_id=credits.run_id, now=now):
+            ahead = replace(ahead, has_queued=True)
+        return ahead, credits
 
     def commit(self, conn: Connection, items: Sequence[tuple[Listing, float]]) -> list[Stored]:
         """Store answers; the items are listings and the times of their answers (Unix seconds)."""
-        return pages.commit_pages(conn, [item for item, _ in items], rules=self._rules, now=max(at for _, at in items))
+        return pages.commit_pages(conn, [item for item, _ in items], rules=self.rules, now=max(at for _, at in items))
 
     def give_back(self, conn: Connection, items: Sequence[tuple[Returned, float]]) -> list[Credits]:
         """End leases that brought no page."""
         credits = runs.read_credits(conn, self._started.run_id)
+        allowances = Allowances(conn, self.rules.caps, run_id=credits.run_id, now=max(at for _, at in items))
         for returned, at in items:
-            frontier.give_back(conn, credits, returned, now=at)
+            frontier.give_back(conn, credits, returned, now=at, allowances=allowances)
+        allowances.write()
         runs.write_credits(conn, credits, failures=sum(returned.was_called for returned, _ in items))
         return [credits] * len(items)
 

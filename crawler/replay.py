@@ -13,15 +13,20 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, assert_never
 
 from crawler import policy
+from crawler.filter import Filter
+from crawler.options import CORE_SIZE, Options
 from crawler.purchase import listing
-from crawler.strategy import DEFAULT, STRATEGIES, Strategy
+from crawler.seeding import ordering_now
+from crawler.strategies import registry
+from crawler.strategy import lot
 from socialfetch.client import read_page
 from socialfetch.errors import Malformed
-from storage import frontier, journal, pages, ranking, runs, seeding, summary
+from storage import journal, pages, parking, ranking, runs, seeding, summary
 from storage.database import Database
 from storage.errors import ArchiveIncomplete, ArchiveUnreadable, UnknownStrategy
 from storage.history import Call, Deed, History
 from storage.journal import Act
+from storage.ordering import Candidate
 from storage.pages import End, Evidence, GoOn, Rules
 from storage.replica import Replica
 from storage.schema import Outcome
@@ -76,8 +81,8 @@ class _Teller:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self._process_id = 0
-        self._strategy = STRATEGIES[DEFAULT]
-        self._went_on = self._ended = _rules(self._strategy, {}, went_on=False)
+        self._settings: dict[str, Any] = {}
+        self._choose(registry.DEFAULT)
         self.calls = 0
         self.inferred = 0
 
@@ -124,15 +129,29 @@ class _Teller:
                 self._begin(**details)
                 journal.note(conn, Act.BEGAN, **details)
             case Act.SEEDED:
-                ranked_by = runs.recall(conn, ranking.RANKED_BY) or DEFAULT
-                rank = STRATEGIES.get(ranked_by, STRATEGIES[DEFAULT]).rank
-                seeding.add(conn, [details["handle"]], rank=rank, now=details["at"])
+                seeding.add(conn, [details["handle"]], ordering=ordering_now(conn), now=details["at"])
             case Act.DEPTH_LIMITED:
-                frontier.apply_depth_limit(conn, details["max_depth"])
-            case Act.CASH_REBUILT:
-                ranking.rebuild_cash(conn)
+                parking.apply_depth_limit(conn, details["max_depth"])
+            case Act.CHOSE:
+                self._choose(details["strategy"])
+                journal.note(conn, Act.CHOSE, **details)
+            case Act.CASH_REBUILT | Act.TALLIED:
+                ranking.rebuild(conn, self._strategy)
             case Act.RANKED:
-                ranking.rerank(conn, self._strategy.rank, after=details["after"], at_most=details["at_most"])
+                ranking.rerank(conn, self._strategy, after=details["after"], at_most=details["at_most"])
+            case Act.RESCORED:
+                ranking.place_anew(conn, self._strategy, details["accounts"])
+            case Act.LOTTED:
+                chance = self._lot if details["explores"] else None
+                ranking.draw_lots(conn, chance, after=details["after"], at_most=details["at_most"])
+            case Act.PARKED:
+                parking.park(conn, details["accounts"], details["reason"])
+            case Act.UNPARKED:
+                parking.unpark(conn, details["accounts"])
+            case Act.FILTERED:
+                parking.refuse(conn, details["accounts"])
+            case Act.UNFILTERED:
+                parking.want(conn, details["accounts"])
             case Act.NAMELESS:
                 self._replica.pass_over(conn, details["account"])
             case Act.REMEMBERED:
@@ -141,23 +160,39 @@ class _Teller:
                 raise ArchiveIncomplete(f"nobody here knows what {deed.act!r} in the journal means")
 
     def _begin(self, *, process: int, strategy: str, settings: dict[str, Any], **_: Any) -> None:
-        if strategy not in STRATEGIES:
-            raise UnknownStrategy(strategy)
         self._process_id = process
-        self._strategy = STRATEGIES[strategy]
-        self._ended = _rules(self._strategy, settings, went_on=False)
-        self._went_on = _rules(self._strategy, settings, went_on=True)
+        self._settings = settings
+        self._choose(strategy)
 
+    def _choose(self, strategy: str) -> None:
+        settings = self._settings
+        options = Options(
+            budget=None,
+            strategy=settings.get("strategy", strategy),
+            cost_exponent=settings.get("cost_exponent"),
+            core_size=settings.get("core_size", CORE_SIZE),
+        )
+        if strategy not in registry.EVERY:
+            raise UnknownStrategy(strategy)
+        self._strategy = options.strategy_of(strategy, lot_seed=settings.get("lot_seed", 0))
+        self._ended = self._rules(went_on=False)
+        self._went_on = self._rules(went_on=True)
 
-def _rules(strategy: Strategy, settings: dict[str, Any], *, went_on: bool) -> Rules:
-    return Rules(
-        rank=strategy.rank,
-        judge=partial(_judge, max_pages=settings.get("max_pages_per_account"), went_on=went_on),
-        spreads_cash=strategy.spreads_cash,
-        max_depth=settings.get("max_depth"),
-        archive=None,  # bodies are taken over as they lie
-        may_go_on=lambda: False,  # the next page is leased when its call comes
-    )
+    def _lot(self, entry: Candidate) -> float:
+        return lot(entry, self._settings.get("lot_seed", 0))
+
+    def _rules(self, *, went_on: bool) -> Rules:
+        settings = self._settings
+        wanted = Filter.of_settings(settings.get("filter", {}))
+        return Rules(
+            ordering=self._strategy,
+            judge=partial(_judge, max_pages=settings.get("max_pages_per_account"), went_on=went_on),
+            max_depth=settings.get("max_depth"),
+            archive=None,  # bodies are taken over as they lie
+            may_go_on=lambda _: False,  # the next page is leased when its call comes
+            wants=None if wanted.is_open else wanted.wants,
+            explore=self._lot if settings.get("explore") else None,
+        )
 
 
 def _judge(evidence: Evidence, *, max_pages: int | None, went_on: bool) -> End | GoOn:

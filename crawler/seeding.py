@@ -1,19 +1,37 @@
-"""Seeds enter the frontier ranked by the strategy the database was last crawled with."""
+"""Seeding: handles into the frontier, in the place that its present strategy gives them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from typing import TYPE_CHECKING
 
-from crawler.strategy import DEFAULT, STRATEGIES
+from crawler.strategies import registry
+from crawler.strategy import Strategy
 from storage import runs, seeding
 from storage.database import Database
-from storage.ranking import RANKED_BY
+from storage.ordering import STATE
+from storage.ranking import MIXED, RANKED_BY, RANKED_TO
 from storage.seeding import Seeded
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+def ordering_now(conn: Connection) -> Strategy:
+    """Return the strategy by which the frontier is ranked, or is being ranked, with what it has learned."""
+    label = runs.recall(conn, RANKED_BY)
+    if label == MIXED:
+        label = (runs.recall(conn, RANKED_TO) or "").partition(" ")[0]
+    strategy = registry.of_label(label or registry.DEFAULT)
+    if strategy is None:  # of another version: a crawl ranks anew what it finds
+        strategy = registry.build(registry.DEFAULT)
+    return strategy.restored(runs.recall(conn, STATE)) if strategy.learns else strategy
 
 
 def seed(db: Database, handles: Sequence[str], *, now: float) -> Seeded:
-    """Add normalised handles at depth 0 in one transaction. Raises a DatabaseError."""
-    ranked_by = db.transact(partial(runs.recall, key=RANKED_BY)) or DEFAULT
-    rank = STRATEGIES.get(ranked_by, STRATEGIES[DEFAULT]).rank  # a ranking that was cut off is made anew by a crawl
-    return db.transact(partial(seeding.add, handles=handles, rank=rank, now=now))
+    """Put normalised handles into the frontier at depth 0."""
+
+    def work(conn: Connection) -> Seeded:
+        return seeding.add(conn, handles, ordering=ordering_now(conn), now=now)
+
+    return db.transact(work)

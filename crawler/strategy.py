@@ -1,14 +1,17 @@
-"""Strategies: which account's list is worth the next credit. A strategy is a pure ranking of what is known of an entry.
+"""The seam of strategies: which account's list is worth the next credit.
 
-A new one is an entry in `STRATEGIES`: a name, a ranking, and whether it needs the cash that visited accounts hand out.
+A strategy is an `Ordering` (storage/ordering.py) with a name; a new one is a file in `crawler/strategies/` and a line
+in its registry. Invariant: what a strategy decides follows from an entry's columns, the tuning and its state alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import inf, log
+from typing import Any, ClassVar, Self
 
-from storage.accounts import Candidate
+from storage.ordering import MAIN_LANE, Bought, Candidate, Place
 
 PAGE_SIZE = 20
 """Accounts a page lists, as far as anybody knows: the provider does not say."""
@@ -18,50 +21,120 @@ UNKNOWN_FIRST = 1e18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """What a user may set of a strategy.
+
+    `cost_exponent` is g in base / cost^g (None: the strategy's own); `core_size` how many accounts the core is to have;
+    `lot_seed` what the stored uniform random number of each account is drawn from.
+    """
+
+    cost_exponent: float | None = None
+    core_size: int = 1000
+    lot_seed: int = 0
+
+    def as_settings(self) -> dict[str, Any]:
+        """Return what a later reader needs to repeat it."""
+        return asdict(self)
+
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Return the tuning that a run's settings tell of, those of an older run included."""
+        return cls(**{name: settings[name] for name in cls.__dataclass_fields__ if name in settings})
+
+
 class Strategy:
-    """A ranking of frontier entries, larger first. `spreads_cash` has storage keep each entry's cash."""
+    """A ranking of frontier entries. Subclasses say what they keep of an entry and where it stands."""
 
-    name: str
-    purpose: str
-    rank: Callable[[Candidate], float]
-    spreads_cash: bool = False
+    name: ClassVar[str]
+    purpose: ClassVar[str]
+    cost_exponent: ClassVar[float] = 1.0
+    keeps_cash: ClassVar[bool] = False
+    keeps_listings: ClassVar[bool] = False
+    is_pagewise: ClassVar[bool] = False
+    learns: ClassVar[bool] = False
+
+    def __init__(self, tuning: Tuning) -> None:
+        self.tuning = tuning
+        self._exponent = self.cost_exponent if tuning.cost_exponent is None else tuning.cost_exponent
+
+    @property
+    def label(self) -> str:
+        """Name the ranking: two with the same label put all entries in the same places."""
+        exponent = "" if self._exponent == self.cost_exponent else f"/cost^{self._exponent:g}"
+        return f"{self.name}{exponent}"
+
+    def cost(self, entry: Candidate) -> float:
+        """Return cost^g: the pages still to buy, from the reported following; 1 where nothing is reported."""
+        return float(pages_left(entry) ** self._exponent)
+
+    def priority(self, entry: Candidate) -> float:
+        """Return how good an entry is, larger first."""
+        raise NotImplementedError
+
+    def place(self, entry: Candidate) -> Place:
+        """Return where an entry stands."""
+        return Place(MAIN_LANE, self.priority(entry))
+
+    def merits(self, lister: Candidate) -> tuple[float, float]:
+        """Return what a list adds to the `merit` and `quality` of each account it names."""
+        return 0.0, 0.0
+
+    def restored(self, state: str | None) -> Strategy:
+        """Return this strategy with the state a database keeps."""
+        return self
+
+    def state(self) -> str | None:
+        """Return what is to be kept."""
+        return None
+
+    def acquaint(self, followers: Iterable[int]) -> None:
+        """Take in the reported followers of all known accounts, before the first page is learned from."""
+
+    def learn(self, page: Bought) -> tuple[int, float]:
+        """Take a page in; return its hits and the rate that was expected of it."""
+        return 0, 0.0
+
+    def lanes(self, in_flight: Mapping[int, int]) -> Sequence[tuple[float, int]] | None:
+        """Return the lanes and their worth, best first; None where there is only one."""
+        return None
 
 
-def cost(candidate: Candidate) -> int:
+def pages_left(entry: Candidate) -> int:
     """Return the pages still to buy of an entry, from its reported following; 1 where nothing is reported."""
-    if candidate.following is None:
+    if entry.following is None:
         return 1
-    return max(1, -(-candidate.following // PAGE_SIZE) - candidate.pages_done)
+    return max(1, -(-entry.following // PAGE_SIZE) - entry.pages)
 
 
-def _bfs(candidate: Candidate) -> float:
-    # Depth before order of discovery, exact in a float up to 2^40 accounts and 2^12 hops.
-    return -(candidate.depth * 2.0**40 + candidate.account_id)
+def accounts_left(entry: Candidate) -> float:
+    """Return how many accounts the next page of an entry lists, as far as its reported following tells; never 0."""
+    if entry.following is None:
+        return PAGE_SIZE
+    return min(PAGE_SIZE, max(1, entry.following - entry.listed))
 
 
-def _flow(candidate: Candidate) -> float:
-    return candidate.cash / cost(candidate)
+_MASK = 2**64 - 1
 
 
-def _rank(candidate: Candidate) -> float:
-    if candidate.followers is None:
-        return UNKNOWN_FIRST
-    return candidate.followers / cost(candidate)
+def uniform(seed: int, *keys: int) -> float:
+    """Return the random number in (0, 1) that belongs to these keys: the same for the same seed, for ever.
+
+    SplitMix64 (Steele, Lea & Flood 2014), so that no row has to store what it was dealt.
+    """
+    state = seed & _MASK
+    for key in keys:
+        state = (state + 0x9E3779B97F4A7C15 * (key + 1)) & _MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    return ((state >> 11) + 0.5) / 2**53
 
 
-STRATEGIES: Mapping[str, Strategy] = {
-    strategy.name: strategy
-    for strategy in (
-        Strategy(
-            name="flow",
-            purpose="a general map around the seeds: OPIC, cash per page still to buy",
-            rank=_flow,
-            spreads_cash=True,
-        ),
-        Strategy(name="rank", purpose="who matters: reported followers per page still to buy", rank=_rank),
-        Strategy(name="bfs", purpose="complete neighbourhoods, hop by hop, in order of discovery", rank=_bfs),
-    )
-}
+def lot(entry: Candidate, seed: int) -> float:
+    """Return the priority of an entry in a static race: it comes first with a probability that falls as 1/F.
 
-NAMES = tuple(STRATEGIES)
-DEFAULT = "flow"
+    ln(u) * F with F followers is the logarithm of u^F (Efraimidis & Spirakis 2006 with weight 1/F).
+    """
+    if entry.depth == 0:
+        return inf if entry.followers is None else 0.0
+    return log(uniform(seed, entry.account_id)) * max(entry.followers or 0, 1)

@@ -21,7 +21,7 @@ from crawler.progress import Progress
 from crawler.purchase import Purchases, listing
 from socialfetch import errors
 from socialfetch.client import Client, Page
-from storage import frontier
+from storage import allowances, frontier
 from storage.archive import Archive
 from storage.database import Database
 from storage.frontier import Lease, Returned
@@ -59,6 +59,8 @@ class Desk:
     trouble_since_s: float | None = None
     """When the provider stopped answering, by the loop's clock."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    turned: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by each stored page, for whoever looks at the crawl now and then."""
 
     def natural_end(self) -> tuple[str, str, str | None]:
         """Return why the workers went home by themselves."""
@@ -104,33 +106,72 @@ async def work(desk: Desk) -> None:
 
 
 async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
-    """Nothing could be leased: wait for those who hold a lease, or for a deferred entry, or see that it is the end."""
-    ahead, credits = await desk.db.write(desk.purchases.look_ahead)
+    """Nothing could be leased: wait for those who hold a lease, for a deferred entry or a new day, or see the end."""
+    ahead, credits = await desk.db.write(partial(desk.purchases.look_ahead, now=desk.now()))
     if changed.is_set() or desk.is_over:
         return
     if credits.reserved > 0:  # somebody holds a lease, and may bring new entries or give a credit back
         await changed.wait()
         return
     if not ahead.has_queued and ahead.next_due_at is None:
-        desk.end = ("frontier_empty", "every account that can be reached was visited", None)
-    elif credits.free <= 0:
+        desk.end = await _nothing_left(desk)
+    elif ahead.limit in {"budget", "ceiling"}:
         desk.end = ("budget_exhausted", f"{desk.progress.budget:,} credits", "budget")
-    elif ahead.has_queued:
+    elif ahead.limit == "day":
+        await _wait_for_a_day(desk, changed)
+        return
+    elif ahead.has_queued and ahead.limit != "retry_reserve":
         return
     elif ahead.next_due_at is not None:
-        wait = max(0.0, ahead.next_due_at - desk.now())
-        if wait > desk.retry.longest_delay_s:
-            # Nothing is deferred for longer once the limiter lets anybody look: the clock was set back meanwhile.
-            await desk.db.write(frontier.wake)
-            return
-        try:
-            async with asyncio.timeout(wait):
-                await changed.wait()
-        except TimeoutError:
-            desk.wake()
+        await _wait_for_an_entry(desk, changed, ahead.next_due_at)
         return
+    else:
+        kept = desk.purchases.taking.caps.retry_reserve
+        desk.end = ("budget_exhausted", f"the last {kept:,} credits are kept for retries", "budget.retry_reserve")
     desk.is_over = True
     desk.go_home()
+
+
+async def _nothing_left(desk: Desk) -> tuple[str, str, str | None]:
+    if desk.purchases.taking.caps.are_counted and await _has_parked(desk):
+        return ("budget_exhausted", "the budgets of the seeds or hops that are left are used up", None)
+    return ("frontier_empty", "every account that can be reached was visited", None)
+
+
+async def _has_parked(desk: Desk) -> bool:
+    return bool(await desk.db.write(allowances.parked))
+
+
+async def _wait_for_an_entry(desk: Desk, changed: asyncio.Event, due_at: float) -> None:
+    wait = max(0.0, due_at - desk.now())
+    if wait > desk.retry.longest_delay_s:
+        # Nothing is deferred for longer once the limiter lets anybody look: the clock was set back meanwhile.
+        await desk.db.write(frontier.wake)
+        return
+    try:
+        async with asyncio.timeout(wait):
+            await changed.wait()
+    except TimeoutError:
+        desk.wake()
+
+
+LONGEST_NAP_S = 600.0
+"""How long the wait for a new day goes on before the clock is looked at again: it may be set meanwhile."""
+
+
+async def _wait_for_a_day(desk: Desk, changed: asyncio.Event) -> None:
+    caps = desk.purchases.taking.caps
+    now = desk.now()
+    if desk.progress.waiting != "day":
+        desk.progress.waiting = "day"
+        desk.log.info("day.exhausted", budget=caps.per_day, until=caps.day_ends(now))
+    try:
+        async with asyncio.timeout(min(max(0.0, caps.day_ends(now) - now), LONGEST_NAP_S)):
+            await changed.wait()
+    except TimeoutError:
+        if caps.day(desk.now()) != caps.day(now):
+            desk.progress.waiting = None
+        desk.wake()
 
 
 async def _read_list(desk: Desk, lease: Lease) -> None:
@@ -195,6 +236,7 @@ async def _store(desk: Desk, lease: Lease, page: Page, sent_at_s: float) -> Stor
     )
     if stored.end is not None:
         _note_end(desk, lease, stored.end.completeness, stored.end.reason)
+    desk.turned.set()
     if stored.new_accounts or progress.pages == 1:
         desk.wake()
     if stored.overcharge:

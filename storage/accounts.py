@@ -7,12 +7,14 @@ to one account at a time; an account that changes its handle keeps its row and e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 from zlib import crc32
 
 import sqlalchemy as sa
 
-from storage.schema import State, accounts, frontier, handle_history
+from storage.ordering import Candidate, Ordering
+from storage.schema import State, accounts, frontier, handle_history, visits
 from storage.statement import Insert, Lookup, Row, Statement
 
 FACTS_MAX_AGE_S = 3600
@@ -37,38 +39,33 @@ class Facts(NamedTuple):
     account_created_at: int | None
 
 
-class Candidate(NamedTuple):
-    """What a strategy may know of an entry to rank it."""
-
-    account_id: int
-    followers: int | None
-    following: int | None
-    depth: int
-    cash: float
-    pages_done: int
-
-
-Rank = Callable[[Candidate], float]
-"""Priority of a frontier entry, larger first."""
-
-
 class Entry:
     """An account and its frontier entry as one transaction sees and changes them."""
 
     __slots__ = (
         "cash",
+        "chance",
         "depth",
         "facts_hash",
         "followers",
         "following",
         "handle",
         "has_list",
+        "hits",
         "id",
         "is_dirty",
         "is_new",
+        "lane",
+        "listed",
+        "listings",
+        "merit",
+        "pages",
         "platform_user_id",
         "priority",
+        "quality",
+        "rate",
         "reason",
+        "seed_id",
         "state",
         "updated_at",
         "visit_id",
@@ -90,18 +87,53 @@ class Entry:
             self.reason,
             self.visit_id,
             completeness,
+            self.seed_id,
+            lane,
+            listings,
+            merit,
+            quality,
+            self.chance,
+            pages,
+            listed,
+            hits,
+            rate,
         ) = row
         self.depth: int = depth or 0
         self.cash: float = cash or 0.0
         self.priority: float = priority or 0.0
+        self.lane: int = lane or 0
+        self.listings: int = listings or 0
+        self.merit: float = merit or 0.0
+        self.quality: float = quality or 0.0
+        self.pages: int = pages or 0
+        self.listed: int = listed or 0
+        self.hits: int = hits or 0
+        self.rate: float = rate or 0.0
         self.has_list = self.visit_id is not None or completeness is not None
         """Whether its list was read, or begun."""
         self.is_new = False
         self.is_dirty = False
 
-    def candidate(self, pages_done: int = 0) -> Candidate:
-        """Return what a strategy may know; `pages_done` counts for a list that is under way."""
-        return Candidate(self.id, self.followers, self.following, self.depth, self.cash, pages_done)
+    def candidate(self) -> Candidate:
+        """Return what a strategy may know."""
+        return Candidate(
+            self.id,
+            self.followers,
+            self.following,
+            self.depth,
+            self.cash,
+            self.listings,
+            self.merit,
+            self.quality,
+            self.pages,
+            self.listed,
+            self.hits,
+            self.rate,
+        )
+
+    def rank(self, ordering: Ordering) -> None:
+        """Give the entry its place."""
+        self.lane, self.priority = ordering.place(self.candidate())
 
 
 _COLUMNS = (
@@ -119,13 +151,27 @@ _COLUMNS = (
     frontier.c.reason,
     frontier.c.visit_id,
     frontier.c.completeness,
+    frontier.c.seed_id,
+    frontier.c.lane,
+    frontier.c.listings,
+    frontier.c.merit,
+    frontier.c.quality,
+    frontier.c.chance,
+    visits.c.pages,
+    visits.c.listed,
+    visits.c.hits,
+    visits.c.rate,
 )
 
 
 def _select(condition: sa.ColumnElement[bool]) -> sa.Select[tuple[object, ...]]:
     return (
         sa.select(*_COLUMNS)
-        .select_from(accounts.outerjoin(frontier, frontier.c.account_id == accounts.c.id))
+        .select_from(
+            accounts.outerjoin(frontier, frontier.c.account_id == accounts.c.id).outerjoin(
+                visits, visits.c.id == frontier.c.visit_id
+            )
+        )
         .where(condition)
     )
 
@@ -157,13 +203,18 @@ _SET_HANDLE = Statement(
     ("row_id", "new_handle"),
 )
 _INSERT_HISTORY = Insert(handle_history, ("account_id", "handle", "reason", "until_at"))
-_FRONTIER_INSERT = Insert(frontier, ("account_id", "state", "priority", "depth", "cash", "reason"))
+_ENTRY = ("state", "priority", "lane", "depth", "cash", "reason", "listings", "merit", "quality", "chance")
+"""Columns of the frontier that a listing may change."""
+
+_FRONTIER_INSERT = Insert(frontier, ("account_id", *_ENTRY, "seed_id"))
 _FRONTIER_UPDATE = Statement(
     sa.update(frontier)
     .where(frontier.c.account_id == sa.bindparam("row_id"))
-    .values({name: sa.bindparam(name) for name in ("state", "priority", "depth", "cash", "reason")}),
-    ("row_id", "state", "priority", "depth", "cash", "reason"),
+    .values({name: sa.bindparam(name) for name in _ENTRY}),
+    ("row_id", *_ENTRY),
 )
+_entry_row = attrgetter("id", *_ENTRY)
+_new_entry_row = attrgetter("id", *_ENTRY, "seed_id")
 
 
 def facts_hash(facts: Facts) -> int:
@@ -208,7 +259,7 @@ class Register:
             if row[0] not in self._by_id:
                 self._keep(Entry(row))
         if not self._next_id:
-            self._next_id = _NEXT_ID.run(self._conn).scalar_one()
+            self._next_id = _NEXT_ID.run(self._conn).scalar()
 
     def _keep(self, entry: Entry) -> None:
         self._by_id[entry.id] = entry
@@ -305,52 +356,51 @@ class Register:
     def flush_frontier(self) -> None:
         """Write the frontier entries of new accounts and those that changed."""
         touched: Sequence[Entry] = list(self._by_id.values())
-        _FRONTIER_INSERT.run(
-            self._conn,
-            [
-                (e.id, e.state, e.priority, e.depth, e.cash, e.reason)
-                for e in touched
-                if e.is_new and e.state is not None
-            ],
-        )
-        _FRONTIER_UPDATE.run_many(
-            self._conn,
-            [(e.id, e.state, e.priority, e.depth, e.cash, e.reason) for e in touched if e.is_dirty and not e.is_new],
-        )
+        _FRONTIER_INSERT.run(self._conn, [_new_entry_row(e) for e in touched if e.is_new and e.state is not None])
+        _FRONTIER_UPDATE.run_many(self._conn, [_entry_row(e) for e in touched if e.is_dirty and not e.is_new])
 
 
-_NO_FACTS = (None,) * 9
+_NO_FACTS = (None,) * 19
 
 
 NO_HANDLE = "no_handle"
 """Why an entry is skipped whose account lost its handle to another."""
 
-_PASSING = {"private", "no_following", NO_HANDLE}
+FILTERED = "filtered"
+"""Why an entry is skipped whose facts the user's filters refuse."""
+
+_PASSING = {"private", "no_following", NO_HANDLE, FILTERED}
 """Why an entry is skipped that a later listing may queue again."""
 
 
-def never_bought(facts: Facts) -> str | None:
-    """Return why buying this account's list would bring nothing, None where it may bring something."""
+Wants = Callable[[Facts], bool]
+"""Whether an account with these facts is to be bought, as far as the user's filters say."""
+
+
+def never_bought(facts: Facts, wants: Wants | None = None) -> str | None:
+    """Return why this account's list is not to be bought, None where it may be."""
     if facts.private:
         return "private"
     if facts.following == 0:
         return "no_following"
+    if wants is not None and not wants(facts):
+        return FILTERED
     return None
 
 
-def enter(entry: Entry, facts: Facts, *, depth: int, max_depth: int | None) -> None:
-    """Give a new account its frontier entry; the priority is set by who ranks it."""
+def enter(entry: Entry, facts: Facts, *, depth: int, max_depth: int | None, wants: Wants | None = None) -> None:
+    """Give a new account its frontier entry; its place is set by who ranks it."""
     entry.depth = depth
-    reason = never_bought(facts)
+    reason = never_bought(facts, wants)
     if reason is None and max_depth is not None and depth > max_depth:
         reason = "depth"
     entry.state = State.QUEUED if reason is None else State.SKIPPED
     entry.reason = reason
 
 
-def reconsider(entry: Entry, facts: Facts) -> None:
-    """Let a known account that became private, or public again, leave or enter the queue; a list under way is kept."""
-    reason = never_bought(facts)
+def reconsider(entry: Entry, facts: Facts, wants: Wants | None = None) -> None:
+    """Let a known account whose facts changed leave or enter the queue; a list under way is kept."""
+    reason = never_bought(facts, None if entry.depth == 0 else wants)
     if entry.state == State.SKIPPED and entry.reason in _PASSING and reason is None:
         entry.state, entry.reason, entry.is_dirty = State.QUEUED, None, True
     elif entry.state == State.QUEUED and reason is not None and entry.visit_id is None:

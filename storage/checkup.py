@@ -188,7 +188,7 @@ def _leases(conn: sa.Connection, around: Surroundings) -> Iterator[Problem]:
 
 def _ranking(conn: sa.Connection, around: Surroundings) -> Iterator[Problem]:
     ranked_by = recall(conn, RANKED_BY)
-    if around.rankings is not None and ranked_by is not None and ranked_by not in around.rankings:
+    if around.rankings is not None and ranked_by is not None and ranked_by.partition("/")[0] not in around.rankings:
         yield Problem(
             code="ranking_unknown",
             severity="failure",

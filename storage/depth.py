@@ -8,14 +8,15 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from storage import follows
-from storage.accounts import Entry, Rank, Register
+from storage.accounts import Entry, Register
+from storage.ordering import Ordering
 from storage.schema import State
 
 _RANKED = {State.QUEUED, State.LEASED, State.SKIPPED, State.DEFERRED}
 
 
 def shorten(
-    conn: sa.Connection, register: Register, entry: Entry, depth: int, *, rank: Rank, max_depth: int | None
+    conn: sa.Connection, register: Register, entry: Entry, depth: int, *, ordering: Ordering, max_depth: int | None
 ) -> None:
     """A shorter way from a seed was found: lower the depth here and behind every list that was read, even in part.
 
@@ -31,7 +32,7 @@ def shorten(
         if current.state == State.SKIPPED and current.reason == "depth" and (max_depth is None or hops <= max_depth):
             current.state, current.reason = State.QUEUED, None
         if current.state in _RANKED:
-            current.priority = rank(current.candidate())
+            current.rank(ordering)
         if current.has_list:
             children = follows.targets(conn, current.id)
             register.load((), children)

@@ -5,7 +5,7 @@ Invariant: only a complete visit ends a follow; a follow that comes back starts 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -52,6 +52,11 @@ _END = Statement(
     .values(ended_visit=sa.bindparam("visit")),
     ("of_src", "of_visit", "visit"),
 )
+
+
+def known(conn: sa.Connection, src: int, targets: Iterable[int]) -> set[int]:
+    """Return those of the targets that `src` was ever seen to follow."""
+    return {row[0] for row in _EXISTING.run(conn, targets, src)}
 
 
 def record(conn: sa.Connection, src: int, targets: Sequence[int], *, visit_id: int, is_revisit: bool) -> Recorded:

@@ -11,14 +11,16 @@ Invariant: a committed lease is the reservation of exactly one page, so that at 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from storage import journal, runs
-from storage.accounts import NO_HANDLE
-from storage.journal import Act
+from storage import picking, runs
+from storage.allowances import PARKED, Allowances
+from storage.parking import park, skip_nameless
+from storage.picking import Picked, Taking
 from storage.runs import Credits
 from storage.schema import Completeness, Outcome, State, accounts, frontier, ledger, processes, visits
 from storage.statement import Insert, Lookup, Statement
@@ -42,8 +44,13 @@ class Lease:
     reported_total: int | None
     cash: float
     attempts: int
+    seed_id: int | None = None
+    visit_depth: int | None = None
+    log_followers: float = 0.0
 
-    def turned(self, *, cursor: str, listed: int, edges: int, reported_total: int | None) -> Lease:
+    def turned(
+        self, *, cursor: str, listed: int, edges: int, reported_total: int | None, log_followers: float
+    ) -> Lease:
         """Return the lease of the next page of the same list."""
         return replace(
             self,
@@ -52,6 +59,7 @@ class Lease:
             listed=self.listed + listed,
             edges=self.edges + edges,
             reported_total=reported_total,
+            log_followers=self.log_followers + log_followers,
             attempts=0,
         )
 
@@ -62,31 +70,13 @@ _WAKE = Statement(
     .values(state=sa.literal_column("0"), not_before=sa.null()),
     ("now",),
 )
-_PICK = Statement(
-    sa.update(frontier)
-    .where(
-        frontier.c.account_id.in_(
-            sa.select(frontier.c.account_id)
-            # A literal, so that the partial index serves on every database.
-            .where(sa.literal_column("state") == sa.literal_column("0"))
-            .order_by(frontier.c.priority.desc(), frontier.c.account_id)
-            .limit(sa.bindparam("at_most"))
-        )
-    )
-    .values(state=sa.literal_column("1"), lease_process=sa.bindparam("process"), leased_at=sa.bindparam("now"))
-    .returning(
-        frontier.c.account_id,
-        frontier.c.priority,
-        frontier.c.visit_id,
-        frontier.c.cursor,
-        frontier.c.cash,
-        frontier.c.completeness,
-        frontier.c.attempts,
-    ),
-    ("process", "now", "at_most"),
-)
 _NEXT_VISIT = Statement(sa.select(sa.func.coalesce(sa.func.max(visits.c.id), 0) + 1))
-_INSERT_VISIT = Insert(visits, ("id", "account_id", "run_id", "started_at", "completeness", "cash", "priority"))
+_INSERT_VISIT = Insert(
+    visits,
+    (
+        "id", "account_id", "run_id", "started_at", "completeness", "cash", "priority", "queue", "seed_id", "depth",
+    ),
+)  # fmt: skip
 _OPEN_VISIT = Statement(
     sa.update(frontier)
     .where(frontier.c.account_id == sa.bindparam("of_account"))
@@ -100,87 +90,152 @@ _ACCOUNTS = Lookup(
 _VISITS = Lookup(
     visits.c.id,
     lambda condition: sa.select(
-        visits.c.id, visits.c.pages, visits.c.listed, visits.c.edges, visits.c.reported_total, visits.c.cash
+        visits.c.id,
+        visits.c.pages,
+        visits.c.listed,
+        visits.c.edges,
+        visits.c.reported_total,
+        visits.c.cash,
+        visits.c.seed_id,
+        visits.c.depth,
+        visits.c.log_followers,
     ).where(condition),
 )
 
 
-def lease(conn: sa.Connection, credits: Credits, *, process_id: int, at_most: int, now: float) -> list[Lease]:
-    """Lease the best entries, at most as many as the run has free credits, and reserve a page for each.
+MOST_PARKED = 500
+"""Entries set aside in one transaction at most, so that none takes long."""
 
-    Changes `credits`; the caller writes them back. Best first; fewer than asked where the frontier or the budget ends.
+
+def lease(
+    conn: sa.Connection, credits: Credits, taking: Taking, *, process_id: int, at_most: int, now: float
+) -> list[Lease]:
+    """Lease the best entries, at most as many as there are free credits, and reserve a page for each.
+
+    Changes `credits`; the caller writes them back. Best first; fewer than asked where the frontier or a budget ends.
+    Entries whose seed or hop has used up its credits are set aside.
     """
     _WAKE.run(conn, now)
+    allowances = Allowances(conn, taking.caps, run_id=credits.run_id, now=now)
     count = min(at_most, credits.free)
+    if taking.ceiling is not None:
+        count = min(count, taking.ceiling - credits.used)
+    left_today = allowances.left_today(credits)
+    if left_today is not None:
+        count = min(count, left_today)
     if count <= 0:
         return []
-    picked: list[Any] = []
-    facts: dict[int, Any] = {}
-    while rows := _PICK.run(conn, process_id, int(now), count - len(picked)).all():
-        found = {row[0]: row for row in _ACCOUNTS.run(conn, [row[0] for row in rows])}
-        for row in rows:
-            if found[row[0]][1] is None:
-                skip_nameless(conn, row[0])
-            else:
-                picked.append(row)
-        facts |= found
-        if len(picked) == count:
+    firsts = min(count, credits.free - taking.caps.retry_reserve)
+    next_visit: int = _NEXT_VISIT.run(conn).scalar()
+    handles: dict[int, Any] = {}
+    picked: list[Picked] = []
+    set_aside = 0
+    while len(picked) < firsts and set_aside < MOST_PARKED:
+        rows = picking.take(
+            conn, taking, process_id=process_id, now=now, at_most=firsts - len(picked), next_visit=next_visit
+        )
+        if not rows:
             break
+        kept = _sift(conn, rows, allowances, handles)
+        set_aside += len(rows) - len(kept)
+        picked += kept
+    if firsts < count and len(picked) < count:
+        rows = picking.take_retries(conn, taking, process_id=process_id, now=now, at_most=count - len(picked))
+        picked += _sift(conn, rows, allowances, handles)
+    allowances.write()
     if not picked:
         return []
-    picked.sort(key=lambda row: (-row[1], row[0]))
     credits.reserved += len(picked)
-    next_visit = _NEXT_VISIT.run(conn).scalar_one()
+    return _opened(conn, credits, picked, handles, process_id=process_id, next_visit=next_visit, now=now)
+
+
+def _sift(conn: sa.Connection, rows: Sequence[Picked], allowances: Allowances, handles: dict[int, Any]) -> list[Picked]:
+    """Keep the entries that can be asked for and paid; a credit is promised to each."""
+    found = {row[0]: row for row in _ACCOUNTS.run(conn, [row.account_id for row in rows])}
+    handles |= found
+    under_way = {row[0]: row for row in _VISITS.run(conn, [row.visit_id for row in rows if row.visit_id is not None])}
+    kept = []
+    parked: dict[str, list[int]] = {}
+    for row in rows:
+        if found[row.account_id][1] is None:
+            skip_nameless(conn, row.account_id)
+            continue
+        seed_id, depth = row.seed_id, row.depth
+        if row.visit_id is not None:  # a list goes on at the expense of those it began with
+            seed_id, depth = under_way[row.visit_id][6], under_way[row.visit_id][7]
+        why = allowances.refusal(seed_id, depth)
+        if why is None:
+            allowances.reserve(seed_id, depth)
+            kept.append(row)
+        else:
+            parked.setdefault(PARKED[why], []).append(row.account_id)
+    for reason, account_ids in parked.items():
+        park(conn, account_ids, reason)
+    return kept
+
+
+def _opened(
+    conn: sa.Connection,
+    credits: Credits,
+    picked: list[Picked],
+    handles: dict[int, Any],
+    *,
+    process_id: int,
+    next_visit: int,
+    now: float,
+) -> list[Lease]:
+    """Open the visits that begin and return the leases."""
     opened: dict[int, int] = {}
     new_visits: list[tuple[Any, ...]] = []
-    for account_id, priority, visit_id, _, cash, _, _ in picked:
-        if visit_id is None:
-            opened[account_id] = next_visit
-            new_visits.append((next_visit, account_id, credits.run_id, int(now), Completeness.PARTIAL, cash, priority))
+    for row in picked:
+        if row.visit_id is None:
+            opened[row.account_id] = next_visit
+            new_visits.append(
+                (
+                    next_visit,
+                    row.account_id,
+                    credits.run_id,
+                    int(now),
+                    Completeness.PARTIAL,
+                    row.cash,
+                    row.priority,
+                    row.queue,
+                    row.seed_id,
+                    row.depth,
+                )
+            )
             next_visit += 1
     _INSERT_VISIT.run(conn, new_visits)
     _OPEN_VISIT.run_many(conn, list(opened.items()))
-    under_way = {row[0]: row for row in _VISITS.run(conn, [row[2] for row in picked if row[2] is not None])}
+    under_way = {row[0]: row for row in _VISITS.run(conn, [row.visit_id for row in picked if row.visit_id is not None])}
     leases = []
-    for account_id, _, visit_id, cursor, cash, completeness, attempts in picked:
-        _, handle, following = facts[account_id]
-        _, pages, listed, edges, total, visit_cash = under_way.get(visit_id, (0, 0, 0, 0, None, cash))
+    for row in picked:
+        _, handle, following = handles[row.account_id]
+        _, pages, listed, edges, total, cash, seed_id, depth, log_followers = under_way.get(
+            row.visit_id, (0, 0, 0, 0, None, row.cash, row.seed_id, row.depth, 0.0)
+        )
         leases.append(
             Lease(
-                account_id=account_id,
+                account_id=row.account_id,
                 handle=handle,
-                visit_id=opened.get(account_id, visit_id),
+                visit_id=opened.get(row.account_id, row.visit_id or 0),
                 run_id=credits.run_id,
                 process_id=process_id,
-                cursor=cursor,
+                cursor=row.cursor,
                 pages=pages,
                 listed=listed,
                 edges=edges,
-                is_revisit=completeness is not None,
+                is_revisit=row.completeness is not None,
                 following=following,
                 reported_total=total,
-                cash=visit_cash or 0.0,
-                attempts=attempts,
+                cash=cash or 0.0,
+                attempts=row.attempts,
+                seed_id=seed_id,
+                visit_depth=depth,
+                log_followers=log_followers,
             )
         )
     return leases
-
-
-_SKIP = Statement(
-    sa.update(frontier)
-    .where(frontier.c.account_id == sa.bindparam("of_account"))
-    .values(state=sa.literal_column("4"), reason=sa.bindparam("why"), lease_process=sa.null(), leased_at=sa.null()),
-    ("of_account", "why"),
-)
-
-
-def skip_nameless(conn: sa.Connection, account_id: int) -> None:
-    """Pass over an account whose handle somebody else has now: nobody can ask for it until it is seen under a new one.
-
-    A list under way keeps its visit and its cursor.
-    """
-    journal.note(conn, Act.NAMELESS, account=account_id)
-    _SKIP.run(conn, account_id, NO_HANDLE)
 
 
 def wake(conn: sa.Connection) -> None:
@@ -194,19 +249,43 @@ _NEXT_DUE = Statement(
 _ANY_QUEUED = Statement(
     sa.select(frontier.c.account_id).where(sa.literal_column("state") == sa.literal_column("0")).limit(1)
 )
+_STATE_OF = Lookup(
+    frontier.c.account_id,
+    lambda condition: sa.select(frontier.c.state, frontier.c.not_before).where(condition),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """What is left to take: entries ready now, and when the next deferred one is due (Unix seconds)."""
+    """What is left to take: entries ready now, when the next deferred one is due (Unix seconds), and what forbids it.
+
+    `limit` is the first of "budget", "ceiling", "day" and "retry_reserve" that allows no further first call now.
+    """
 
     has_queued: bool
     next_due_at: float | None
+    limit: str | None
 
 
-def outlook(conn: sa.Connection) -> Outlook:
+def outlook(conn: sa.Connection, credits: Credits, taking: Taking, *, now: float) -> Outlook:
     """Look ahead without taking anything."""
-    return Outlook(has_queued=_ANY_QUEUED.run(conn).first() is not None, next_due_at=_NEXT_DUE.run(conn).scalar_one())
+    limit = None
+    if credits.free <= 0:
+        limit = "budget"
+    elif taking.ceiling is not None and credits.used >= taking.ceiling:
+        limit = "ceiling"
+    elif Allowances(conn, taking.caps, run_id=credits.run_id, now=now).left_today(credits) == 0:
+        limit = "day"
+    elif credits.free <= taking.caps.retry_reserve:
+        limit = "retry_reserve"
+    if taking.only is None:
+        has_queued = _ANY_QUEUED.run(conn).first() is not None
+        return Outlook(has_queued=has_queued, next_due_at=_NEXT_DUE.run(conn).scalar(), limit=limit)
+    states = list(_STATE_OF.run(conn, taking.only))
+    due = [not_before for state, not_before in states if state == State.DEFERRED]
+    return Outlook(
+        has_queued=any(state == State.QUEUED for state, _ in states), next_due_at=min(due, default=None), limit=limit
+    )
 
 
 _RETURN = Statement(
@@ -260,10 +339,15 @@ class Returned:
     counts_as_attempt: bool = True
 
 
-def give_back(conn: sa.Connection, credits: Credits, returned: Returned, *, now: float) -> None:
+def give_back(
+    conn: sa.Connection, credits: Credits, returned: Returned, *, now: float, allowances: Allowances | None = None
+) -> None:
     """End a lease that brought no page: the credit is released or uncertain, the entry waits, is queued or failed."""
     held = returned.lease
     credits.reserved -= 1
+    if allowances is not None:
+        uncertain = int(returned.was_called and returned.maybe_charged)
+        allowances.give_back(held.seed_id, held.visit_depth, uncertain=uncertain)
     if returned.was_called:
         uncertain = int(returned.maybe_charged)
         credits.uncertain += uncertain
@@ -345,23 +429,3 @@ def reclaim(conn: sa.Connection, *, but_process: int | None = None, now: float) 
         .values(ended_at=int(now))
     )
     return len(dead)
-
-
-def apply_depth_limit(conn: sa.Connection, max_depth: int | None) -> None:
-    """Make the frontier obey a depth limit that may differ from the last run's."""
-    journal.note(conn, Act.DEPTH_LIMITED, max_depth=max_depth)
-    allowed = sa.true() if max_depth is None else frontier.c.depth <= max_depth
-    conn.execute(
-        sa.update(frontier)
-        .where(frontier.c.state == int(State.SKIPPED), frontier.c.reason == "depth", allowed)
-        .values(state=int(State.QUEUED), reason=None)
-    )
-    if max_depth is not None:
-        conn.execute(
-            sa.update(frontier)
-            .where(
-                frontier.c.state.in_([int(State.QUEUED), int(State.DEFERRED)]),
-                frontier.c.depth > max_depth,
-            )
-            .values(state=int(State.SKIPPED), reason="depth", not_before=None)
-        )

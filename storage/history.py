@@ -37,6 +37,9 @@ class Visit:
     reason: str | None
     cash: float | None
     priority: float | None
+    queue: str | None
+    seed_id: int | None
+    picked_depth: int | None
     is_failed: bool
     """Whether its account was given up with it."""
 
@@ -258,6 +261,9 @@ _OF_VISIT = (
     visits.c.reason,
     visits.c.cash,
     visits.c.priority,
+    visits.c.queue,
+    visits.c.seed_id,
+    visits.c.depth.label("picked_depth"),
 )
 
 
@@ -274,5 +280,8 @@ def _visit(row: Any, *, is_failed: bool) -> Visit:
         reason=row.reason,
         cash=row.cash,
         priority=row.priority,
+        queue=row.queue,
+        seed_id=row.seed_id,
+        picked_depth=row.picked_depth,
         is_failed=is_failed,
     )

@@ -6,22 +6,29 @@ Invariant: a page is in the ledger as settled if and only if everything it said 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from math import log1p
 
 import sqlalchemy as sa
 
-from storage import follows, runs
-from storage.accounts import Entry, Facts, Rank, Register, enter, reconsider
+from storage import follows, picking, runs
+from storage.accounts import Entry, Facts, Register, Wants, enter, reconsider
+from storage.allowances import Allowances, Caps
 from storage.archive import Archive
 from storage.depth import shorten
 from storage.frontier import Lease
+from storage.ordering import STATE, Bought, Candidate, Ordering
 from storage.runs import Credits
 from storage.schema import Completeness, Outcome, State, frontier, ledger, visits
 from storage.statement import Insert, Statement
 
 HYSTERESIS = 1.5
-"""An indexed priority is rewritten only when it grew by this factor."""
+"""An indexed priority is rewritten only when it grew or fell by this factor."""
+
+
+ORDER_HALF = 5
+"""Accounts that each half of a page must list at least for its order to be judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,16 +84,19 @@ Judge = Callable[[Evidence], End | GoOn]
 class Rules:
     """What a crawl decides and storage applies, the same for all pages of a transaction.
 
-    `spreads_cash` keeps the cash of `flow`; without it, known accounts are not written at all (the lean path).
+    Where the ordering keeps neither cash nor listings, known accounts are not written at all (the lean path).
     """
 
-    rank: Rank
+    ordering: Ordering
     judge: Judge
-    spreads_cash: bool
     max_depth: int | None
     archive: Archive | None
-    may_go_on: Callable[[], bool]
+    may_go_on: Callable[[Credits], bool]
     """Whether a next page may be reserved; false while draining."""
+    wants: Wants | None = None
+    explore: Callable[[Candidate], float] | None = None
+    """The priority of a new account in the explore queue, where there is one."""
+    caps: Caps = field(default_factory=Caps)
 
 
 @dataclass(slots=True)
@@ -105,6 +115,11 @@ class Stored:
     taken_over: int = 0
     credits: Credits = field(default_factory=lambda: Credits(0, 0, 0, 0, 0))
     overcharge: int = 0
+    hits: int = 0
+    rate: float = 0.0
+    log_followers: float = 0.0
+    order_score: int = 0
+    order_tests: int = 0
 
 
 _NEXT_CALL = Statement(sa.select(sa.func.coalesce(sa.func.max(ledger.c.id), 0) + 1))
@@ -136,6 +151,11 @@ _VISIT = Statement(
         ended_at=sa.bindparam("ended"),
         completeness=sa.bindparam("how_complete"),
         reason=sa.bindparam("why"),
+        hits=visits.c.hits + sa.bindparam("more_hits"),
+        rate=sa.bindparam("expected"),
+        log_followers=visits.c.log_followers + sa.bindparam("more_log_followers"),
+        order_score=visits.c.order_score + sa.bindparam("more_score"),
+        order_tests=visits.c.order_tests + sa.bindparam("more_tests"),
     ),
     (
         "of_visit",
@@ -150,6 +170,11 @@ _VISIT = Statement(
         "ended",
         "how_complete",
         "why",
+        "more_hits",
+        "expected",
+        "more_log_followers",
+        "more_score",
+        "more_tests",
     ),
 )
 _ENTRY = Statement(
@@ -158,7 +183,11 @@ _ENTRY = Statement(
     .values(
         state=sa.bindparam("new_state"),
         priority=sa.bindparam("new_priority"),
+        lane=sa.bindparam("new_lane"),
         cash=sa.bindparam("new_cash"),
+        listings=sa.bindparam("new_listings"),
+        merit=sa.bindparam("new_merit"),
+        quality=sa.bindparam("new_quality"),
         depth=sa.bindparam("new_depth"),
         cursor=sa.bindparam("new_cursor"),
         visit_id=sa.bindparam("open_visit"),
@@ -171,7 +200,11 @@ _ENTRY = Statement(
         "of_account",
         "new_state",
         "new_priority",
+        "new_lane",
         "new_cash",
+        "new_listings",
+        "new_merit",
+        "new_quality",
         "new_depth",
         "new_cursor",
         "open_visit",
@@ -188,13 +221,17 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
         (facts for listing in listings for facts in listing.facts), (item.lease.account_id for item in listings)
     )
     credits = runs.read_credits(conn, listings[0].lease.run_id)
+    allowances = Allowances(conn, rules.caps, run_id=credits.run_id, now=now)
+    ordering = rules.ordering
+    if ordering.learns:
+        ordering = ordering.restored(runs.recall(conn, STATE))
 
-    next_call: int = _NEXT_CALL.run(conn).scalar_one()
+    next_call: int = _NEXT_CALL.run(conn).scalar()
     calls, bodies, visit_rows, entry_rows = [], [], [], []
     results: list[Stored] = []
     for listing in listings:  # one after another, so that pages that share a transaction are as if each had its own
         lease = listing.lease
-        entry, stored, targets = _admit(conn, register, listing, rules)
+        entry, stored, targets = _admit(conn, register, listing, rules, ordering)
         recorded = follows.record(conn, lease.account_id, targets, visit_id=lease.visit_id, is_revisit=lease.is_revisit)
         stored.new_edges = recorded.new
         stored.duplicates += len(targets) - recorded.fresh
@@ -216,6 +253,7 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
         next_call += 1
         credits.reserved -= 1
         credits.charged += listing.charged
+        allowances.charge(lease.seed_id, lease.visit_depth, listing.charged)
         stored.overcharge = max(0, listing.charged - 1)
 
         verdict = rules.judge(_evidence(conn, listing, stored, recorded.fresh))
@@ -223,11 +261,23 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
         if isinstance(verdict, GoOn):
             cursor = verdict.cursor
             total = listing.reported_total if listing.reported_total is not None else lease.reported_total
+            entry.rank(ordering)  # leased again or not: a lease that is given back waits in this place
             # Under another handle the list is somebody else's: the next lease asks by the account's present one.
-            if entry.handle == lease.handle and rules.may_go_on() and credits.free > 0:
+            if (
+                entry.handle == lease.handle
+                and credits.free > 0
+                and rules.may_go_on(credits)
+                and allowances.have_room(lease.seed_id, lease.visit_depth, credits)
+                and not (ordering.is_pagewise and picking.is_surpassed(conn, ordering, entry.lane, entry.priority))
+            ):
                 credits.reserved += 1
+                allowances.reserve(lease.seed_id, lease.visit_depth)
                 stored.next = lease.turned(
-                    cursor=cursor, listed=stored.listed, edges=recorded.fresh, reported_total=total
+                    cursor=cursor,
+                    listed=stored.listed,
+                    edges=recorded.fresh,
+                    reported_total=total,
+                    log_followers=stored.log_followers,
                 )
                 state = State.LEASED
             else:
@@ -254,11 +304,14 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
                 None if end is None else int(now),
                 Completeness.PARTIAL if end is None else end.completeness,
                 None if end is None else end.reason,
+                stored.hits,
+                stored.rate,
+                stored.log_followers,
+                stored.order_score,
+                stored.order_tests,
             )
         )
         entry.state = state
-        if end is None:  # leased again or not: a lease that is given back waits with this priority
-            entry.priority = rules.rank(entry.candidate(pages_done=lease.pages + 1))
         entry_rows.append((entry, cursor, None if end is not None else lease.visit_id, end, lease.process_id))
         results.append(stored)
 
@@ -277,7 +330,11 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
                 entry.id,
                 entry.state,
                 entry.priority,
+                entry.lane,
                 entry.cash,
+                entry.listings,
+                entry.merit,
+                entry.quality,
                 entry.depth,
                 cursor,
                 visit_id,
@@ -287,6 +344,9 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
             for entry, cursor, visit_id, end, process_id in entry_rows
         ],
     )
+    if ordering.learns:
+        runs.keep(conn, STATE, ordering.state() or "")
+    allowances.write()
     runs.write_credits(
         conn,
         credits,
@@ -300,8 +360,13 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
     return results
 
 
-def _admit(conn: sa.Connection, register: Register, listing: Listing, rules: Rules) -> tuple[Entry, Stored, list[int]]:
-    """Find or create every listed account and pass on depth and cash; returns the lister, counts, distinct targets."""
+def _admit(
+    conn: sa.Connection, register: Register, listing: Listing, rules: Rules, ordering: Ordering
+) -> tuple[Entry, Stored, list[int]]:
+    """Find or create every listed account, pass on what it gets from the lister and give it its place.
+
+    Returns the lister, the counts and the distinct targets.
+    """
     lease = listing.lease
     lister = register.by_id(lease.account_id)
     stored = Stored(listed=len(listing.facts))
@@ -316,27 +381,79 @@ def _admit(conn: sa.Connection, register: Register, listing: Listing, rules: Rul
         else:
             targets[entry.id] = None
             entries.append((entry, facts))
-    share = _share(listing, lister, len(entries)) if rules.spreads_cash else 0.0
+    new = [facts.followers or 0 for entry, facts in entries if entry.state is None]
+    bought = lister.candidate()
+    if ordering.learns:
+        followers = [facts.followers or 0 for _, facts in entries]
+        stored.hits, stored.rate = ordering.learn(Bought(bought, followers, new))
+    _note_order(stored, listing)
+    share = _share(listing, lister, len(entries)) if ordering.keeps_cash else 0.0
+    merit = quality = 0.0
+    counted: Collection[int] = targets
+    if ordering.keeps_listings:
+        merit, quality = ordering.merits(bought)
+        if lease.pages or lease.is_revisit:  # a list counts once, however often it names somebody
+            counted = targets.keys() - follows.known(conn, lister.id, targets)
     depth = lister.depth + 1
     for entry, facts in entries:
         entry.cash += share
+        is_counted = ordering.keeps_listings and entry.id in counted
+        if is_counted:
+            entry.listings += 1
+            entry.merit += merit
+            entry.quality += quality
         if entry.state is None:
             stored.new_accounts += 1
-            enter(entry, facts, depth=depth, max_depth=rules.max_depth)
+            entry.seed_id = lister.seed_id
+            enter(entry, facts, depth=depth, max_depth=rules.max_depth, wants=rules.wants)
             stored.new_queued += entry.state == State.QUEUED
-            entry.priority = rules.rank(entry.candidate())
+            entry.rank(ordering)
+            if rules.explore is not None:
+                entry.chance = rules.explore(entry.candidate())
             entry.is_dirty = True
         else:
-            reconsider(entry, facts)
+            reconsider(entry, facts, rules.wants)
             if depth < entry.depth:
-                shorten(conn, register, entry, depth, rank=rules.rank, max_depth=rules.max_depth)
-            if share:
+                shorten(conn, register, entry, depth, ordering=ordering, max_depth=rules.max_depth)
+            if share or is_counted:
                 entry.is_dirty = True
-                priority = rules.rank(entry.candidate())
-                if priority >= entry.priority * HYSTERESIS:
-                    entry.priority = priority
+                if entry.state != State.DONE:
+                    place = ordering.place(entry.candidate())
+                    if place.lane != entry.lane or _has_moved(entry.priority, place.priority):
+                        entry.lane, entry.priority = place
     lister.cash -= share * len(entries)
+    lister.pages += 1
+    lister.listed += stored.listed
+    lister.hits += stored.hits
+    lister.rate = stored.rate
     return lister, stored, list(targets)
+
+
+def _has_moved(before: float, now: float) -> bool:
+    """Tell whether a priority changed enough to be worth two writes to an index."""
+    if before <= 0:
+        return now != before
+    return now >= before * HYSTERESIS or now * HYSTERESIS <= before
+
+
+def _note_order(stored: Stored, listing: Listing) -> None:
+    """Compare where on the list the much-followed stand: this page with those before, its end with its beginning.
+
+    In a list of random order either comparison comes out either way alike.
+    """
+    lease = listing.lease
+    logs = [log1p(facts.followers or 0) for facts in listing.facts]
+    stored.log_followers = sum(logs)
+    half = len(logs) // 2
+    comparisons = []
+    if half >= ORDER_HALF:
+        comparisons.append(sum(logs[-half:]) - sum(logs[:half]))
+    if lease.listed and logs:
+        comparisons.append(stored.log_followers / len(logs) - lease.log_followers / lease.listed)
+    for difference in comparisons:
+        if difference:
+            stored.order_tests += 1
+            stored.order_score += 1 if difference > 0 else -1
 
 
 def _share(listing: Listing, lister: Entry, count: int) -> float:

@@ -13,15 +13,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage import runs
-from storage.frontier import Lease, Returned, give_back, skip_nameless
+from storage.frontier import Lease, Returned, give_back
 from storage.history import CHUNK, Call, History, Visit
+from storage.parking import skip_nameless
 from storage.schema import (
     Completeness,
     Outcome,
     State,
     accounts,
+    allowances,
     archive,
     balances,
+    control_draws,
     dictionaries,
     frontier,
     handle_history,
@@ -37,7 +40,12 @@ _SUMS = ("charged", "uncertain", "reserved", "pages", "new_edges", "new_accounts
 """Columns of a run that are worked out again."""
 
 _BODY = Insert(archive, ("ledger_id", "dictionary_id", "body"))
-_VISIT = Insert(visits, ("id", "account_id", "run_id", "started_at", "completeness", "cash", "priority"))
+_VISIT = Insert(
+    visits,
+    (
+        "id", "account_id", "run_id", "started_at", "completeness", "cash", "priority", "queue", "seed_id", "depth",
+    ),
+)  # fmt: skip
 _HOLD = Statement(
     sa.update(frontier)
     .where(frontier.c.account_id == sa.bindparam("of_account"))
@@ -63,9 +71,14 @@ _ENTRY = Statement(
     ("of_account",),
 )
 _COUNTS = Statement(
-    sa.select(visits.c.pages, visits.c.listed, visits.c.edges, visits.c.reported_total, visits.c.cash).where(
-        visits.c.id == sa.bindparam("of_visit")
-    ),
+    sa.select(
+        visits.c.pages,
+        visits.c.listed,
+        visits.c.edges,
+        visits.c.reported_total,
+        visits.c.cash,
+        visits.c.log_followers,
+    ).where(visits.c.id == sa.bindparam("of_visit")),
     ("of_visit",),
 )
 _IDENTITY = Statement(
@@ -109,12 +122,12 @@ class Replica:
         assert visit is not None  # noqa: S101 - a reconciliation asks for no page
         account_id = self._hold(conn, visit, process_id=process_id, now=call.at)
         _RESERVE.run(conn, call.run_id, 1)
-        entry: Any = _ENTRY.run(conn, account_id).one()
+        handle, _, completeness = _ENTRY.run(conn, account_id).one()
         counts: Any = _COUNTS.run(conn, visit.id).one()
-        pages, listed, edges, total, cash = counts
+        pages, listed, edges, total, cash, log_followers = counts
         return Lease(
             account_id=account_id,
-            handle=entry.handle or "",
+            handle=handle or "",
             visit_id=visit.id,
             run_id=call.run_id,
             process_id=process_id,
@@ -122,17 +135,19 @@ class Replica:
             pages=pages,
             listed=listed,
             edges=edges,
-            is_revisit=entry.completeness is not None,
+            is_revisit=completeness is not None,
             following=None,
             reported_total=total,
             cash=cash or 0.0,
             attempts=0,
+            seed_id=visit.seed_id,
+            visit_depth=visit.picked_depth,
+            log_followers=log_followers,
         )
 
     def _hold(self, conn: sa.Connection, visit: Visit, *, process_id: int, now: int) -> int:
         account_id = self._account(conn, visit)
-        entry: Any = _ENTRY.run(conn, account_id).one()
-        open_visit = entry.visit_id
+        _, open_visit, _ = _ENTRY.run(conn, account_id).one()
         if open_visit != visit.id:
             if open_visit is not None:
                 # Read by today's rules its list was not at its end, but another visit was made instead.
@@ -148,6 +163,9 @@ class Replica:
                         Completeness.PARTIAL,
                         visit.cash,
                         visit.priority,
+                        visit.queue,
+                        visit.seed_id,
+                        visit.picked_depth,
                     )
                 ],
             )
@@ -180,12 +198,11 @@ class Replica:
 
     def _is_same(self, conn: sa.Connection, visit: Visit, handles: list[str]) -> bool:
         """Tell whether the account with the visited one's id is the visited one: by its stable id, or by any handle."""
-        row: Any = _IDENTITY.run(conn, visit.account_id).one_or_none()
+        row = _IDENTITY.run(conn, visit.account_id).first()
         if row is None:
             return False
-        if row.handle in handles or (
-            visit.platform_user_id is not None and row.platform_user_id == visit.platform_user_id
-        ):
+        handle, platform_user_id = row
+        if handle in handles or (visit.platform_user_id is not None and platform_user_id == visit.platform_user_id):
             return True
         former = sa.select(handle_history.c.handle).where(handle_history.c.account_id == visit.account_id)
         return not set(handles).isdisjoint(conn.execute(former).scalars())
@@ -216,8 +233,8 @@ class Replica:
 
     def pass_over(self, conn: sa.Connection, account_id: int) -> None:
         """Skip a waiting account that had no handle, as it was skipped then."""
-        row = _IDENTITY.run(conn, account_id).one_or_none()
-        if row is not None and row[0] is None and _STATE.run(conn, account_id).scalar_one() == State.QUEUED:
+        row = _IDENTITY.run(conn, account_id).first()
+        if row is not None and row[0] is None and _STATE.run(conn, account_id).scalar() == State.QUEUED:
             skip_nameless(conn, account_id)
 
     def book(self, conn: sa.Connection, call: Call) -> None:
@@ -259,8 +276,9 @@ class Replica:
                 .where(frontier.c.account_id == account_id)
                 .values(state=int(State.QUEUED), lease_process=None)
             )
-        for row in self._history.rows(balances):
-            conn.execute(sa.insert(balances).values(row))
+        for table in (balances, allowances, control_draws):
+            for row in self._history.rows(table):
+                conn.execute(sa.insert(table).values(row))
         known = set(conn.execute(sa.select(meta.c.key)).scalars())
         for row in self._history.rows(meta):
             if row["key"] not in known:
@@ -274,7 +292,7 @@ class Replica:
                 account_id = self._ids[row.account_id]
             else:
                 continue  # never visited
-            state = _STATE.run(conn, account_id).scalar_one_or_none()
+            state = _STATE.run(conn, account_id).scalar()
             if state is None:
                 continue
             is_waiting = state == State.QUEUED and row.state in {State.QUEUED, State.LEASED, State.DEFERRED}

@@ -34,7 +34,12 @@ class Credits:
     @property
     def free(self) -> int:
         """What may still be promised; never negative."""
-        return max(0, self.budget - self.charged - self.uncertain - self.reserved)
+        return max(0, self.budget - self.used)
+
+    @property
+    def used(self) -> int:
+        """What is charged, maybe charged or promised."""
+        return self.charged + self.uncertain + self.reserved
 
     @property
     def remaining(self) -> int:
@@ -51,8 +56,12 @@ class Started:
     is_new: bool
     budget: int
     rng_seed: int
+    lot_seed: int
+    """From which the lots of accounts are drawn: the seed of the database's first run, so that a lot stays."""
     active_s: float
 
+
+LOT_SEED = "lot_seed"
 
 _READ = Statement(
     sa.select(runs.c.id, runs.c.budget, runs.c.charged, runs.c.uncertain, runs.c.reserved).where(
@@ -132,11 +141,16 @@ def start(
     A continued run keeps its budget and its rng seed where none is given.
     """
     previous = continued(conn, budget=budget, new_run=new_run)
+    if rng_seed is None:
+        rng_seed = fresh_rng_seed if previous is None else previous.rng_seed
+    lot_seed = int(recall(conn, LOT_SEED) or rng_seed)
+    keep(conn, LOT_SEED, str(lot_seed))
+    settings = {**settings, "rng_seed": rng_seed, "lot_seed": lot_seed}
     asked: dict[str, Any] = {"strategy": strategy, "settings": json.dumps(settings, sort_keys=True)}
     if previous is not None:
         asked |= {
             "budget": previous.budget if budget is None else budget,
-            "rng_seed": previous.rng_seed if rng_seed is None else rng_seed,
+            "rng_seed": rng_seed,
         }
         row = conn.execute(
             sa.update(runs)
@@ -145,7 +159,7 @@ def start(
             .returning(runs.c.id, runs.c.budget, runs.c.rng_seed, runs.c.active_s)
         ).one()
     else:
-        asked |= {"budget": budget, "rng_seed": fresh_rng_seed if rng_seed is None else rng_seed}
+        asked |= {"budget": budget, "rng_seed": rng_seed}
         row = conn.execute(
             sa.insert(runs)
             .values(started_at=int(now), **asked)
@@ -163,6 +177,7 @@ def start(
         is_new=previous is None,
         budget=row.budget,
         rng_seed=row.rng_seed,
+        lot_seed=lot_seed,
         active_s=row.active_s,
     )
 
@@ -192,6 +207,18 @@ def remember(conn: sa.Connection, key: str, value: str) -> None:
     journal.note(conn, Act.REMEMBERED, key=key, value=value)
     if conn.execute(sa.update(meta).where(meta.c.key == key).values(value=value)).rowcount == 0:
         conn.execute(sa.insert(meta).values(key=key, value=value))
+
+
+def keep(conn: sa.Connection, key: str, value: str) -> None:
+    """Keep a fact that follows from the pages alone, so that no journal is needed to come to it again."""
+    if _KEEP.run(conn, key, value).rowcount == 0:
+        conn.execute(sa.insert(meta).values(key=key, value=value))
+
+
+_KEEP = Statement(
+    sa.update(meta).where(meta.c.key == sa.bindparam("of_key")).values(value=sa.bindparam("new_value")),
+    ("of_key", "new_value"),
+)
 
 
 def recall(conn: sa.Connection, key: str) -> str | None:

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import sqlalchemy as sa
 
-HEAD = "0002"
+HEAD = "0003"
 """The migration this program's tables correspond to."""
 
 APPLICATION_ID = 0x466F6C67
@@ -28,6 +28,15 @@ class State(IntEnum):
     FAILED = 3
     SKIPPED = 4
     DEFERRED = 5
+
+
+class Queue:
+    """From which queue an account was picked; control samples are `control-1` to `control-3`."""
+
+    MAIN = "main"
+    EXPLORE = "explore"
+    AUDIT = "audit"
+    CONTROL = "control-"
 
 
 class Completeness:
@@ -128,6 +137,14 @@ visits = sa.Table(
     sa.Column("reported_total", sa.BigInteger),
     sa.Column("cash", sa.Float, comment="flow: what this visit had to hand out when it began"),
     sa.Column("priority", sa.Float, comment="priority at the pick"),
+    sa.Column("queue", sa.Text, comment="from which queue it was picked"),
+    sa.Column("seed_id", sa.BigInteger, comment="the seed to whose budget its credits count"),
+    sa.Column("depth", sa.BigInteger, comment="at the pick: the hop to whose budget its credits count"),
+    sa.Column("hits", sa.BigInteger, nullable=False, server_default="0", comment="listed accounts of the kind wanted"),
+    sa.Column("rate", sa.Float, comment="hits an account listed, as expected when its last page was bought"),
+    sa.Column("log_followers", sa.Float, nullable=False, server_default="0", comment="sum of ln(1 + followers) listed"),
+    sa.Column("order_score", sa.BigInteger, nullable=False, server_default="0", comment="+1: hubs later, -1: earlier"),
+    sa.Column("order_tests", sa.BigInteger, nullable=False, server_default="0", comment="comparisons in that score"),
     sa.Index("visits_account", "account_id"),
 )
 
@@ -147,15 +164,36 @@ frontier = sa.Table(
     sa.Column("lease_process", sa.BigInteger, comment="who holds the lease, and with it one reserved credit"),
     sa.Column("leased_at", sa.BigInteger),
     sa.Column("reason", sa.Text, comment="why failed or skipped"),
+    sa.Column("seed_id", sa.BigInteger, comment="the seed through which it was discovered"),
+    sa.Column("lane", sa.SmallInteger, nullable=False, server_default="0", comment="the queue that `priority` is of"),
+    sa.Column("listings", sa.BigInteger, nullable=False, server_default="0", comment="lists that named it, if counted"),
+    sa.Column("merit", sa.Float, nullable=False, server_default="0", comment="a strategy's own sum over those lists"),
+    sa.Column("quality", sa.Float, nullable=False, server_default="0", comment="a strategy's second such sum"),
+    sa.Column("chance", sa.Float, comment="priority in the explore queue; NULL while there is none"),
 )
 
 PICK_INDEX = sa.Index(
     "frontier_pick",
+    frontier.c.lane,
     frontier.c.priority.desc(),
     frontier.c.account_id,
     # A literal: with a bound parameter PostgreSQL's generic plan ignores a partial index.
     sqlite_where=sa.text("state = 0"),
     postgresql_where=sa.text("state = 0"),
+)
+EXPLORE_INDEX = sa.Index(
+    "frontier_explore",
+    frontier.c.chance.desc(),
+    frontier.c.account_id,
+    sqlite_where=sa.text("state = 0 AND chance IS NOT NULL"),
+    postgresql_where=sa.text("state = 0 AND chance IS NOT NULL"),
+)
+RETRY_INDEX = sa.Index(
+    "frontier_retry",
+    frontier.c.priority.desc(),
+    frontier.c.account_id,
+    sqlite_where=sa.text("state = 0 AND attempts > 0"),
+    postgresql_where=sa.text("state = 0 AND attempts > 0"),
 )
 DUE_INDEX = sa.Index(
     "frontier_due",
@@ -229,6 +267,29 @@ runs = sa.Table(
     sa.Column("new_accounts", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("errors", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("active_s", sa.Float, nullable=False, server_default="0", comment="seconds at work, over all processes"),
+    sa.Column("forecast", sa.Text, comment="JSON: what the budget was expected to buy, and since when"),
+)
+
+allowances = sa.Table(
+    "allowances",
+    metadata,
+    sa.Column("run_id", sa.BigInteger, primary_key=True, autoincrement=False, comment="0: of all runs together"),
+    sa.Column("kind", sa.Text, primary_key=True, comment="day, seed or depth"),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("charged", sa.BigInteger, nullable=False),
+    sa.Column("uncertain", sa.BigInteger, nullable=False),
+    sa.Column("reserved", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+control_draws = sa.Table(
+    "control_draws",
+    metadata,
+    sa.Column("run_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("wave", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False, comment="order of the draws of a wave"),
+    sa.Column("account_id", sa.BigInteger, nullable=False, comment="drawn with replacement: may stand there again"),
+    sqlite_with_rowid=False,
 )
 
 processes = sa.Table(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from storage import journal
-from storage.accounts import Candidate, Rank, Register
+from storage.accounts import FILTERED, Register
 from storage.depth import shorten
 from storage.journal import Act
+from storage.ordering import Candidate, Ordering
 from storage.schema import State, accounts, frontier
 
 SEED_CASH = 1.0
@@ -25,7 +26,7 @@ class Seeded:
     known: list[str]
 
 
-def add(conn: sa.Connection, handles: Sequence[str], *, rank: Rank, now: float) -> Seeded:
+def add(conn: sa.Connection, handles: Sequence[str], *, ordering: Ordering, now: float) -> Seeded:
     """Put normalised handles into the frontier at depth 0; an account known from a listing becomes a seed as well."""
     added: list[str] = []
     known: list[str] = []
@@ -42,10 +43,16 @@ def add(conn: sa.Connection, handles: Sequence[str], *, rank: Rank, now: float) 
                 .returning(accounts.c.id)
             ).scalar_one()
             journal.note(conn, Act.SEEDED, handle=handle, at=int(now))
-            priority = rank(Candidate(account_id, None, None, 0, SEED_CASH, 0))
+            place = ordering.place(Candidate(account_id, cash=SEED_CASH))
             conn.execute(
                 sa.insert(frontier).values(
-                    account_id=account_id, state=int(State.QUEUED), priority=priority, depth=0, cash=SEED_CASH
+                    account_id=account_id,
+                    state=int(State.QUEUED),
+                    lane=place.lane,
+                    priority=place.priority,
+                    depth=0,
+                    cash=SEED_CASH,
+                    seed_id=account_id,
                 )
             )
             added.append(handle)
@@ -58,8 +65,11 @@ def add(conn: sa.Connection, handles: Sequence[str], *, rank: Rank, now: float) 
             entry = register.by_id(row.id)
             entry.cash += SEED_CASH
             # Of the entries behind it those skipped as too deep stay so until a crawl says what its limit is.
-            shorten(conn, register, entry, 0, rank=rank, max_depth=0)
-            entry.priority = rank(entry.candidate())
+            shorten(conn, register, entry, 0, ordering=ordering, max_depth=0)
+            if entry.state == State.SKIPPED and entry.reason == FILTERED:  # who is named is wanted
+                entry.state, entry.reason = State.QUEUED, None
+            entry.rank(ordering)
             register.flush_frontier()
+            conn.execute(sa.update(frontier).where(frontier.c.account_id == row.id).values(seed_id=row.id))
             added.append(handle)
     return Seeded(added=added, known=known)

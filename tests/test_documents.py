@@ -9,7 +9,7 @@ import pytest
 
 from cli.main import _COMMANDS
 from cli.stops import REASONS
-from crawler.strategy import NAMES
+from crawler.strategies.registry import NAMES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])

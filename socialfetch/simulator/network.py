@@ -222,6 +222,7 @@ def generate(
     hidden: float = 0.02,
     private: float = 0.04,
     not_found: float = 0.005,
+    mean_list: float = synthesis.MEAN_LIST,
 ) -> Network:
     """Draw a network of accounts `u0` to `u<accounts - 1>`. Raises InvalidSetting.
 
@@ -230,7 +231,7 @@ def generate(
     """
     if accounts < 1:
         raise InvalidSetting("accounts", accounts, "1 or more")
-    drawn = synthesis.draw(accounts, rng_seed)
+    drawn = synthesis.draw(accounts, rng_seed, mean_list)
     source, target = _distinct(drawn.source, drawn.target, accounts)
     source, target = _ordered(source, target, list_order, generator(rng_seed, "order"))
     handles = [f"u{index}" for index in range(accounts)]

@@ -16,7 +16,7 @@ from socialfetch.simulator.chance import generator
 SEEDS = 10
 """The accounts `u0` to `u9` always follow somebody, so that a crawl can start there."""
 
-_MEAN_LIST = 30.0
+MEAN_LIST = 30.0
 _LIST_SPREAD = 1.1
 _FOLLOW_NOBODY = 0.01
 _PARETO = 1.35
@@ -38,14 +38,14 @@ class Draw(msgspec.Struct, frozen=True):
     """Of each account, the planted community."""
 
 
-def draw(accounts: int, rng_seed: int) -> Draw:
-    """Draw a network of `accounts` accounts (at least 1)."""
+def draw(accounts: int, rng_seed: int, mean_list: float = MEAN_LIST) -> Draw:
+    """Draw a network of `accounts` accounts (at least 1) that start `mean_list` follows each on average."""
     rng = generator(rng_seed, "synthesis")
     sizes = _community_sizes(accounts)
     block = np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)
     # Accounts stand in blocks here, community by community; `account_at` scatters them over the numbers 0 to N-1.
     account_at = rng.permutation(accounts)
-    lengths = _list_lengths(accounts, rng)
+    lengths = _list_lengths(accounts, mean_list, rng)
     is_seed = account_at < SEEDS
     lengths[is_seed] = np.maximum(lengths[is_seed], min(5, accounts - 1))
     follows_nobody = ~is_seed & (rng.random(accounts) < _FOLLOW_NOBODY)
@@ -73,9 +73,9 @@ def _community_sizes(accounts: int) -> NDArray[np.int64]:
     return sizes
 
 
-def _list_lengths(accounts: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _list_lengths(accounts: int, mean_list: float, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return how many follows each account starts; returned follows come on top."""
-    mean = min(_MEAN_LIST, accounts / 4)
+    mean = min(mean_list, accounts / 4)
     longest = max(accounts // 4, min(5, accounts - 1))
     lengths = rng.lognormal(np.log(max(mean, 1.0)) - _LIST_SPREAD**2 / 2, _LIST_SPREAD, accounts)
     return np.minimum(lengths.astype(np.int64), longest)

@@ -7,7 +7,7 @@ import pytest
 
 from cli.config import ConfigError, Configuration, load, variable
 from cli.settings import every, flag_of
-from crawler.strategy import DEFAULT, NAMES
+from crawler.strategies.registry import DEFAULT, NAMES
 
 KEY = "sfk_live_0123456789abcdef"
 
@@ -78,6 +78,17 @@ def test_every_setting_has_a_variable(tmp_path: Path) -> None:
         "storage.database": "x.db",
         "storage.archive": "off",
         "crawl.strategy": "bfs",
+        "crawl.cost_exponent": "0.5",
+        "crawl.page_rules": "off",
+        "crawl.explore": "0.1",
+        "crawl.control": "0.2",
+        "crawl.audit": "0.2",
+        "budget.time_zone": "Europe/Berlin",
+        "budget.per_depth": "10, 200",
+        "filter.regions": "DE,AT",
+        "filter.verified": "true",
+        "filter.handle": "[a-z]+",
+        "stop.uncrawled_share": "0.1",
         "crawl.deadline": "2h",
         "crawl.max_wait": "1d",
         "breakers.error_share": "0.25",
@@ -89,6 +100,9 @@ def test_every_setting_has_a_variable(tmp_path: Path) -> None:
     configuration = load(written(tmp_path, ""), environ, {})
     assert {configuration.whence(key) for key in every()} == {f"from {variable(key)}" for key in every()}
     assert configuration.settings.crawl.deadline == 7200.0
+    assert configuration.settings.budget.per_depth == (10, 200)
+    assert configuration.settings.filter.regions == ("DE", "AT")
+    assert configuration.settings.filter.verified is True
 
 
 def test_empty_variable_is_not_set(tmp_path: Path) -> None:
@@ -110,7 +124,7 @@ def test_empty_variable_is_not_set(tmp_path: Path) -> None:
         ("[crawl]\nrate = inf", "give a number above 0"),
         ("[crawl]\nrate = 2026-11-23", "give a number above 0"),
         ("[crawl]\nrate = -1", "give a number above 0"),
-        ('[crawl]\nstrategy = "flwo"', 'give "flow", "rank" or "bfs"; did you mean flow?'),
+        ('[crawl]\nstrategy = "flwo"', '"unbiased" or "bfs"; did you mean flow?'),
         ("[crawl]\ndeadline = 90", 'give a duration such as "90s", "10m", "2h" or "1d"'),
         ('[crawl]\ndeadline = "soon"', "give a duration such as"),
         ('[crawl]\ndeadline = "0s"', "give a duration such as"),

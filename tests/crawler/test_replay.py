@@ -19,7 +19,8 @@ import structlog
 import virtual_time
 
 from crawler import seeding
-from crawler.engine import Crawl, Options
+from crawler.engine import Crawl
+from crawler.options import Options
 from crawler.replay import Replayed, replay
 from socialfetch.client import Client, Page
 from socialfetch.simulator import network

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import rehearsal
 
-from crawler.strategy import NAMES, STRATEGIES
+from crawler.strategies.registry import NAMES, build
 from socialfetch.simulator import network
 from storage.accounts import Candidate
 from storage.writer import InlineWriter
@@ -41,13 +41,15 @@ def dying(after: int) -> type[InlineWriter]:
 
 def wrong(path: Path, strategy: str) -> list[int]:
     """Return the waiting entries whose priority is not what the strategy says, those of lists under way left out."""
-    rank = STRATEGIES[strategy].rank
+    ordering = build(strategy)
     found = rehearsal.rows(
         path,
         "SELECT account_id, followers, following, depth, cash, priority FROM frontier JOIN accounts ON id = account_id "
         "WHERE state IN (0, 5) AND visit_id IS NULL",
     )
-    return [row[0] for row in found if row[5] > 0 and not 0.5 < rank(Candidate(*row[:5], 0)) / row[5] < 2.0]
+    return [
+        row[0] for row in found if row[5] > 0 and not 0.5 < ordering.place(Candidate(*row[:5])).priority / row[5] < 2.0
+    ]
 
 
 @pytest.mark.parametrize("commits", range(1, 12))

@@ -38,7 +38,8 @@ from hostile_server import answer, hostile
 from processes import result, start
 
 from crawler import seeding
-from crawler.engine import Crawl, Options, Result
+from crawler.engine import Crawl, Result
+from crawler.options import Options
 from socialfetch import errors
 from socialfetch.client import Client, HttpTransport, Reply, Transport
 from socialfetch.patience import patience

@@ -11,7 +11,7 @@ import virtual_time
 
 from crawler.engine import Crawl
 from crawler.policy import Retry
-from crawler.strategy import NAMES
+from crawler.strategies.registry import NAMES
 from socialfetch import errors
 from socialfetch.simulator import network
 from storage.errors import BudgetMissing, BudgetTooSmall, LockedByCrawl

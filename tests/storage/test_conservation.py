@@ -7,13 +7,13 @@ import tempfile
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from sqlite3 import IntegrityError
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from sqlalchemy.exc import IntegrityError
 from study import Study, facts
 
 from storage import frontier, readings, runs, summary

@@ -8,7 +8,7 @@ from functools import partial
 
 from study import Study, facts
 
-from storage import frontier, seeding
+from storage import parking, seeding
 
 Make = Callable[..., Study]
 
@@ -65,7 +65,7 @@ def test_a_known_account_that_becomes_a_seed_shortens_what_it_listed(study: Make
     s.visit("a", facts("x"))
     s.visit("x", facts("y"))
     s.visit("y", facts("z"))
-    s.db.transact(partial(seeding.add, handles=["y"], rank=s.strategy.rank, now=s.now))
+    s.db.transact(partial(seeding.add, handles=["y"], ordering=s.strategy, now=s.now))
     assert depths(s) == {"a": 0, "x": 1, "y": 0, "z": 1}
 
 
@@ -74,9 +74,9 @@ def test_a_limit_of_no_hops_holds_when_a_shorter_way_is_found(study: Make) -> No
     s = study("a")
     s.visit("a", facts("x"))
     s.visit("x", facts("y"))
-    s.db.transact(partial(frontier.apply_depth_limit, max_depth=0))
+    s.db.transact(partial(parking.apply_depth_limit, max_depth=0))
     s.rules = replace(s.rules, max_depth=0)
-    s.db.transact(partial(seeding.add, handles=["b"], rank=s.strategy.rank, now=s.now))
+    s.db.transact(partial(seeding.add, handles=["b"], ordering=s.strategy, now=s.now))
     s.visit("b", facts("y"))
     assert depths(s)["y"] == 1
     assert waiting(s, "y") == (4, "depth")

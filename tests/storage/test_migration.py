@@ -96,7 +96,8 @@ def test_an_older_database_is_upgraded_after_a_copy(tmp_path: Path, version: str
     before, rows = content(path), tables(path)
     Database.open(path, now=now).close()
     after = tables(path)
-    assert {name: after[name] for name in rows} == rows
+    for name, old in rows.items():  # columns are only ever added, at the end
+        assert [row[: len(before)] for row, before in zip(after[name], old, strict=True)] == old
     [copy] = backups(path)
     assert copy.name == f"a.db.schema-{version}.{int(now())}.backup"
     assert copy.stat().st_mode & 0o777 == 0o600
@@ -129,7 +130,7 @@ def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path, version: str) -> 
     """An error in the middle of the migrations leaves every table as it was, and the copy in its place."""
     path = released(tmp_path / "a.db", version)
     with closing(sqlite3.connect(path)) as conn, conn:
-        conn.execute("UPDATE runs SET settings = 'changed by hand'")
+        conn.execute("CREATE TABLE control_draws (made_by_hand)")
     before = content(path)
     with pytest.raises(errors.UpgradeFailed, match=r"could not be upgraded.*\.backup"):
         Database.open(path, now=now)
@@ -170,7 +171,10 @@ def test_no_upgrade_where_no_copy_fits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", RELEASED)
 def test_an_upgraded_database_is_replayed(tmp_path: Path, version: str) -> None:
-    """Of a crawl that was not continued with other settings the inferred journal tells all: the replay is equal."""
+    """Of a crawl that was not continued with other settings the journal, inferred or not, tells all.
+
+    What today's program measures of a list is known in the replay only.
+    """
     path = released(tmp_path / "a.db", version)
     Database.open(path, now=now).close()
     source = Database.open(path, now=now, mode="read")
@@ -178,5 +182,12 @@ def test_an_upgraded_database_is_replayed(tmp_path: Path, version: str) -> None:
     done = replay(source, target)
     source.close()
     target.close()
-    assert done.inferred == len(tables(path)["journal"]) > 0
-    assert tables(tmp_path / "b.db") == tables(path)
+    old, new = tables(path), tables(tmp_path / "b.db")
+    assert done.inferred == sum("inferred" in str(row[3]) for row in old["journal"])
+    assert (done.inferred > 0) == (version == "0001")
+    with closing(sqlite3.connect(path)) as conn:
+        columns = [row[1] for row in conn.execute("PRAGMA table_info(visits)")]
+    measured = {columns.index(name) for name in ("hits", "rate", "log_followers", "order_score", "order_tests")}
+    for found in (old, new):
+        found["visits"] = [tuple(v for at, v in enumerate(row) if at not in measured) for row in found["visits"]]
+    assert new == old

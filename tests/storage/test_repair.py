@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import rehearsal
 
-from crawler.strategy import NAMES
+from crawler.strategies.registry import NAMES
 from socialfetch.simulator import network
 from storage import errors, lock
 from storage.ranking import MIXED

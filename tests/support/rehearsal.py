@@ -12,7 +12,8 @@ import structlog
 import virtual_time
 
 from crawler import seeding
-from crawler.engine import Crawl, Options, Result
+from crawler.engine import Crawl, Result
+from crawler.options import Options
 from socialfetch.client import Client
 from socialfetch.simulator import network
 from socialfetch.simulator.faults import Faults

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from crawler import policy
-from crawler.strategy import STRATEGIES
+from crawler.strategies import registry
 from storage import frontier, pages, runs, seeding
 from storage.accounts import Facts
 from storage.archive import Archive
 from storage.database import Database
 from storage.frontier import Lease, Returned
 from storage.pages import Listing, Rules, Stored
+from storage.picking import Taking
 
 
 def facts(handle: str, **more: Any) -> Facts:
@@ -32,17 +33,17 @@ class Study:
         self.now = 1_750_000_000.0
         self.path = path
         self.db = Database.open(path, now=lambda: self.now)
-        self.strategy = STRATEGIES[strategy]
+        self.strategy = registry.build(strategy)
         self.may_go_on = True
         self.rules = Rules(
-            rank=self.strategy.rank,
+            ordering=self.strategy,
             judge=partial(policy.judge, max_pages=None),
-            spreads_cash=self.strategy.spreads_cash,
             max_depth=None,
             archive=Archive(None),
-            may_go_on=lambda: self.may_go_on,
+            may_go_on=lambda _: self.may_go_on,
         )
-        self.db.transact(partial(seeding.add, handles=seeds, rank=self.strategy.rank, now=self.now))
+        self.taking = Taking(ordering=self.strategy)
+        self.db.transact(partial(seeding.add, handles=seeds, ordering=self.strategy, now=self.now))
         self.started = self.begin(budget)
 
     def begin(self, budget: int | None) -> runs.Started:
@@ -68,9 +69,19 @@ class Study:
 
         def work(conn: Any) -> list[Lease]:
             credits = runs.read_credits(conn, self.started.run_id)
-            leases = frontier.lease(conn, credits, process_id=self.started.process_id, at_most=at_most, now=self.now)
+            leases = frontier.lease(
+                conn, credits, self.taking, process_id=self.started.process_id, at_most=at_most, now=self.now
+            )
             runs.write_credits(conn, credits)
             return leases
+
+        return self.db.transact(work)
+
+    def outlook(self) -> frontier.Outlook:
+        """Look ahead."""
+
+        def work(conn: Any) -> frontier.Outlook:
+            return frontier.outlook(conn, runs.read_credits(conn, self.started.run_id), self.taking, now=self.now)
 
         return self.db.transact(work)
 

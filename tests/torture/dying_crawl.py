@@ -32,7 +32,8 @@ from pydantic import SecretStr
 from cli.connection import client
 from cli.key import Key
 from cli.settings import Api
-from crawler.engine import Crawl, Options
+from crawler.engine import Crawl
+from crawler.options import Options
 from crawler.seeding import seed
 from storage.database import Database
 from storage.writer import ThreadWriter

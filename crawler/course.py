@@ -1,0 +1,314 @@
+"""The course of a run: what the frontier has to be made for each phase, and when a strategy is looked at again.
+
+Invariant: whatever is made here is made in transactions that a kill may cut short; the next process makes the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import log
+from random import Random
+from statistics import median
+from typing import TYPE_CHECKING
+
+from crawler import policy
+from crawler.options import Options
+from crawler.phases import Phase
+from crawler.stopping import WINDOW
+from crawler.strategies import registry
+from crawler.strategy import Strategy, lot, pages_left, uniform
+from crawler.worker import Desk
+from storage import allowances, control, evidence, parking, ranking, runs
+from storage.archive import Archive
+from storage.database import Database
+from storage.journal import Act, note
+from storage.ordering import Candidate
+from storage.pages import Rules
+from storage.picking import Taking
+from storage.runs import Credits, Started
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from structlog.stdlib import BoundLogger
+
+CHUNK = 50_000
+"""Entries looked at in one transaction."""
+
+LARGE = 200_000
+"""Entries from which the indexes are made anew after a ranking instead of being kept during it."""
+
+FILTERED_BY = "filtered_by"
+EXPLORED = "explored"
+
+RESCORE_AFTER, RESCORE_GROWTH = 20, 1.05
+"""Pages after which the head of the frontier is scored again: so many, or so much growth."""
+
+MEASURE_AFTER = 200
+"""Pages after which it is measured whether the page-wise rule may take a strategy's place; then at each doubling."""
+
+ORDER_TESTS, ORDER_BIAS, ORDER_DEVIATION = 100, 0.2, 3.0
+"""A list order counts as random when so many comparisons lean less than this, in share and in standard deviations."""
+
+SPREAD_ACCOUNTS, SPREAD = 30, 0.5
+"""Follower counts count as trustworthy when log(k/F) of so many accounts spreads less than this beyond chance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What was measured of a crawl's lists. `order_bias` is -1 (hubs first) to 1 (hubs last); None: too little seen."""
+
+    order_bias: float | None
+    spread: float | None
+
+    @property
+    def allows_pages(self) -> bool:
+        """Whether a page-wise rule may be trusted."""
+        return self.order_bias is not None and self.spread is not None and self.spread <= SPREAD
+
+
+def measure(order_tests: int, order_score: int, ratios: list[tuple[int, int]]) -> Measured:
+    """Judge comparisons of list positions, and pairs of listings seen (k) and followers reported (F)."""
+    order_bias = None
+    if order_tests >= ORDER_TESTS:
+        bias = order_score / order_tests
+        if abs(bias) <= ORDER_BIAS and abs(order_score) <= ORDER_DEVIATION * order_tests**0.5:
+            order_bias = bias
+    spread = None
+    logs = [log(k / followers) for k, followers in ratios if followers > 0]
+    if len(logs) >= SPREAD_ACCOUNTS:
+        middle = median(logs)
+        deviation = 1.4826 * median(abs(value - middle) for value in logs)
+        by_chance = sum(1 / k for k, _ in ratios) / len(ratios)
+        spread = max(0.0, deviation**2 - by_chance) ** 0.5
+    return Measured(order_bias=order_bias, spread=spread)
+
+
+class Course:
+    """Leads one process of a run through its phases."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        options: Options,
+        started: Started,
+        archive: Archive | None,
+        is_stopping: Callable[[], bool],
+        now: Callable[[], float],
+        log: BoundLogger,
+    ) -> None:
+        self._db = db
+        self._options = options
+        self._started = started
+        self._archive = archive
+        self._is_stopping = is_stopping
+        self._now = now
+        self._log = log
+        self._phase: Phase | None = None
+        self._chosen: Strategy | None = None
+        self._rescore_at = RESCORE_AFTER
+        self._measure_at = MEASURE_AFTER
+        self._cash_at = WINDOW
+
+    async def prepare(self) -> None:
+        """Make the frontier obey this run's limits, filters and sub-budgets."""
+        options, write = self._options, self._db.write
+        caps, run_id = options.caps, self._started.run_id
+        await write(ranking.make_indexes)
+        await write(partial(parking.apply_depth_limit, max_depth=options.max_depth))
+        await self._filter()
+        await self._draw_lots()
+        await write(partial(allowances.rebuild, caps=caps, run_id=run_id, now=self._now()))
+        await write(partial(parking.unpark_payable, caps=caps, run_id=run_id, now=self._now()))
+
+    async def _filter(self) -> None:
+        wanted = self._options.wanted
+        asked = repr(wanted.as_settings())
+        if (await self._db.write(partial(runs.recall, key=FILTERED_BY)) or "{}") == asked:
+            return
+        wants = None if wanted.is_open else wanted.wants
+        after: int | None = 0
+        while after is not None:
+            after = await self._db.write(partial(parking.apply_filter, wants=wants, after=after, at_most=CHUNK))
+        await self._db.write(partial(runs.keep, key=FILTERED_BY, value=asked))
+
+    async def _draw_lots(self) -> None:
+        explores = self._options.explore > 0
+        asked = "yes" if explores else "no"
+        if (await self._db.write(partial(runs.recall, key=EXPLORED)) or "no") == asked:
+            return
+        after: int | None = 0 if explores else None
+        while after is not None:
+            after = await self._db.write(partial(ranking.draw_lots, chance=self._lot, after=after, at_most=CHUNK))
+        await self._db.write(partial(runs.keep, key=EXPLORED, value=asked))
+
+    def _lot(self, entry: Candidate) -> float:
+        return lot(entry, self._started.lot_seed)
+
+    async def enter(self, phase: Phase) -> tuple[Rules, Taking]:
+        """Make the frontier ready for a phase; returns how its pages are stored and its entries taken."""
+        self._phase = phase
+        only: list[int] | None = None
+        if phase.wave is not None:
+            only = await self._draws(phase)
+        strategy = self._options.strategy_of(phase.strategy, lot_seed=self._started.lot_seed)
+        if self._options.page_rules == "on" and phase.strategy in registry.PAGEWISE:
+            strategy = self._paged(strategy)
+        await self._rank(strategy)
+        self._log.debug("phase.entered", queue=phase.queue, strategy=strategy.name, ceiling=phase.ceiling)
+        return self._rules(strategy), self._taking(strategy, only)
+
+    def _paged(self, strategy: Strategy) -> Strategy:
+        kind = registry.PAGEWISE[strategy.name]
+        return self._options.strategy_of(kind.name, lot_seed=self._started.lot_seed)
+
+    def _rules(self, strategy: Strategy) -> Rules:
+        options = self._options
+        assert self._phase is not None  # noqa: S101 - set by `enter`
+        ceiling = self._phase.ceiling
+
+        def may_go_on(credits: Credits) -> bool:
+            return not self._is_stopping() and credits.used < ceiling
+
+        return Rules(
+            ordering=strategy,
+            judge=partial(policy.judge, max_pages=options.max_pages_per_account),
+            max_depth=options.max_depth,
+            archive=self._archive,
+            may_go_on=may_go_on,
+            wants=None if options.wanted.is_open else options.wanted.wants,
+            explore=self._lot if options.explore > 0 else None,
+            caps=options.caps,
+        )
+
+    def _taking(self, strategy: Strategy, only: list[int] | None) -> Taking:
+        phase, share, seed = self._phase, self._options.explore, self._started.rng_seed
+        assert phase is not None  # noqa: S101 - set by `enter`
+
+        def explores(visit: int) -> bool:
+            return uniform(seed, visit) < share
+
+        return Taking(
+            ordering=strategy,
+            queue=phase.queue,
+            ceiling=phase.ceiling,
+            only=only,
+            explores=explores if share > 0 and phase.queue == "main" else None,
+            caps=self._options.caps,
+        )
+
+    async def _rank(self, strategy: Strategy) -> None:
+        """Rank the frontier by a strategy; a kill in between goes on where it was."""
+        write, label = self._db.write, strategy.label
+        ranked_by = await write(partial(runs.recall, key=ranking.RANKED_BY))
+        await write(partial(note, act=Act.CHOSE, strategy=strategy.name))
+        self._chosen = strategy
+        if ranked_by == label:
+            return
+        ranked_to = (await write(partial(runs.recall, key=ranking.RANKED_TO)) or "").split(" ")
+        after: int | None
+        if ranked_by == ranking.MIXED and ranked_to[0] == label:
+            after = int(ranked_to[1])
+        else:
+            await write(partial(self._begin_ranking, ranked_by=ranked_by, strategy=strategy))
+            after = 0
+        while after is not None:
+            after = await write(partial(ranking.rerank, ordering=strategy, after=after, at_most=CHUNK))
+        await write(ranking.make_indexes)
+        await write(partial(runs.remember, key=ranking.RANKED_BY, value=label))
+
+    def _begin_ranking(self, conn: Connection, *, ranked_by: str | None, strategy: Strategy) -> None:
+        # A ranking that was cut off, or by a strategy unknown here, says nothing about what was kept either.
+        before = strategy if ranked_by is None else registry.of_label(ranked_by)
+        runs.remember(conn, ranking.RANKED_BY, ranking.MIXED)
+        runs.remember(conn, ranking.RANKED_TO, f"{strategy.label} 0")
+        if evidence.frontier_size(conn) >= LARGE:
+            ranking.drop_indexes(conn)
+        if strategy.learns or not _keeps(before, strategy):
+            ranking.rebuild(conn, strategy)
+
+    async def _draws(self, phase: Phase) -> list[int]:
+        run_id, wave = self._started.run_id, phase.wave or 0
+        drawn = await self._db.write(partial(control.draws, run_id=run_id, wave=wave))
+        if not drawn:
+            drawn = await self._db.write(partial(self._draw, wave=wave, ceiling=phase.ceiling))
+        return list(dict.fromkeys(drawn))
+
+    def _draw(self, conn: Connection, *, wave: int, ceiling: int) -> list[int]:
+        credits = runs.read_credits(conn, self._started.run_id)
+        return control.draw(
+            conn,
+            run_id=credits.run_id,
+            wave=wave,
+            credits=max(0, ceiling - credits.used),
+            pages=lambda following: pages_left(Candidate(0, following=following)),
+            rng=Random(f"{self._started.rng_seed} control {wave}"),  # noqa: S311 - a sample, not a secret
+        )
+
+    async def watch(self, desk: Desk) -> None:
+        """Look at the crawl as its pages come, until cancelled: score again, stop, or change to a page-wise rule."""
+        while True:
+            await desk.turned.wait()
+            desk.turned.clear()
+            pages = desk.progress.pages
+            strategy = self._chosen
+            if strategy is None:
+                continue
+            self._mind_yield(desk)
+            if strategy.keeps_cash and pages >= self._cash_at:
+                self._cash_at = max(pages + WINDOW, int(pages * RESCORE_GROWTH))
+                await self._mind_cash(desk)
+            if strategy.learns and strategy.lanes({}) is None and pages >= self._rescore_at:
+                self._rescore_at = max(pages + RESCORE_AFTER, int(pages * RESCORE_GROWTH))
+                await self._db.write(partial(ranking.rescore, ordering=strategy))
+            if pages >= self._measure_at:
+                self._measure_at = max(self._measure_at, pages) * 2
+                await self._choose_rule(desk)
+
+    def _mind_yield(self, desk: Desk) -> None:
+        credits, new_accounts = desk.progress.recent
+        why = self._options.stop_rules.by_yield(credits=credits, new_accounts=new_accounts)
+        if why is not None:
+            desk.stop("low_yield", why, "stop.new_accounts_per_credit")
+
+    async def _mind_cash(self, desk: Desk) -> None:
+        rules = self._options.stop_rules
+        if rules.uncrawled_share is not None:
+            why = rules.by_cash(await self._db.write(evidence.uncrawled_share))
+            if why is not None:
+                desk.stop("low_yield", why, "stop.uncrawled_share")
+
+    async def _choose_rule(self, desk: Desk) -> None:
+        """Let the page-wise rule take the strategy's place, or give it back, as the lists allow."""
+        phase, chosen = self._phase, self._chosen
+        if phase is None or chosen is None or phase.queue != "main":
+            return
+        if self._options.page_rules != "auto" or phase.strategy not in registry.PAGEWISE:
+            return
+        measured = measure(*await self._db.write(evidence.list_order), await self._db.write(evidence.listing_ratios))
+        strategy = self._options.strategy_of(phase.strategy, lot_seed=self._started.lot_seed)
+        if measured.allows_pages:
+            strategy = self._paged(strategy)
+        if strategy.name == chosen.name:
+            return
+        await desk.limiter.pause()
+        try:
+            await self._rank(strategy)
+            desk.purchases.rules, desk.purchases.taking = self._rules(strategy), self._taking(strategy, None)
+        finally:
+            desk.limiter.resume()
+        self._log.info(
+            "strategy.changed", strategy=strategy.name, order_bias=measured.order_bias, follower_spread=measured.spread
+        )
+        desk.wake()
+
+
+def _keeps(before: Strategy | None, strategy: Strategy) -> bool:
+    """Tell whether what `strategy` keeps of an entry was kept under the strategy before."""
+    return (
+        before is not None
+        and (before.keeps_cash or not strategy.keeps_cash)
+        and (before.keeps_listings or not strategy.keeps_listings)
+    )

@@ -1,0 +1,46 @@
+"""The phases of a run: an audit first, then the strategy, then the waves of a control sample, then what is left.
+
+A phase is the rule by which entries are taken and the credits of the run at which it ends. Shares are of the budget, so
+that a run that is continued, with another budget even, comes to the same phases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crawler.strategies.expansion import Expansion
+from storage.schema import Queue
+
+WAVES = 3
+"""Waves of a control sample: the bias of the crawl halves with each (Salganik & Heckathorn 2004, measured here)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """One phase. `ceiling` is in credits of the run, all phases before it included; `wave` numbers a control wave."""
+
+    queue: str
+    strategy: str
+    ceiling: int
+    wave: int | None = None
+
+
+def phases(budget: int, *, strategy: str, audit: float, control: float) -> list[Phase]:
+    """Return the phases of a run with this budget (credits); `audit` and `control` are shares of it."""
+    for_audit = round(audit * budget)
+    for_control = round(control * budget)
+    main = Phase(queue=Queue.MAIN, strategy=strategy, ceiling=budget - for_control)
+    plan = [Phase(queue=Queue.AUDIT, strategy=Expansion.name, ceiling=for_audit)] if for_audit else []
+    plan.append(main)
+    if for_control:
+        plan += [
+            Phase(
+                queue=f"{Queue.CONTROL}{wave}",
+                strategy=strategy,
+                ceiling=main.ceiling + round(for_control * wave / WAVES),
+                wave=wave,
+            )
+            for wave in range(1, WAVES + 1)
+        ]
+        plan.append(Phase(queue=Queue.MAIN, strategy=strategy, ceiling=budget))
+    return plan

@@ -1,0 +1,46 @@
+"""All strategies by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from crawler.strategies.bfs import Bfs
+from crawler.strategies.community import Community
+from crawler.strategies.core import Core
+from crawler.strategies.core_pages import CorePages
+from crawler.strategies.discover import Discover
+from crawler.strategies.discover_pages import DiscoverPages
+from crawler.strategies.expansion import Expansion
+from crawler.strategies.flow import Flow
+from crawler.strategies.rank import Rank
+from crawler.strategies.unbiased import Unbiased
+from crawler.strategy import Strategy, Tuning
+
+CHOICES: Mapping[str, type[Strategy]] = {
+    kind.name: kind for kind in (Flow, Rank, Core, Community, Discover, Unbiased, Bfs)
+}
+"""Those a user names."""
+
+PAGEWISE: Mapping[str, type[Strategy]] = {Core.name: CorePages, Discover.name: DiscoverPages}
+"""Those that take a chosen one's place where what was measured of this crawl's lists allows it."""
+
+EVERY: Mapping[str, type[Strategy]] = {
+    **CHOICES,
+    **{kind.name: kind for kind in PAGEWISE.values()},
+    Expansion.name: Expansion,
+}
+NAMES = tuple(CHOICES)
+DEFAULT = Flow.name
+
+
+def build(name: str, tuning: Tuning | None = None) -> Strategy:
+    """Return a strategy by name. Raises KeyError."""
+    return EVERY[name](Tuning() if tuning is None else tuning).restored(None)
+
+
+def of_label(label: str) -> Strategy | None:
+    """Return the strategy that a ranking is labelled with, None where nobody here knows it."""
+    name, _, exponent = label.partition("/cost^")
+    if name not in EVERY:
+        return None
+    return build(name, Tuning(cost_exponent=float(exponent)) if exponent else None)

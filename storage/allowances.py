@@ -1,0 +1,240 @@
+"""Sub-budgets: how many credits a day, a seed and a hop may still take, inside the budget of the run.
+
+Invariant: charged + uncertain + reserved of a seed or a hop of a run never exceed its cap by our own doing; nor do
+those of a day, open reservations counting as today's. A credit once uncertain stays counted here, for a balance settles
+a sum and not a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage.runs import Credits
+from storage.schema import Outcome, State, allowances, frontier, ledger, visits
+from storage.statement import Statement
+
+DAY, SEED, DEPTH = "day", "seed", "depth"
+EVERY_RUN = 0
+"""`run_id` of what all runs share: a day's credits."""
+
+
+DAY_S = 86_400
+
+
+def _utc_day(now: float) -> str:
+    return str(int(now // DAY_S))
+
+
+def _utc_day_ends(now: float) -> float:
+    return (now // DAY_S + 1) * DAY_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caps:
+    """Credits at most, None for as many as the run has. `per_depth` is of hop 0, 1, 2 …; later hops have no cap.
+
+    `retry_reserve` credits of the run are kept for pages that failed once. `day` names the day of a Unix time and
+    `day_ends` says when it is over.
+    """
+
+    per_day: int | None = None
+    per_seed: int | None = None
+    per_depth: tuple[int, ...] = ()
+    retry_reserve: int = 0
+    day: Callable[[float], str] = _utc_day
+    day_ends: Callable[[float], float] = _utc_day_ends
+
+    @property
+    def are_counted(self) -> bool:
+        """Whether anything has to be counted apart from the run."""
+        return self.per_day is not None or self.per_seed is not None or bool(self.per_depth)
+
+    def of_depth(self, depth: int) -> int | None:
+        """Return the cap of a hop."""
+        return self.per_depth[depth] if 0 <= depth < len(self.per_depth) else None
+
+
+@dataclass(slots=True)
+class _Sum:
+    charged: int = 0
+    uncertain: int = 0
+    reserved: int = 0
+
+    @property
+    def used(self) -> int:
+        return self.charged + self.uncertain + self.reserved
+
+
+_READ = Statement(
+    sa.select(allowances.c.charged, allowances.c.uncertain, allowances.c.reserved).where(
+        allowances.c.run_id == sa.bindparam("of_run"),
+        allowances.c.kind == sa.bindparam("of_kind"),
+        allowances.c.key == sa.bindparam("of_key"),
+    ),
+    ("of_run", "of_kind", "of_key"),
+)
+_UPDATE = Statement(
+    sa.update(allowances)
+    .where(
+        allowances.c.run_id == sa.bindparam("of_run"),
+        allowances.c.kind == sa.bindparam("of_kind"),
+        allowances.c.key == sa.bindparam("of_key"),
+    )
+    .values(
+        charged=sa.bindparam("now_charged"),
+        uncertain=sa.bindparam("now_uncertain"),
+        reserved=sa.bindparam("now_reserved"),
+    ),
+    ("of_run", "of_kind", "of_key", "now_charged", "now_uncertain", "now_reserved"),
+)
+
+
+class Allowances:
+    """The sums that one transaction reads, changes and writes back. Without caps it reads and writes nothing."""
+
+    def __init__(self, conn: sa.Connection, caps: Caps, *, run_id: int, now: float) -> None:
+        self._conn = conn
+        self._caps = caps
+        self._run_id = run_id
+        self._today = caps.day(now) if caps.per_day is not None else ""
+        self._sums: dict[tuple[int, str, str], _Sum] = {}
+        self._missing: set[tuple[int, str, str]] = set()
+
+    def _sum(self, kind: str, key: object) -> _Sum:
+        place = (EVERY_RUN if kind == DAY else self._run_id, kind, str(key))
+        found = self._sums.get(place)
+        if found is None:
+            row: Any = _READ.run(self._conn, *place).first()
+            if row is None:
+                self._missing.add(place)
+            found = self._sums[place] = _Sum(*(row or ()))
+        return found
+
+    def left_today(self, credits: Credits) -> int | None:
+        """Return how many credits today's cap leaves, None without one."""
+        if self._caps.per_day is None:
+            return None
+        today = self._sum(DAY, self._today)
+        return max(0, self._caps.per_day - today.charged - today.uncertain - credits.reserved)
+
+    def refusal(self, seed_id: int | None, depth: int | None) -> str | None:
+        """Return which cap forbids another credit for an entry of this seed and hop: "seed", "depth" or None."""
+        if (
+            self._caps.per_seed is not None
+            and seed_id is not None
+            and self._sum(SEED, seed_id).used >= self._caps.per_seed
+        ):
+            return SEED
+        cap = None if depth is None else self._caps.of_depth(depth)
+        return DEPTH if cap is not None and self._sum(DEPTH, depth).used >= cap else None
+
+    def have_room(self, seed_id: int | None, depth: int | None, credits: Credits) -> bool:
+        """Tell whether the next page of a list may be reserved."""
+        return (
+            credits.free > self._caps.retry_reserve
+            and self.left_today(credits) != 0
+            and self.refusal(seed_id, depth) is None
+        )
+
+    def reserve(self, seed_id: int | None, depth: int | None, count: int = 1) -> None:
+        """Promise a credit to a call, or take the promise back with -1."""
+        for of_it in self._of(seed_id, depth):
+            of_it.reserved += count
+
+    def charge(self, seed_id: int | None, depth: int | None, charged: int) -> None:
+        """A reserved call was answered and cost so much."""
+        self._close(seed_id, depth, charged=charged, uncertain=0)
+
+    def give_back(self, seed_id: int | None, depth: int | None, *, uncertain: int) -> None:
+        """A reserved call brought nothing: its credit is free again or uncertain."""
+        self._close(seed_id, depth, charged=0, uncertain=uncertain)
+
+    def _close(self, seed_id: int | None, depth: int | None, *, charged: int, uncertain: int) -> None:
+        self.reserve(seed_id, depth, -1)
+        today = [self._sum(DAY, self._today)] if self._caps.per_day is not None else []
+        for of_it in (*self._of(seed_id, depth), *today):
+            of_it.charged += charged
+            of_it.uncertain += uncertain
+
+    def _of(self, seed_id: int | None, depth: int | None) -> list[_Sum]:
+        found = []
+        if self._caps.per_seed is not None and seed_id is not None:
+            found.append(self._sum(SEED, seed_id))
+        if depth is not None and self._caps.of_depth(depth) is not None:
+            found.append(self._sum(DEPTH, depth))
+        return found
+
+    def write(self) -> None:
+        """Write back what was changed."""
+        for place, of_it in self._sums.items():
+            if place in self._missing:
+                self._conn.execute(
+                    sa.insert(allowances).values(
+                        run_id=place[0], kind=place[1], key=place[2],
+                        charged=of_it.charged, uncertain=of_it.uncertain, reserved=of_it.reserved,
+                    )
+                )  # fmt: skip
+            else:
+                _UPDATE.run(self._conn, *place, of_it.charged, of_it.uncertain, of_it.reserved)
+
+
+def rebuild(conn: sa.Connection, caps: Caps, *, run_id: int, now: float) -> None:
+    """Count anew from the ledger what the caps are about, for a process that begins; nothing is leased now."""
+    conn.execute(sa.delete(allowances).where(allowances.c.run_id.in_((run_id, EVERY_RUN))))
+    if not caps.are_counted:
+        return
+    sums: dict[tuple[int, str, str], _Sum] = {}
+    of_calls = sa.and_(ledger.c.run_id == run_id, ledger.c.outcome != Outcome.RECONCILED)
+    for kind, column, is_capped in (
+        (SEED, visits.c.seed_id, caps.per_seed is not None),
+        (DEPTH, visits.c.depth, bool(caps.per_depth)),
+    ):
+        if not is_capped:
+            continue
+        rows: Any = conn.execute(
+            sa.select(column, sa.func.sum(ledger.c.charged), sa.func.sum(ledger.c.uncertain))
+            .select_from(ledger.join(visits, visits.c.id == ledger.c.visit_id))
+            .where(of_calls, column.is_not(None))
+            .group_by(column)
+        )
+        for key, charged, uncertain in rows:
+            sums[run_id, kind, str(key)] = _Sum(int(charged), int(uncertain))
+    if caps.per_day is not None:
+        today = caps.day(now)
+        of_today = _Sum()
+        # A day has 25 hours at most.
+        rows = conn.execute(
+            sa.select(ledger.c.at, ledger.c.charged, ledger.c.uncertain).where(
+                ledger.c.at > int(now) - 90_000, ledger.c.outcome != Outcome.RECONCILED
+            )
+        )
+        for at, charged, uncertain in rows:
+            if caps.day(at) == today:
+                of_today.charged += charged
+                of_today.uncertain += uncertain
+        sums[EVERY_RUN, DAY, today] = of_today
+    for (run, kind, key), of_it in sums.items():
+        conn.execute(
+            sa.insert(allowances).values(
+                run_id=run, kind=kind, key=key, charged=of_it.charged, uncertain=of_it.uncertain, reserved=0
+            )
+        )
+
+
+PARKED = {SEED: "seed_budget", DEPTH: "depth_budget"}
+"""Why an entry is skipped whose seed or hop has used up its credits."""
+
+
+def parked(conn: sa.Connection) -> list[sa.Row[Any]]:
+    """Return the entries that wait for credits of their seed or hop, as rows of account, seed and depth."""
+    return list(
+        conn.execute(
+            sa.select(frontier.c.account_id, frontier.c.seed_id, frontier.c.depth)
+            .where(frontier.c.state == int(State.SKIPPED), frontier.c.reason.in_(PARKED.values()))
+            .order_by(frontier.c.account_id)
+        )
+    )

@@ -1,0 +1,118 @@
+"""The control sample: accounts drawn at random from the lists that were read, wave by wave.
+
+Three waves, each drawn from the lists of the one before, forget step by step which accounts the crawl preferred
+(research of respondent-driven sampling: Salganik & Heckathorn 2004; Volz & Heckathorn 2008). Invariant: the draws of a
+wave are stored before the first of them is bought, so that a kill changes none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from storage.schema import Completeness, State, accounts, control_draws, follows, frontier
+from storage.statement import Insert
+
+Weights = npt.NDArray[np.float64]
+
+MOST_DRAWS = 100_000
+"""Draws of a wave at most: those of accounts read before cost nothing, so that credits alone would not end it."""
+
+_INSERT = Insert(control_draws, ("run_id", "wave", "place", "account_id"))
+
+
+def draws(conn: sa.Connection, *, run_id: int, wave: int) -> list[int]:
+    """Return the accounts drawn for a wave, in the order of their draws, each as often as it was drawn."""
+    rows = conn.execute(
+        sa.select(control_draws.c.account_id)
+        .where(control_draws.c.run_id == run_id, control_draws.c.wave == wave)
+        .order_by(control_draws.c.place)
+    )
+    return [row[0] for row in rows]
+
+
+def draw(
+    conn: sa.Connection, *, run_id: int, wave: int, credits: int, pages: Callable[[int | None], int], rng: Random
+) -> list[int]:
+    """Draw a wave with replacement until its lists would cost so many credits, and store it; returns it.
+
+    `pages` gives the pages of a list by its reported following. A list that was read costs nothing, nor does one that
+    is known to be empty or cannot be read; such accounts are drawn all the same.
+    """
+    weights = _first_wave(conn) if wave == 1 else _later_wave(conn, run_id=run_id, wave=wave - 1)
+    ids = np.flatnonzero(weights)
+    if not len(ids):
+        return []
+    ends = np.cumsum(weights[ids])
+    state = _states(conn)
+    drawn: list[int] = []
+    paid: set[int] = set()
+    spent = 0
+    while spent < credits and len(drawn) < MOST_DRAWS:
+        place = int(np.searchsorted(ends, rng.random() * ends[-1], side="right"))
+        account_id = int(ids[min(place, len(ids) - 1)])
+        cost = 0
+        if account_id not in paid:
+            following, is_to_be_bought = state(account_id)
+            cost = pages(following) if is_to_be_bought else 0
+        if spent + cost > credits and drawn:
+            break
+        paid.add(account_id)
+        spent += cost
+        drawn.append(account_id)
+    _INSERT.run(conn, [(run_id, wave, place, account_id) for place, account_id in enumerate(drawn)])
+    return drawn
+
+
+def _first_wave(conn: sa.Connection) -> Weights:
+    """Return by account id (sum over read lists that name it of 1 / F of the lister) / F."""
+    followers = _followers(conn)
+    weights = np.zeros(len(followers))
+    read: Any = conn.execute(
+        sa.select(frontier.c.account_id).where(frontier.c.completeness.in_(Completeness.LISTED))
+    ).scalars()
+    for account_id in read.all():
+        weights[_targets(conn, account_id)] += 1.0 / followers[account_id]
+    return weights / followers
+
+
+def _later_wave(conn: sa.Connection, *, run_id: int, wave: int) -> Weights:
+    """Return by account id (draws of the wave before whose list names it) / F."""
+    followers = _followers(conn)
+    weights = np.zeros(len(followers))
+    for account_id in draws(conn, run_id=run_id, wave=wave):
+        weights[_targets(conn, account_id)] += 1.0
+    return weights / followers
+
+
+def _followers(conn: sa.Connection) -> Weights:
+    largest: int = conn.execute(sa.select(sa.func.coalesce(sa.func.max(accounts.c.id), 0))).scalar_one()
+    followers = np.ones(largest + 1)
+    rows = conn.execute(sa.select(accounts.c.id, accounts.c.followers).where(accounts.c.followers > 1))
+    for account_id, count in rows:
+        followers[account_id] = count
+    return followers
+
+
+def _targets(conn: sa.Connection, account_id: int) -> npt.NDArray[np.int64]:
+    rows = conn.execute(sa.select(follows.c.dst).where(follows.c.src == account_id, follows.c.ended_visit.is_(None)))
+    return np.fromiter((row[0] for row in rows), dtype=np.int64)
+
+
+def _states(conn: sa.Connection) -> Callable[[int], tuple[int | None, bool]]:
+    query = (
+        sa.select(accounts.c.following, frontier.c.state)
+        .select_from(accounts.join(frontier, frontier.c.account_id == accounts.c.id))
+        .where(accounts.c.id == sa.bindparam("of_account"))
+    )
+
+    def state(account_id: int) -> tuple[int | None, bool]:
+        following, of_entry = conn.execute(query, {"of_account": account_id}).one()
+        return following, of_entry in {State.QUEUED, State.DEFERRED}
+
+    return state

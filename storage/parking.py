@@ -1,0 +1,147 @@
+"""Entries set aside: those nobody can ask for, those a limit forbids, those whose seed or hop has used up its credits.
+
+Invariant: what is set aside keeps its list, its cursor and its place, and comes back when its reason is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage import journal
+from storage.accounts import FILTERED, NO_HANDLE, Facts, Wants, never_bought
+from storage.allowances import PARKED, Allowances, Caps, parked
+from storage.journal import Act
+from storage.schema import State, accounts, frontier
+from storage.statement import Statement
+
+_SKIP = Statement(
+    sa.update(frontier)
+    .where(frontier.c.account_id == sa.bindparam("of_account"))
+    .values(state=sa.literal_column("4"), reason=sa.bindparam("why"), lease_process=sa.null(), leased_at=sa.null()),
+    ("of_account", "why"),
+)
+
+
+def skip_nameless(conn: sa.Connection, account_id: int) -> None:
+    """Pass over an account whose handle somebody else has now: nobody can ask for it until it is seen under a new one.
+
+    A list under way keeps its visit and its cursor.
+    """
+    journal.note(conn, Act.NAMELESS, account=account_id)
+    _SKIP.run(conn, account_id, NO_HANDLE)
+
+
+def park(conn: sa.Connection, account_ids: Sequence[int], reason: str) -> None:
+    """Set entries aside whose seed or hop has used up its credits."""
+    journal.note(conn, Act.PARKED, accounts=list(account_ids), reason=reason)
+    for account_id in account_ids:
+        _SKIP.run(conn, account_id, reason)
+
+
+_UNPARK = Statement(
+    sa.update(frontier)
+    .where(
+        frontier.c.account_id == sa.bindparam("of_account"),
+        frontier.c.state == int(State.SKIPPED),
+        frontier.c.reason.in_(PARKED.values()),
+    )
+    .values(state=sa.literal_column("0"), reason=sa.null()),
+    ("of_account",),
+)
+
+
+def unpark(conn: sa.Connection, account_ids: Sequence[int]) -> None:
+    """Queue entries again that were set aside."""
+    journal.note(conn, Act.UNPARKED, accounts=list(account_ids))
+    _UNPARK.run_many(conn, [(account_id,) for account_id in account_ids])
+
+
+def unpark_payable(conn: sa.Connection, caps: Caps, *, run_id: int, now: float) -> int:
+    """Queue those set aside whose seed and hop have credits after all; returns how many."""
+    allowances = Allowances(conn, caps, run_id=run_id, now=now)
+    payable = [row.account_id for row in parked(conn) if allowances.refusal(row.seed_id, row.depth) is None]
+    if payable:
+        unpark(conn, payable)
+    return len(payable)
+
+
+def apply_depth_limit(conn: sa.Connection, max_depth: int | None) -> None:
+    """Make the frontier obey a depth limit that may differ from the last run's."""
+    journal.note(conn, Act.DEPTH_LIMITED, max_depth=max_depth)
+    allowed = sa.true() if max_depth is None else frontier.c.depth <= max_depth
+    conn.execute(
+        sa.update(frontier)
+        .where(frontier.c.state == int(State.SKIPPED), frontier.c.reason == "depth", allowed)
+        .values(state=int(State.QUEUED), reason=None)
+    )
+    if max_depth is not None:
+        conn.execute(
+            sa.update(frontier)
+            .where(
+                frontier.c.state.in_([int(State.QUEUED), int(State.DEFERRED)]),
+                frontier.c.depth > max_depth,
+            )
+            .values(state=int(State.SKIPPED), reason="depth", not_before=None)
+        )
+
+
+_OPTIONAL = tuple(accounts.c[name] for name in Facts._fields)
+
+
+def apply_filter(conn: sa.Connection, wants: Wants | None, *, after: int, at_most: int) -> int | None:
+    """Make the next entries after an account id obey the user's filters; returns the last id, None at the end.
+
+    Seeds and lists that are half read are always wanted.
+    """
+    rows: Any = conn.execute(
+        sa.select(frontier.c.account_id, frontier.c.state, frontier.c.reason, *_OPTIONAL)
+        .select_from(frontier.join(accounts, accounts.c.id == frontier.c.account_id))
+        .where(
+            frontier.c.account_id > after,
+            frontier.c.depth > 0,
+            frontier.c.visit_id.is_(None),
+            frontier.c.state.in_([int(State.QUEUED), int(State.SKIPPED)]),
+        )
+        .order_by(frontier.c.account_id)
+        .limit(at_most)
+    ).all()
+    refused, wanted = [], []
+    for account_id, state, reason, *facts in rows:
+        is_refused = never_bought(Facts(*facts), wants) == FILTERED
+        if state == State.QUEUED and is_refused:
+            refused.append(account_id)
+        elif state == State.SKIPPED and reason == FILTERED and not is_refused:
+            wanted.append(account_id)
+    refuse(conn, refused)
+    want(conn, wanted)
+    return None if len(rows) < at_most else int(rows[-1][0])
+
+
+def refuse(conn: sa.Connection, account_ids: Sequence[int]) -> None:
+    """Skip waiting entries that the filters refuse."""
+    if account_ids:
+        journal.note(conn, Act.FILTERED, accounts=list(account_ids))
+        for account_id in account_ids:
+            _SKIP.run(conn, account_id, FILTERED)
+
+
+_WANT = Statement(
+    sa.update(frontier)
+    .where(
+        frontier.c.account_id == sa.bindparam("of_account"),
+        frontier.c.state == int(State.SKIPPED),
+        frontier.c.reason == FILTERED,
+    )
+    .values(state=sa.literal_column("0"), reason=sa.null()),
+    ("of_account",),
+)
+
+
+def want(conn: sa.Connection, account_ids: Sequence[int]) -> None:
+    """Queue entries that the filters refused and no longer refuse."""
+    if account_ids:
+        journal.note(conn, Act.UNFILTERED, accounts=list(account_ids))
+        _WANT.run_many(conn, [(account_id,) for account_id in account_ids])
