@@ -46,7 +46,7 @@ _UNPARK = Statement(
     .where(
         frontier.c.account_id == sa.bindparam("of_account"),
         frontier.c.state == int(State.SKIPPED),
-        frontier.c.reason.in_(PARKED.values()),
+        sa.or_(*(frontier.c.reason == reason for reason in PARKED.values())),
     )
     .values(state=sa.literal_column("0"), reason=sa.null()),
     ("of_account",),

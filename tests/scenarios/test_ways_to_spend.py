@@ -1,0 +1,225 @@
+"""Strategies, overlays, filters and sub-budgets in whole crawls: exact, repeatable, replayable, safe to kill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rehearsal
+
+from crawler.filter import Filter
+from crawler.replay import replay
+from crawler.stopping import StopRules
+from crawler.strategies.registry import NAMES
+from socialfetch.simulator import network
+from storage.allowances import Caps
+from storage.database import Database
+from storage.writer import InlineWriter
+
+SMALL = network.generate(300, rng_seed=3)
+SEEDS = ("u1", "u2", "u3")
+
+WAYS: dict[str, dict[str, Any]] = {
+    **{name: {"strategy": name} for name in NAMES},
+    "core page by page": {"strategy": "core", "page_rules": "on", "core_size": 50},
+    "discover page by page": {"strategy": "discover", "page_rules": "on"},
+    "cost exponent": {"strategy": "core", "cost_exponent": 0.5},
+    "explore": {"strategy": "rank", "explore": 0.5},
+    "control": {"strategy": "flow", "control": 0.4},
+    "audit": {"strategy": "rank", "audit": 0.3},
+    "audit and control": {"strategy": "discover", "audit": 0.2, "control": 0.3, "explore": 0.1},
+    "filter": {"wanted": Filter(min_followers=5, max_following=60)},
+    "sub-budgets": {"caps": Caps(per_seed=25, per_depth=(3, 20), retry_reserve=2)},
+    "a day at a time": {"caps": Caps(per_day=30)},
+}
+FAULTS = {"lookup_failed": 0.05, "internal_error_charged": 0.03, "renamed": 0.02}
+
+
+class Died(Exception):
+    """The process is dead."""
+
+
+def dying(commits: int) -> type[InlineWriter]:
+    """Return a writer that dies before the commit of this number."""
+
+    class Dying(InlineWriter):
+        left = commits
+
+        def commit(self, batch: Sequence[Any]) -> list[Any]:
+            Dying.left -= 1
+            if Dying.left <= 0:
+                raise Died
+            return super().commit(batch)
+
+    return Dying
+
+
+def go(path: Path, way: str, budget: int = 90, **more: Any) -> Any:
+    """Crawl a network that fails now and then, in one of the ways."""
+    api = rehearsal.service(SMALL, faults=FAULTS, rng_seed=2)
+    seeds = {"seeds": SEEDS} if not path.exists() else {}
+    result = rehearsal.go(path, api, budget=budget, concurrency=4, **seeds, **WAYS[way], **more)
+    return api, result
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_keeps_the_budget_and_repeats_itself(tmp_path: Path, way: str) -> None:
+    """Charged and uncertain credits stay within the budget, every check holds, and a second crawl is the same."""
+    api, _ = go(tmp_path / "a.db", way)
+    state = rehearsal.state(tmp_path / "a.db")
+    assert state.charged <= api.ledger.charged <= state.charged + state.uncertain <= 90
+    again = "SELECT account_id, cursor FROM ledger WHERE outcome = 'settled' GROUP BY 1, 2 HAVING count(*) > 1"
+    assert rehearsal.rows(tmp_path / "a.db", again) == []
+    assert rehearsal.findings(tmp_path / "a.db") == []
+    go(tmp_path / "b.db", way)
+    assert rehearsal.contents(tmp_path / "a.db") == rehearsal.contents(tmp_path / "b.db")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_survives_deaths_and_is_replayed(tmp_path: Path, way: str) -> None:
+    """Killed at two commits and continued, the books are right and the archive gives the same database again."""
+    path = tmp_path / "a.db"
+    for commits in (25, 60):
+        with suppress(Died):
+            go(path, way, writer=dying(commits))
+    _, result = go(path, way)
+    assert result.stop_reason in {"budget_exhausted", "frontier_empty"}
+    state = rehearsal.state(path)
+    assert state.charged + state.uncertain <= 90
+    assert rehearsal.findings(path) == []
+    source, target = (
+        Database.open(path, now=lambda: 0.0, mode="read"),
+        Database.open(tmp_path / "b.db", now=lambda: 0.0),
+    )
+    done = replay(source, target)
+    source.close()
+    target.close()
+    assert done.source == done.result
+    for table in ("accounts", "follows", "visits", "frontier", "ledger", "journal", "control_draws"):
+        query = f"SELECT * FROM {table} ORDER BY 1, 2, 3"
+        assert rehearsal.rows(path, query) == rehearsal.rows(tmp_path / "b.db", query), table
+
+
+def test_a_strategy_can_be_changed_to_any_other(tmp_path: Path) -> None:
+    """From strategy to strategy in one database: everything reachable is stored in the end, every page bought once."""
+    api, path = rehearsal.service(SMALL), tmp_path / "a.db"
+    for name in (*NAMES, "bfs", *reversed(NAMES)):
+        rehearsal.go(path, api, seeds=SEEDS, budget=12, new_run=True, strategy=name, explore=0.2 * (name == "flow"))
+        assert rehearsal.findings(path) == []
+    result = rehearsal.go(path, api, budget=100_000)
+    assert result.stop_reason == "frontier_empty"
+    assert rehearsal.edges(path) == rehearsal.follows(api, SEEDS)
+    assert set(api.ledger.pages.values()) == {1}
+
+
+@pytest.mark.parametrize("strategy", ["core", "community", "discover"])
+def test_what_is_counted_page_by_page_is_what_a_change_counts_anew(tmp_path: Path, strategy: str) -> None:
+    """Lists that name an account are counted alike by the crawl and by a change of strategy."""
+    api, path = rehearsal.service(SMALL), tmp_path / "a.db"
+    rehearsal.go(path, api, seeds=SEEDS, budget=60, strategy=strategy, page_rules="off")
+    counted = dict(rehearsal.rows(path, "SELECT account_id, listings FROM frontier"))
+    lists = dict(rehearsal.rows(path, "SELECT dst, count(*) FROM follows GROUP BY dst"))
+    assert counted == {account: lists.get(account, 0) for account in counted}
+    rehearsal.go(path, api, budget=1, strategy="bfs", new_run=True)
+    rehearsal.go(path, api, budget=1, strategy=strategy, page_rules="off", new_run=True)
+    counted = dict(rehearsal.rows(path, "SELECT account_id, listings FROM frontier"))
+    lists = dict(rehearsal.rows(path, "SELECT dst, count(*) FROM follows GROUP BY dst"))
+    assert counted == {account: lists.get(account, 0) for account in counted}
+
+
+def test_visits_say_from_which_queue_they_were_picked(tmp_path: Path) -> None:
+    """Each phase takes its share of the budget, and what was drawn is stored."""
+    api, path = rehearsal.service(SMALL), tmp_path / "a.db"
+    rehearsal.go(
+        path, api, seeds=SEEDS, budget=200, strategy="flow", audit=0.2, control=0.3, explore=0.2, concurrency=1
+    )
+    spent = dict(rehearsal.rows(path, "SELECT queue, sum(pages) FROM visits GROUP BY queue"))
+    assert spent["audit"] <= 40
+    assert sum(credits for queue, credits in spent.items() if queue.startswith("control")) <= 60
+    assert spent["explore"] > 0
+    assert sum(spent.values()) == 200 == api.ledger.charged
+    waves = dict(rehearsal.rows(path, "SELECT wave, count(*) FROM control_draws GROUP BY wave"))
+    assert set(waves) == {1, 2, 3}
+    unread = rehearsal.rows(
+        path,
+        "SELECT count(*) FROM control_draws d JOIN frontier f USING (account_id) WHERE d.wave = 1 AND f.state = 0",
+    )
+    assert unread == [(0,)]
+
+
+def test_filters_keep_and_never_buy_what_they_refuse(tmp_path: Path) -> None:
+    """Refused accounts stay in the graph; when the filter is taken away they are bought."""
+    api, path = rehearsal.service(SMALL), tmp_path / "a.db"
+    wanted = Filter(min_followers=20)
+    rehearsal.go(path, api, seeds=SEEDS, budget=100_000, wanted=wanted)
+    bought = rehearsal.rows(
+        path, "SELECT min(a.followers) FROM visits v JOIN accounts a ON a.id = v.account_id WHERE a.handle NOT IN"
+        " ('u1', 'u2', 'u3')"
+    )  # fmt: skip
+    assert bought[0][0] >= 20
+    assert rehearsal.state(path).skipped["filtered"] > 0
+    rehearsal.go(path, api, budget=100_000, new_run=True)
+    assert rehearsal.edges(path) == rehearsal.follows(api, SEEDS)
+    assert set(api.ledger.pages.values()) == {1}
+
+
+@pytest.mark.parametrize("concurrency", [1, 50])
+def test_no_seed_hop_or_day_gets_more_than_its_credits(tmp_path: Path, concurrency: int) -> None:
+    """Sub-budgets are exact with many requests in flight, and what they leave over is bought when they are raised."""
+    api, path = rehearsal.service(SMALL, faults={"internal_error": 0.1}), tmp_path / "a.db"
+    caps = Caps(per_seed=20, per_depth=(6, 12), per_day=25)
+    result = rehearsal.go(path, api, seeds=SEEDS, budget=100_000, caps=caps, concurrency=concurrency)
+    assert result.stop_reason == "budget_exhausted"
+    used = "sum(l.charged + l.uncertain) FROM ledger l JOIN visits v ON v.id = l.visit_id"
+    seeds = rehearsal.rows(path, f"SELECT v.seed_id, {used} GROUP BY 1")
+    assert len(seeds) == 3
+    assert max(credits for _, credits in seeds) <= 20
+    depths = dict(rehearsal.rows(path, f"SELECT v.depth, {used} GROUP BY 1"))
+    assert depths[0] <= 6
+    assert depths[1] <= 12
+    days = rehearsal.rows(path, "SELECT at / 86400, sum(charged + uncertain) FROM ledger GROUP BY 1")
+    assert len(days) > 1
+    assert max(credits for _, credits in days) <= 25
+    rehearsal.go(path, api, budget=100_000, new_run=True)
+    assert rehearsal.edges(path) == rehearsal.follows(api, SEEDS)
+
+
+def test_credits_kept_for_retries_are_spent_on_nothing_else(tmp_path: Path) -> None:
+    """Without failures the reserve is left over; with failures it pays for them."""
+    api, path = rehearsal.service(SMALL), tmp_path / "a.db"
+    rehearsal.go(path, api, seeds=SEEDS, budget=50, caps=Caps(retry_reserve=8))
+    assert api.ledger.charged == 42
+    api, path = rehearsal.service(SMALL, faults={"lookup_failed": 0.3}, rng_seed=4), tmp_path / "b.db"
+    rehearsal.go(path, api, seeds=SEEDS, budget=50, caps=Caps(retry_reserve=8), concurrency=1)
+    state = rehearsal.state(path)
+    assert 42 < state.charged + state.uncertain <= 50
+
+
+def test_a_run_stops_when_credits_bring_little(tmp_path: Path) -> None:
+    """Both rules stop with `low_yield`, and neither stops where it is off."""
+    api, path = rehearsal.service(SMALL), tmp_path / "a.db"
+    result = rehearsal.go(path, api, seeds=SEEDS, budget=10_000, stop_rules=StopRules(new_accounts_per_credit=0.3))
+    assert (result.stop_reason, result.key) == ("low_yield", "stop.new_accounts_per_credit")
+    result = rehearsal.go(
+        tmp_path / "b.db",
+        rehearsal.service(SMALL),
+        seeds=SEEDS,
+        budget=10_000,
+        stop_rules=StopRules(uncrawled_share=0.4),
+    )
+    assert (result.stop_reason, result.key) == ("low_yield", "stop.uncrawled_share")
+
+
+@pytest.mark.parametrize(("order", "is_page_by_page"), [("random", True), ("hubs-last", False), ("hubs-first", False)])
+def test_lists_are_left_half_read_only_where_their_order_was_measured_random(
+    tmp_path: Path, order: str, is_page_by_page: bool
+) -> None:
+    """The page-wise rule takes the strategy's place by itself where lists are in random order, and only there."""
+    graph = network.generate(1500, rng_seed=5, list_order=network.ListOrder(order))
+    path = tmp_path / "a.db"
+    rehearsal.go(path, rehearsal.service(graph), seeds=SEEDS, budget=450, strategy="core", archive=False)
+    changed = rehearsal.rows(path, "SELECT count(*) FROM journal WHERE act = 'chose' AND details LIKE '%core-pages%'")
+    assert (changed[0][0] > 0) is is_page_by_page
