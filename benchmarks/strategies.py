@@ -69,7 +69,8 @@ def main() -> None:
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     if options.what == "table":
-        text = "\n".join(tables(list(read(options.results))))
+        rows = list(read(options.results))
+        text = "\n".join([*tables(rows), *calibration(rows)])
         print(text)
         write_between_marks(options.document, text)
     else:
@@ -234,7 +235,8 @@ def crawl(
                     rng_seed=repetition,
                 )
             before, cpu = credits, cpu + time.process_time() - began
-            yield {"percent": percent, "cpu_s": cpu, **measure(truth, path, chosen)}
+            foreseen = rehearsal.state(path).runs[-1].foreseen
+            yield {"percent": percent, "cpu_s": cpu, "foreseen": foreseen, **measure(truth, path, chosen)}
 
 
 def of_one_community(truth: Truth, count: int, repetition: int) -> list[int]:
@@ -361,6 +363,23 @@ def tables(rows: list[dict[str, Any]]) -> Iterator[str]:
                 ]
                 if any(values):
                     yield f"| {strategy} | " + " | ".join(written(found, measure_) for found in values) + " |"
+
+
+def calibration(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield how often what came lay within the range that was forecast, over all runs that had a forecast."""
+    yield "\n**forecasts that held: share of runs whose outcome lay within low to high (median error)**\n"
+    yield "| graph | new accounts | new follows | runs |"
+    yield "| --- | --- | --- | --- |"
+    graphs = list(dict.fromkeys(row["graph"] for row in rows))
+    for graph in [*graphs, "all"]:
+        made = [row["foreseen"] for row in rows if row.get("foreseen") and graph in {row["graph"], "all"}]
+        if made:
+            parts = []
+            for of in ("accounts", "edges"):
+                held = mean(each[of]["low"] <= each[of]["actual"] <= each[of]["high"] for each in made)
+                errors = sorted(abs(each[of]["error"] or 0) for each in made)
+                parts.append(f"{held:.2f} ({errors[len(errors) // 2]:.0%})")
+            yield f"| {graph} | {' | '.join(parts)} | {len(made)} |"
 
 
 def written(values: Sequence[float], measure_: str) -> str:

@@ -115,7 +115,7 @@ async def crawl(
     language
         Buy only accounts of this language. May be given again.
     verified
-        Buy only verified accounts, or with --no-verified only others.
+        Buy only verified accounts (others only: filter.verified = false).
     handle_pattern
         Buy only accounts whose whole handle matches this regular expression.
     stop_uncrawled_share

@@ -34,6 +34,7 @@ _COMMANDS = {
     "init": ("cli.project:init", "Begin a study: a folder with a commented config.toml and a list of seeds."),
     "doctor": ("cli.diagnosis:doctor", "Check configuration, key, balance, database and seeds. Spends nothing."),
     "seed": ("cli.seeding:seed", "Name the accounts that the crawl starts from."),
+    "plan": ("cli.planning:plan", "Say what a budget would buy under each strategy, before it is spent."),
     "crawl": ("cli.crawling:crawl", "Buy the most useful lists within a budget; goes on where the database stands."),
     "status": ("cli.standing:status", "Where the database stands; at any time, also while a crawl runs."),
     "report": ("cli.reporting:report", "Write the report: one HTML file that works offline, its data, its tables."),

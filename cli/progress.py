@@ -40,6 +40,7 @@ async def _lines(figures: Figures) -> None:
             left=figures.left,
             pages_per_second=round(figures.rate(time()), 2),
             new_accounts_per_credit=round(figures.new_per_credit, 2),
+            accounts_expected=figures.accounts_expected,
             frontier=figures.frontier,
             errors=sum(figures.errors.values()),
             seconds_left=None if left_s is None else round(left_s),
@@ -95,6 +96,11 @@ class _Line(ProgressColumn):
         return Text(line(self._figures, task.get_time()), no_wrap=True, overflow="ellipsis")
 
 
+def _expected(figures: Figures) -> list[str]:
+    expected = figures.accounts_expected
+    return [] if expected is None else [f"{figures.accounts_new:,} of {expected[0]:,}–{expected[1]:,} accounts"]
+
+
 def line(figures: Figures, now_s: float) -> str:
     """Return the figures in one line; `now_s` is the clock that the figures were started with."""
     left_s = figures.seconds_left(now_s)
@@ -103,6 +109,7 @@ def line(figures: Figures, now_s: float) -> str:
         f"{spent:,}/{figures.budget:,} credits",
         f"{figures.rate(now_s):,.0f}/s",
         f"{figures.new_per_credit:.1f} new/credit",
+        *_expected(figures),
         f"{figures.frontier:,} waiting",
     ]
     errors = sum(figures.errors.values())

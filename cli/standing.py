@@ -88,6 +88,9 @@ def lines(found: Summary) -> list[tuple[str, str]]:
         )
         pace = f" · {run.pages / run.active_s:,.1f} a second" if run.active_s > 0 else ""
         shown.append(("pages", f"{run.pages:,} in {durations.clock_face(run.active_s)}{pace}"))
+        foreseen = run.foreseen
+        if foreseen is not None:
+            shown.append(("forecast", _foreseen(foreseen)))
     if len(found.runs) > 1:
         shown.append(
             (
@@ -114,6 +117,15 @@ def lines(found: Summary) -> list[tuple[str, str]]:
     return shown
 
 
+def _foreseen(foreseen: dict[str, Any]) -> str:
+    said = []
+    for name, word in (("accounts", "accounts"), ("edges", "follows")):
+        of = foreseen[name]
+        said.append(f"{of['low']:,}–{of['high']:,} new {word}, {of['actual']:,} came")
+    so_far = "" if foreseen["is_whole"] else " so far"
+    return f"{' · '.join(said)}{so_far} (from credit {foreseen['from_credit']:,} on)"
+
+
 def _of_run(run: RunRow) -> dict[str, Any]:
     return {
         "id": run.id,
@@ -132,6 +144,7 @@ def _of_run(run: RunRow) -> dict[str, Any]:
         "new_accounts": run.new_accounts,
         "errors": run.errors,
         "seconds": round(run.active_s, 3),
+        "forecast": run.foreseen,
     }
 
 

@@ -14,17 +14,18 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from crawler import policy
+from crawler.forecast import PILOT, forecast
 from crawler.options import Options
 from crawler.phases import Phase
 from crawler.stopping import WINDOW
 from crawler.strategies import registry
 from crawler.strategy import Strategy, lot, pages_left, uniform
 from crawler.worker import Desk
-from storage import allowances, control, evidence, parking, ranking, runs
+from storage import allowances, control, evidence, parking, ranking, runs, yields
 from storage.archive import Archive
 from storage.database import Database
 from storage.journal import Act, note
-from storage.ordering import Candidate
+from storage.ordering import STATE, Candidate
 from storage.pages import Rules
 from storage.picking import Taking
 from storage.runs import Credits, Started
@@ -256,6 +257,8 @@ class Course:
             strategy = self._chosen
             if strategy is None:
                 continue
+            if desk.progress.forecast is None and pages >= PILOT:
+                await self.foresee(desk)
             self._mind_yield(desk)
             if strategy.keeps_cash and pages >= self._cash_at:
                 self._cash_at = max(pages + WINDOW, int(pages * RESCORE_GROWTH))
@@ -266,6 +269,22 @@ class Course:
             if pages >= self._measure_at:
                 self._measure_at = max(self._measure_at, pages) * 2
                 await self._choose_rule(desk)
+
+    async def foresee(self, desk: Desk) -> None:
+        """Forecast what the credits left will buy, once this crawl's own yield is known; kept with the run."""
+        strategy, progress = self._chosen, desk.progress
+        if strategy is None or not progress.left:
+            return
+        known = await self._db.write(
+            partial(yields.read, concurrency=self._options.concurrency, rate=self._options.rate)
+        )
+        if strategy.learns:
+            strategy = strategy.restored(await self._db.write(partial(runs.recall, key=STATE)))
+        made = forecast(known, strategy, progress.left)
+        if made.basis == "prior":
+            return
+        progress.forecast, progress.forecast_from = made, progress.accounts_new
+        await self._db.write(partial(runs.foretell, run_id=self._started.run_id, forecast=made.document()))
 
     def _mind_yield(self, desk: Desk) -> None:
         credits, new_accounts = desk.progress.recent

@@ -134,6 +134,7 @@ class Crawl:
         coming = self._phases(started, await self._db.write(partial(runs.read_credits, run_id=started.run_id)))
         desk = self._at = await self._desk(started, balance, reclaimed, settled, course=course, first=coming[0])
         began_s = desk.progress.started_s
+        await course.foresee(desk)
         desk.limiter.narrow()
         await self._work(desk, started, course)
         for phase in coming[1:]:

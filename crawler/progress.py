@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from crawler.forecast import Forecast
+
 RECENT_PAGES = 200
 """Pages that `new_per_credit` looks back over."""
 
@@ -29,10 +31,21 @@ class Progress:
     renamed: int = 0
     taken_over: int = 0
     waiting: str | None = None
+    forecast: Forecast | None = None
+    """What the credits left were expected to buy when it was made, `forecast_from` new accounts ago."""
+    forecast_from: int = 0
     is_draining: bool = False
     _recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=RECENT_PAGES))
     _recent_credits: int = 0
     _recent_new: int = 0
+
+    @property
+    def accounts_expected(self) -> tuple[int, int] | None:
+        """New accounts that this process will have brought in the end, low and high; None while nobody can tell."""
+        if self.forecast is None:
+            return None
+        span = self.forecast.accounts
+        return self.forecast_from + int(span.low), self.forecast_from + round(span.high)
 
     @property
     def left(self) -> int:

@@ -182,6 +182,17 @@ def start(
     )
 
 
+def foretell(conn: sa.Connection, *, run_id: int, forecast: Mapping[str, Any]) -> None:
+    """Keep with a run what its credits left are expected to buy from here on; the last forecast stands."""
+    row = conn.execute(sa.select(runs).where(runs.c.id == run_id)).one()
+    made = {
+        "at": {"credits": row.charged + row.uncertain, "accounts": row.new_accounts, "edges": row.new_edges},
+        "budget": row.budget,
+        **forecast,
+    }
+    conn.execute(sa.update(runs).where(runs.c.id == run_id).values(forecast=json.dumps(made, sort_keys=True)))
+
+
 def beat(conn: sa.Connection, started: Started, *, active_s: float, now: float) -> None:
     """Note that the process lives and how long the run has worked, in seconds."""
     conn.execute(sa.update(runs).where(runs.c.id == started.run_id).values(active_s=active_s))

@@ -33,6 +33,26 @@ class RunRow:
     active_s: float
     settings: str
     """JSON: what the run was asked to do."""
+    forecast: str | None
+    """JSON: what it was expected to buy, as `foreseen` reads it."""
+
+    @property
+    def foreseen(self) -> dict[str, Any] | None:
+        """Return the forecast beside what came: for `accounts` and `edges` low, mid, high and actual; None without one.
+
+        `is_whole` tells whether the credits it was made for were spent, so that the two can be compared.
+        """
+        if self.forecast is None:
+            return None
+        made = json.loads(self.forecast)
+        at = made["at"]
+        actual = {"accounts": self.new_accounts - at["accounts"], "edges": self.new_edges - at["edges"]}
+        compared = {
+            name: {**made[name], "actual": actual[name], "error": _error(made[name]["mid"], actual[name])}
+            for name in actual
+        }
+        is_whole = self.charged + self.uncertain >= made["budget"] or self.stop_reason == "frontier_empty"
+        return {"from_credit": at["credits"], "is_whole": is_whole, **compared}
 
     @property
     def source(self) -> str:
@@ -43,6 +63,10 @@ class RunRow:
     def remaining(self) -> int:
         """Credits neither charged nor uncertain; negative only after an answer dearer than its reservation."""
         return self.budget - self.charged - self.uncertain
+
+
+def _error(expected: float, actual: float) -> float | None:
+    return None if not expected else round(actual / expected - 1, 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

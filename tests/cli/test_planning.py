@@ -1,0 +1,87 @@
+"""`plan` says what a budget would buy, spends nothing, and comes close."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rehearsal
+
+from cli.exits import Exit
+from crawler.strategies.registry import NAMES
+from socialfetch.simulator import network
+
+if TYPE_CHECKING:
+    from conftest import Run
+
+GRAPH = network.generate(1500, rng_seed=3)
+
+
+def test_without_a_crawl_a_pilot_is_suggested(run: Run) -> None:
+    """With seeds alone the ranges are wide, a pilot is named, and the frontier costs a credit a seed."""
+    run("seed", "@a", "@b")
+    found = run("plan", "--json", "--budget", 1000).document
+    assert found["frontier_cost"] == 2
+    assert found["pilot_credits"] == 50
+    assert found["basis"] == "prior"
+    spans = found["forecast"]
+    assert set(spans) == {"accounts", "edges", "visits", "seconds"}
+    assert all(span["low"] <= span["mid"] <= span["high"] for span in spans.values())
+    assert "a pilot of 50 credits" in run("plan", "--budget", 1000).out
+
+
+def test_a_plan_says_what_each_strategy_would_buy_and_alters_nothing(run: Run, tmp_path: Path) -> None:
+    """After a pilot every strategy has its forecast, and what the crawl then buys lies within that of its own."""
+    path, api = tmp_path / "followgraph.db", rehearsal.service(GRAPH)
+    rehearsal.go(path, api, seeds=["u1", "u2", "u3"], budget=100)
+    before = path.read_bytes()
+    found = run("plan", "--json", "--budget", 150).document
+    assert path.read_bytes() == before
+    assert set(found["strategies"]) == set(NAMES)
+    assert found["basis"] == "crawl"
+    waiting = rehearsal.rows(
+        path,
+        "SELECT sum(max(1, (following + 19) / 20 - coalesce(v.pages, 0))) FROM frontier f JOIN accounts a"
+        " ON a.id = f.account_id LEFT JOIN visits v ON v.id = f.visit_id WHERE f.state = 0",
+    )
+    assert found["frontier_cost"] == waiting[0][0]
+    known, follows = rehearsal.state(path).accounts["known"], rehearsal.state(path).edges
+    rehearsal.go(path, api, budget=150, new_run=True)
+    state = rehearsal.state(path)
+    spans = found["forecast"]
+    assert spans["accounts"]["low"] <= state.accounts["known"] - known <= spans["accounts"]["high"]
+    assert spans["edges"]["low"] <= state.edges - follows <= spans["edges"]["high"]
+    foreseen = state.runs[-1].foreseen
+    assert foreseen is not None
+    assert foreseen["is_whole"]
+    assert foreseen["accounts"]["actual"] == state.accounts["known"] - known
+    status = run("status")
+    assert f"{foreseen['accounts']['actual']:,} came" in status.out
+
+
+def test_a_run_that_begins_with_nothing_forecasts_after_its_pilot(tmp_path: Path) -> None:
+    """The first fifty credits show the yield; from there on the run has its forecast."""
+    path = tmp_path / "a.db"
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=["u1", "u2", "u3"], budget=300)
+    foreseen = rehearsal.state(path).runs[-1].foreseen
+    assert foreseen is not None
+    assert 50 <= foreseen["from_credit"] <= 90
+    assert foreseen["accounts"]["low"] <= foreseen["accounts"]["actual"] <= foreseen["accounts"]["high"]
+
+
+def test_what_overlays_cost_is_said(run: Run) -> None:
+    """Shares are told in credits, and whether they suffice for an interval."""
+    run("seed", "@a")
+    shown = run("plan", "--budget", 1000, "--control", 0.2, "--audit", 0.1).out
+    assert "200 credits for a random sample: no interval yet" in shown
+    assert "100 credits to learn how far follower counts can be trusted" in shown
+    assert "300 credits for a random sample: intervals" in run("plan", "--budget", 1500, "--control", 0.2).out
+
+
+def test_a_plan_needs_a_budget_and_a_database(run: Run) -> None:
+    """Without a budget or without a database it says what is missing."""
+    assert run("plan", "--budget", 10).code == Exit.DATABASE
+    run("seed", "@a")
+    found = run("plan")
+    assert found.code == Exit.USAGE
+    assert "followgraph plan --budget 2000" in found.err
