@@ -21,6 +21,7 @@ _IGNORED = """\
 *.db-wal
 *.db-shm
 *.db.lock
+*.db.outputs.jsonl
 *.backup
 *.key
 followgraph-report/

@@ -60,6 +60,8 @@ class Page(msgspec.Struct, frozen=True):
     cached: bool
     unreadable_accounts: int
     """Listed accounts that broke the contract and could not be read; the raw body keeps them."""
+    withheld_accounts: int
+    """Listed accounts that were taken out of an archived body since: people who are forgotten."""
     body: bytes
 
 
@@ -220,6 +222,7 @@ def read_page(body: bytes) -> Page:
         request_id=page.meta.request_id,
         cached=page.meta.cached,
         unreadable_accounts=0,
+        withheld_accounts=data.withheld,
         body=body,
     )
 
@@ -248,6 +251,7 @@ def _read_leniently(body: bytes) -> Page:
         except msgspec.DecodeError:
             broken += 1
     total = page.data.total_accounts
+    withheld = page.data.withheld
     return Page(
         status=page.data.lookup_status,
         accounts=accounts,
@@ -258,6 +262,7 @@ def _read_leniently(body: bytes) -> Page:
         request_id=None if page.meta is None else page.meta.request_id,
         cached=page.meta is not None and page.meta.cached,
         unreadable_accounts=broken,
+        withheld_accounts=withheld if isinstance(withheld, int) and 0 <= withheld <= wire.MAX_LISTED else 0,
         body=body,
     )
 

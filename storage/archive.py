@@ -5,7 +5,7 @@ After `TRAINING_PAGES` pages a dictionary is trained on them and kept in the dat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -105,6 +105,42 @@ class Bodies:
             found = zstandard.ZstdDecompressor(dict_data=zstandard.ZstdCompressionDict(content))
             self._decompressors[dictionary_id] = found
         return found
+
+
+class Rewriter:
+    """Stores answers anew, each compressed as it was or with a dictionary that takes another's place."""
+
+    def __init__(self, conn: sa.Connection) -> None:
+        self._conn = conn
+        self._compressors: dict[int | None, zstandard.ZstdCompressor] = {None: zstandard.ZstdCompressor(level=LEVEL)}
+
+    def train(self, samples: Iterable[bytes]) -> int | None:
+        """Train a dictionary and return its id; None where these pages are too few or too alike for one."""
+        try:
+            content = zstandard.train_dictionary(DICTIONARY_BYTES, [*samples]).as_bytes()
+        except (zstandard.ZstdError, ValueError):
+            return None
+        newest = self._conn.execute(sa.select(sa.func.max(dictionaries.c.trained_at))).scalar_one()
+        return int(
+            self._conn.execute(
+                sa.insert(dictionaries).values(trained_at=newest, content=content).returning(dictionaries.c.id)
+            ).scalar_one()
+        )
+
+    def store(self, ledger_id: int, dictionary_id: int | None, body: bytes) -> None:
+        """Put this body in the place of the one that is stored."""
+        compressor = self._compressors.get(dictionary_id)
+        if compressor is None:
+            content = self._conn.execute(
+                sa.select(dictionaries.c.content).where(dictionaries.c.id == dictionary_id)
+            ).scalar_one()
+            dictionary = zstandard.ZstdCompressionDict(content)
+            compressor = self._compressors[dictionary_id] = zstandard.ZstdCompressor(level=LEVEL, dict_data=dictionary)
+        self._conn.execute(
+            sa.update(archive)
+            .where(archive.c.ledger_id == ledger_id)
+            .values(dictionary_id=dictionary_id, body=compressor.compress(body))
+        )
 
 
 def read(conn: sa.Connection, ledger_id: int) -> bytes | None:

@@ -205,6 +205,11 @@ def stop(conn: sa.Connection, started: Started, *, reason: str, active_s: float,
 def remember(conn: sa.Connection, key: str, value: str) -> None:
     """Keep a fact about the database as a whole."""
     journal.note(conn, Act.REMEMBERED, key=key, value=value)
+    keep(conn, key, value)
+
+
+def keep(conn: sa.Connection, key: str, value: str) -> None:
+    """Keep a fact about this file, which a replay does not repeat."""
     if conn.execute(sa.update(meta).where(meta.c.key == key).values(value=value)).rowcount == 0:
         conn.execute(sa.insert(meta).values(key=key, value=value))
 
