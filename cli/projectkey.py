@@ -69,3 +69,13 @@ def _folder(session: Session) -> Path | None:
 def _expanded(text: str, session: Session) -> Path:
     home = session.environ.get("HOME", "")
     return Path(home, text.removeprefix("~/")) if text.startswith("~/") and home else Path(text)
+
+
+def warn_of_another(key: ProjectKey, session: Session, database: Database) -> None:
+    """Say so where exports were made with another key before: their pseudonyms will not match."""
+    from storage import outputs  # noqa: PLC0415
+
+    before = {made.key for made in outputs.recorded(database.path)} - {None, key.fingerprint}
+    if before:
+        others = ", ".join(sorted(map(str, before)))
+        session.output.note(f"earlier exports have pseudonyms of another key ({others}): no match", label="WARN")

@@ -49,7 +49,7 @@ def record(
 ) -> Output | None:  # fmt: skip
     """Add to the list, on disk when this returns. None where the database's folder takes no file: nothing is kept."""
     files = {
-        str(file.absolute()): checksum(file)
+        str(file.resolve()): checksum(file)
         for path in paths
         for file in (sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path])
     }

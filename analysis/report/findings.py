@@ -31,6 +31,10 @@ class Settings:
     top: int
     resolution: float
     rng_seed: int
+    min_followers_to_name: int = 0
+    show_names: bool = False
+    unnamed: int = 0
+    """Accounts that the report calls by a pseudonym."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
