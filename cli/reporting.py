@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from cli import durations
+from cli import durations, policies
 from cli.amounts import amount
 from cli.exporting import noted
 from cli.session import Bound, Session
@@ -75,6 +75,7 @@ def written(
         min_followers_to_name=settings.policy.min_followers_to_name,
         show_names=show_names,
         key=lambda: _key(configuration, session),
+        policy=policies.lines(settings.policy),
         progress=lambda step, done, of: session.output.note(f"{step} ({done} of {of})", label="report"),
     )
     seconds = session.now() - begun

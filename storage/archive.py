@@ -5,19 +5,23 @@ After `TRAINING_PAGES` pages a dictionary is trained on them and kept in the dat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 import zstandard
 
 from storage import errors
-from storage.schema import archive, dictionaries
+from storage.schema import archive, dictionaries, ledger
 from storage.statement import Insert
 
 TRAINING_PAGES = 200
 DICTIONARY_BYTES = 64 * 1024
 LEVEL = 3
+
+CHUNK = 500
+"""Answers read at once."""
 
 _INSERT = Insert(archive, ("ledger_id", "dictionary_id", "body"))
 
@@ -141,6 +145,34 @@ class Rewriter:
             .where(archive.c.ledger_id == ledger_id)
             .values(dictionary_id=dictionary_id, body=compressor.compress(body))
         )
+
+
+def rewrite(conn: sa.Connection, change: Callable[[bytes], bytes]) -> None:
+    """Change every answer, and compress all of them with a dictionary made of the changed ones."""
+    bodies, rewriter = Bodies(conn), Rewriter(conn)
+    before = [row.id for row in conn.execute(sa.select(dictionaries.c.id))]
+    changed = (change(bodies.read(row.ledger_id, row.dictionary_id, row.body)) for row in answers(conn))
+    successor = rewriter.train(islice(changed, TRAINING_PAGES)) if before else None
+    for row in answers(conn):
+        rewriter.store(row.ledger_id, successor, change(bodies.read(row.ledger_id, row.dictionary_id, row.body)))
+    conn.execute(sa.delete(dictionaries).where(dictionaries.c.id.in_(before)))
+
+
+def answers(conn: sa.Connection) -> Iterator[Any]:
+    """Yield (ledger_id, dictionary_id, body, visit_id) of every archived answer, by ledger row."""
+    after = 0
+    while True:
+        rows = conn.execute(
+            sa.select(archive.c.ledger_id, archive.c.dictionary_id, archive.c.body, ledger.c.visit_id)
+            .join(ledger, ledger.c.id == archive.c.ledger_id)
+            .where(archive.c.ledger_id > after)
+            .order_by(archive.c.ledger_id)
+            .limit(CHUNK)
+        ).all()
+        yield from rows
+        if len(rows) < CHUNK:
+            return
+        after = rows[-1].ledger_id
 
 
 def read(conn: sa.Connection, ledger_id: int) -> bytes | None:

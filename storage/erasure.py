@@ -17,26 +17,31 @@ import sqlalchemy as sa
 
 from storage import archive as archives
 from storage import frontier as entries
-from storage.journal import Act
 from storage.optout import FORGOTTEN, count_withheld
 from storage.schema import (
     Outcome,
     accounts,
     archive,
+    balances,
     dictionaries,
     follows,
     frontier,
     handle_history,
     journal,
     ledger,
+    meta,
+    metadata,
+    optouts,
     past_follows,
+    processes,
+    receipts,
     runs,
     visits,
     withheld,
 )
 
 CHUNK = 500
-"""Rows of the archive or values of a statement handled at once."""
+"""Values of a statement at once."""
 
 Who = Callable[[str, str | None], int | None]
 """Tells which account a listing means by its handle and platform id, None for all that stay."""
@@ -135,6 +140,7 @@ def erase(conn: sa.Connection, people: Sequence[Identity], *, scrub: Scrub, now:
         conn.execute(sa.delete(visits).where(visits.c.id.in_(part)))
         conn.execute(sa.delete(withheld).where(withheld.c.visit_id.in_(part)))
     _delete_notes(conn, people)
+    _delete_elsewhere(conn, people)
     for part in _parts([*gone, *only_through]):
         conn.execute(sa.delete(handle_history).where(handle_history.c.account_id.in_(part)))
         conn.execute(sa.delete(frontier).where(frontier.c.account_id.in_(part)))
@@ -149,9 +155,9 @@ def _rewrite(conn: sa.Connection, people: Sequence[Identity], scrub: Scrub, done
     tainted = _tainted(conn, people)
     successor = None
     if tainted:
-        samples = (bodies.read(row.ledger_id, row.dictionary_id, row.body) for row in _answers(conn))
+        samples = (bodies.read(row.ledger_id, row.dictionary_id, row.body) for row in archives.answers(conn))
         successor = rewriter.train(scrub(body, who)[0] for body in islice(samples, archives.TRAINING_PAGES))
-    for row in _answers(conn):
+    for row in archives.answers(conn):
         body, whom = scrub(bodies.read(row.ledger_id, row.dictionary_id, row.body), who)
         if whom:
             listed.add(row.visit_id, whom)
@@ -163,22 +169,6 @@ def _rewrite(conn: sa.Connection, people: Sequence[Identity], scrub: Scrub, done
     for part in _parts(sorted(tainted)):
         conn.execute(sa.delete(dictionaries).where(dictionaries.c.id.in_(part)))
     return listed
-
-
-def _answers(conn: sa.Connection) -> Iterator[Any]:
-    after = 0
-    while True:
-        rows = conn.execute(
-            sa.select(archive.c.ledger_id, archive.c.dictionary_id, archive.c.body, ledger.c.visit_id)
-            .join(ledger, ledger.c.id == archive.c.ledger_id)
-            .where(archive.c.ledger_id > after)
-            .order_by(archive.c.ledger_id)
-            .limit(CHUNK)
-        ).all()
-        yield from rows
-        if len(rows) < CHUNK:
-            return
-        after = rows[-1].ledger_id
 
 
 def _who(people: Sequence[Identity]) -> Who:
@@ -311,8 +301,7 @@ def _delete_follows(conn: sa.Connection, gone: Sequence[int]) -> int:
 
 def _anonymise_calls(conn: sa.Connection, gone: Sequence[int], lists: Sequence[int]) -> int:
     """Leave of their calls what they cost and when: no account, no visit, no cursor, no request id."""
-    cause = sa.case((ledger.c.outcome == Outcome.SETTLED, FORGOTTEN), else_=ledger.c.cause)
-    nobody: dict[str, Any] = {"visit_id": None, "account_id": None, "cursor": "", "request_id": None, "cause": cause}
+    nobody: dict[str, Any] = {"visit_id": None, "account_id": None, "cursor": "", "request_id": None, "cause": _CAUSE}
     return sum(
         conn.execute(sa.update(ledger).where(column.in_(part)).values(nobody)).rowcount
         for column, values in ((ledger.c.account_id, gone), (ledger.c.visit_id, lists))
@@ -320,19 +309,74 @@ def _anonymise_calls(conn: sa.Connection, gone: Sequence[int], lists: Sequence[i
     )
 
 
+def erase_everybody(conn: sa.Connection) -> dict[str, int]:
+    """Take every account out, and everything that tells of one; the books stay. Returns what went, as counts."""
+    done = {
+        name: int(conn.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
+        for name, table in (("accounts", accounts), ("follows", follows), ("raw_answers", archive))
+    }
+    conn.execute(
+        sa.update(ledger)
+        .where(ledger.c.account_id.is_not(None))
+        .values(visit_id=None, account_id=None, cursor="", request_id=None, cause=_CAUSE)
+    )
+    for table in metadata.sorted_tables:
+        if table not in _OF_NOBODY:
+            conn.execute(sa.delete(table))
+    conn.execute(sa.update(runs).values(new_edges=0, new_accounts=0))
+    return done
+
+
+_OF_NOBODY = (ledger, runs, processes, balances, meta, optouts, receipts)
+"""Tables that tell of no person: money, machines, and keyed hashes of those who are kept out."""
+
+_CAUSE = sa.case((ledger.c.outcome == Outcome.SETTLED, FORGOTTEN), else_=ledger.c.cause)
+"""The cause of an anonymised call: of a page only its price is left."""
+
+
 def _delete_notes(conn: sa.Connection, people: Sequence[Identity]) -> None:
     """Take the notes that name them out of the journal."""
     handles = {handle for person in people for handle in person.handles}
     gone = {person.account_id for person in people}
     named = []
-    for row in conn.execute(
-        sa.select(journal.c.id, journal.c.details).where(journal.c.act.in_([Act.SEEDED, Act.NAMELESS]))
-    ):
+    for row in conn.execute(sa.select(journal.c.id, journal.c.details)):
         details = json.loads(row.details)
-        if details.get("handle") in handles or details.get("account") in gone:
+        if details.get("account") in gone or not handles.isdisjoint(_texts(details)):
             named.append(row.id)
     for part in _parts(named):
         conn.execute(sa.delete(journal).where(journal.c.id.in_(part)))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in nested JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+
+
+_HANDLED = (accounts, archive, dictionaries, follows, frontier, handle_history, journal, ledger, past_follows, visits,
+            withheld)  # fmt: skip
+
+
+def _delete_elsewhere(conn: sa.Connection, people: Sequence[Identity]) -> None:
+    """Delete rows about them in every other table: by account, or where a text is or quotes a handle of theirs."""
+    gone = [person.account_id for person in people]
+    for table in metadata.sorted_tables:
+        if table in _HANDLED or table in _OF_NOBODY:
+            continue
+        for column in table.columns:
+            if column.name in {"account_id", "src", "dst"}:
+                for part in _parts(gone):
+                    conn.execute(sa.delete(table).where(column.in_(part)))
+            elif isinstance(column.type, sa.Text):
+                for handle in {handle for person in people for handle in person.handles}:
+                    quotes = column.contains(json.dumps(handle), autoescape=True)
+                    conn.execute(sa.delete(table).where(sa.or_(column == handle, quotes)))
 
 
 def _values(conn: sa.Connection, wanted: sa.Column[int], by: sa.Column[int], values: Sequence[int]) -> list[int]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,9 +17,11 @@ from analysis.report.findings import Progress, Settings, find
 from analysis.report.naming import veiled
 from analysis.report.page import render, written_page
 from analysis.report.tables import record, written_json, written_tables
-from storage import export, persons
+from storage import export, persons, retention
 from storage.database import Database
 from storage.secret import ProjectKey
+
+NO_POLICY: Mapping[str, str] = {}
 
 PACKAGES = ("followgraph", "matplotlib", "networkx", "numpy", "scipy")
 
@@ -46,6 +48,7 @@ def build(
     min_followers_to_name: int = 0,
     show_names: bool = False,
     key: Callable[[], ProjectKey | None] = lambda: None,
+    policy: Mapping[str, str] = NO_POLICY,
     progress: Progress = lambda step, done, of: None,
 ) -> ReportFiles:
     """Write the report of a database, by path or address, into a folder; what stands there is replaced file by file.
@@ -53,13 +56,15 @@ def build(
     `top` is the length of the list of central accounts, `resolution` and `rng_seed` go to the communities, `now` gives
     the time printed, in Unix seconds. Accounts with fewer than `min_followers_to_name` reported followers that are no
     seeds get a pseudonym unless `show_names`; `key` is asked for the key behind it where there are such. In a rehearsal
-    nobody is real and all are named. The database is never altered. Raises DatabaseError and OutputNotWritable.
+    nobody is real and all are named. `policy` says in words how the study treats people. The database is never altered.
+    Raises DatabaseError and OutputNotWritable.
     """
     progress("reading", 0, 5)
     with closing(Database.open(place, now=now, mode="read")) as database:
         with database.read() as conn:
             graph = read_graph(conn)
             coverage = read_coverage(conn, graph)
+            purges = retention.purges(conn)
             unnamed: frozenset[int] = frozenset()
             if not show_names and not coverage.is_rehearsal:
                 graph, unnamed = veiled(
@@ -78,7 +83,8 @@ def build(
             show_names=show_names,
             unnamed=len(unnamed),
         )
-        findings = find(graph, coverage, settings, names, progress)
+        found = find(graph, coverage, settings, names, progress)
+        findings = replace(found, policy=policy, purges=purges)
     progress("writing", 4, 5)
     generated_at, versions = int(now()), _versions()
     html = render(findings, generated_at=generated_at, versions=versions)
