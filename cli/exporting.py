@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from cli import projectkey
+from cli import policies, projectkey
 from cli.amounts import amount
 from cli.failure import usage
 from cli.session import Bound, Session
 
 if TYPE_CHECKING:  # pyarrow and SQLAlchemy, which the help page does without
-    from storage.outputs import Output
+    from cli.config import Configuration
+    from storage.export import Exported
+    from storage.outputs import Level, Output
+    from storage.pseudonyms import Mask
     from storage.secret import ProjectKey
 
 
 def export(
     *,
-    format: Literal["csv", "parquet", "graphml", "edgelist"],
-    output: Path,
+    format: Literal["csv", "parquet", "graphml", "edgelist"] | None = None,
+    output: Path | None = None,
+    dataset: Path | None = None,
     pseudonymise: bool = False,
     level: Annotated[str | None, Parameter(name="--level")] = None,
     key: str | None = None,
@@ -36,6 +41,9 @@ def export(
         csv and parquet write accounts and follows into a folder; graphml and edgelist write one file.
     output
         The file or folder to write.
+    dataset
+        Write a data set fit to publish into this folder instead: tables, what describes them, a citation, checksums.
+        Pseudonymous unless another level is asked for.
     pseudonymise
         Keyed pseudonyms instead of handles and ids: the same as --level pseudonymous.
     level
@@ -53,6 +61,11 @@ def export(
     chosen = configuration.settings.policy.export_level
     if pseudonymise and chosen != "pseudonymous":
         raise usage("levels", f"--pseudonymise contradicts --level {chosen}", hint="Give one of the two.")
+    if dataset is not None and configuration.origins["policy.export_level"] == "default":
+        chosen = "pseudonymous"
+    place = _place(format, output, dataset)
+    if dataset is None and chosen == "aggregate" and format not in {"csv", "parquet"}:
+        raise usage("format", f"counts are no {format}", hint="Give --format csv or parquet.")
     database = Database.open(configuration.settings.storage.database, now=session.now, mode="read")
     secret: ProjectKey | None = None
     try:
@@ -60,21 +73,23 @@ def export(
             secret = projectkey.project_key(configuration, session, database)
             projectkey.warn_of_another(secret, session, database)
         with database.read() as conn:
-            if chosen == "aggregate":
-                if format not in {"csv", "parquet"}:
-                    raise usage("format", f"counts are no {format}", hint="Give --format csv or parquet.")
-                done = exports.write_counts(conn, format, output)
+            mask = exports.BARE if secret is None else Pseudonymous(conn, secret)
+            if dataset is not None:
+                done = _dataset(conn, dataset, chosen, mask, configuration, session)
+            elif chosen == "aggregate":
+                done = exports.write_counts(conn, "csv" if format == "csv" else "parquet", place)
             else:
-                mask = exports.BARE if secret is None else Pseudonymous(conn, secret)
-                done = exports.write(conn, format, output, mask)
-        files = exports.files(done)
-        if secret is not None:
-            files.append(notice(done.path))
+                assert format is not None  # noqa: S101 - asked for above
+                done = exports.write(conn, format, place, mask)
+        files = [place.resolve()] if dataset is not None else exports.files(done)
+        words = policies.stated(configuration)
+        if dataset is None and (secret is not None or words):
+            files.append(notice(done.path, words, is_pseudonymous=secret is not None))
         made = noted(
             database.path,
             files,
             session,
-            kind="export",
+            kind="export" if dataset is None else "dataset",
             level=chosen,
             accounts=done.accounts,
             edges=done.edges,
@@ -86,6 +101,8 @@ def export(
         f"{done.path} · {amount(done.accounts, 'account')} · {amount(done.edges, 'follow')}", label="wrote"
     )
     session.output.line(_WORDS[chosen], label="note")
+    if dataset is not None:
+        session.output.line(f"read {place / 'README.md'}, then: followgraph verify {place}", label="next")
     session.output.finish(
         {
             "path": str(done.path),
@@ -98,6 +115,37 @@ def export(
     )
 
 
+def _place(format: str | None, output: Path | None, dataset: Path | None) -> Path:
+    if dataset is not None:
+        if format is not None or output is not None:
+            raise usage("usage", "--dataset writes all of it, where it says", hint="Leave --format and --output out.")
+        return dataset
+    if format is None or output is None:
+        missing = "--format" if format is None else "--output"
+        hint = "Give --format and --output, or --dataset DIR. See `followgraph export --help`."
+        raise usage("usage", f"export needs {missing}", hint=hint)
+    return output
+
+
+def _dataset(
+    conn: Any, folder: Path, level: Level, mask: Mask, configuration: Configuration, session: Session
+) -> Exported:
+    from cli.versions import versions  # noqa: PLC0415
+    from storage import datacard, dataset  # noqa: PLC0415
+
+    asked = configuration.settings.dataset
+    described = datacard.Description(
+        title=asked.title or "A follow graph",
+        authors=[author.strip() for author in (asked.authors or "").split(";") if author.strip()],
+        license=asked.license,
+        level=level,
+        policy=policies.lines(configuration.settings.policy),
+        versions=versions(),
+        at=int(session.now()),
+    )
+    return dataset.write(conn, folder, described, mask)
+
+
 _WORDS = {
     "raw": "the accounts are real people, under their handles: mind where this goes",
     "pseudonymous": "pseudonymous is not anonymous: these are still real people's data; mind where this goes",
@@ -105,15 +153,18 @@ _WORDS = {
 }
 
 
-def notice(path: Path) -> Path:
-    """Write what a pseudonymous export must say of itself beside or into it. Raises OutputNotWritable."""
+def notice(path: Path, words: Mapping[str, str], *, is_pseudonymous: bool) -> Path:
+    """Write what an export must say of itself beside or into it. Raises OutputNotWritable."""
     from storage.export import replacing  # noqa: PLC0415
     from storage.pseudonyms import NOTICE  # noqa: PLC0415
 
     path = path.resolve()
     place = path / "NOTICE.txt" if path.is_dir() else path.with_name(f"{path.name}.NOTICE.txt")
+    said = NOTICE if is_pseudonymous else "These are data of real people: mind where they go.\n"
     with replacing(place) as temporary:
-        temporary.write_text(NOTICE, encoding="ascii")
+        temporary.write_text(
+            said + "".join(f"\n{word}: {text}" for word, text in words.items()) + "\n", encoding="utf-8"
+        )
     return place
 
 

@@ -43,6 +43,8 @@ _COMMANDS = {
     "policy": ("cli.policies:policy", "Show how this study treats people, what is due, what it costs; or purge."),
     "optout": ("cli.forgetting:optout", "Keep people out: never stored, never bought."),
     "export": ("cli.exporting:export", "Write the graph for other programs."),
+    "snapshot": ("cli.snapshots:snapshot", "Freeze how the study stands: settings, seeds, versions, checksums."),
+    "verify": ("cli.snapshots:verify", "Check a snapshot or a data set against its checksums."),
     "simulate": ("cli.simulation:simulate", "Imitate the API over HTTP on this machine."),
 }
 

@@ -87,6 +87,16 @@ def lines(policy: Policy) -> dict[str, str]:
     }
 
 
+def stated(configuration: Configuration) -> dict[str, str]:
+    """Return the policy in words where somebody wrote one, else nothing."""
+    is_stated = any(
+        origin != "default"
+        for key, origin in configuration.origins.items()
+        if key.startswith("policy.") and key not in {"policy.key_file", "policy.export_level"}
+    )
+    return lines(configuration.settings.policy) if is_stated else {}
+
+
 def told(done: Purged) -> list[str]:
     """Say what a purge did."""
     said = [f"{name.replace('_', ' ')}: {count:,}" for name, count in done.counts.items()] or ["nothing was due"]

@@ -409,6 +409,14 @@ class Policy(Section):
         return tuple(name for name in ("bio", "avatar", "region", "language") if not getattr(self, f"store_{name}"))
 
 
+class Dataset(Section):
+    """What a published data set says of itself: `followgraph export --dataset DIR`."""
+
+    title: Text | None = _setting(None, "Its title.", example="Who follows whom around three seeds, 2026")
+    authors: Text | None = _setting(None, "Who made it, separated by semicolons.", example="Ada Example; Ben Example")
+    license: Text | None = _setting(None, "Its licence, by its SPDX name where it has one.", example="CC-BY-NC-4.0")
+
+
 class Log(Section):
     """What happened, on standard error."""
 
@@ -435,6 +443,7 @@ class Settings(BaseModel):
     breakers: Breakers = Breakers()
     report: Report = Report()
     policy: Policy = Policy()
+    dataset: Dataset = Dataset()
     log: Log = Log()
 
 

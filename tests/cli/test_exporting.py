@@ -29,7 +29,7 @@ def test_every_format(run: Run, tmp_path: Path, name: str) -> None:
 
 def test_formats_are_those_of_storage() -> None:
     """The command takes the formats that there are, no more and no fewer."""
-    assert get_args(get_type_hints(export)["format"]) == FORMATS
+    assert get_args(get_args(get_type_hints(export)["format"])[0]) == FORMATS
 
 
 def test_a_place_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
