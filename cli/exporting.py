@@ -75,7 +75,7 @@ def export(
         with database.read() as conn:
             mask = exports.BARE if secret is None else Pseudonymous(conn, secret)
             if dataset is not None:
-                done = _dataset(conn, dataset, chosen, mask, configuration, session)
+                done = _dataset(conn, dataset, chosen, mask, configuration, at=session.now())
             elif chosen == "aggregate":
                 done = exports.write_counts(conn, "csv" if format == "csv" else "parquet", place)
             else:
@@ -127,9 +127,7 @@ def _place(format: str | None, output: Path | None, dataset: Path | None) -> Pat
     return output
 
 
-def _dataset(
-    conn: Any, folder: Path, level: Level, mask: Mask, configuration: Configuration, session: Session
-) -> Exported:
+def _dataset(conn: Any, folder: Path, level: Level, mask: Mask, configuration: Configuration, *, at: float) -> Exported:
     from cli.versions import versions  # noqa: PLC0415
     from storage import datacard, dataset  # noqa: PLC0415
 
@@ -141,7 +139,7 @@ def _dataset(
         level=level,
         policy=policies.lines(configuration.settings.policy),
         versions=versions(),
-        at=int(session.now()),
+        at=int(at),
     )
     return dataset.write(conn, folder, described, mask)
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from socialfetch.client import UNREADABLE
 from socialfetch.errors import Malformed
 from socialfetch.handle import normalise
 from socialfetch.wire import WITHHELD
@@ -31,7 +32,7 @@ def scrubbed(
     try:
         page: Any = msgspec.json.decode(body)
         listed = page["data"].get("accounts")
-    except (msgspec.DecodeError, RecursionError, KeyError, TypeError, AttributeError) as error:
+    except (*UNREADABLE, KeyError, TypeError, AttributeError) as error:
         raise Malformed("the answer is not a page of this API", status=200) from error
     if not isinstance(listed, list):
         return body, []

@@ -23,6 +23,9 @@ LEVEL = 3
 CHUNK = 500
 """Answers read at once."""
 
+LARGEST_BODY = 2**28
+"""Bytes of an answer: a small frame that unpacks to more is a trap, not an answer."""
+
 _INSERT = Insert(archive, ("ledger_id", "dictionary_id", "body"))
 
 
@@ -96,8 +99,11 @@ class Bodies:
     def read(self, ledger_id: int, dictionary_id: int | None, body: bytes) -> bytes:
         """Return the answer as it came. Raises ArchiveUnreadable for what is damaged or lacks its dictionary."""
         try:
+            # Ours say how long they are; a frame that does not, or lies, was put there by somebody else.
+            if not 0 <= zstandard.frame_content_size(body) <= LARGEST_BODY:
+                raise errors.ArchiveUnreadable(ledger_id)
             return self._decompressor(dictionary_id).decompress(body)
-        except (zstandard.ZstdError, sa.exc.NoResultFound) as error:
+        except (zstandard.ZstdError, MemoryError, sa.exc.NoResultFound) as error:
             raise errors.ArchiveUnreadable(ledger_id) from error
 
     def _decompressor(self, dictionary_id: int | None) -> zstandard.ZstdDecompressor:
@@ -176,16 +182,8 @@ def answers(conn: sa.Connection) -> Iterator[Any]:
 
 
 def read(conn: sa.Connection, ledger_id: int) -> bytes | None:
-    """Return the body of a paid answer, None where it was not archived."""
+    """Return the body of a paid answer, None where it was not archived. Raises ArchiveUnreadable."""
     row = conn.execute(
-        sa.select(archive.c.body, dictionaries.c.content)
-        .select_from(archive.outerjoin(dictionaries, dictionaries.c.id == archive.c.dictionary_id))
-        .where(archive.c.ledger_id == ledger_id)
+        sa.select(archive.c.dictionary_id, archive.c.body).where(archive.c.ledger_id == ledger_id)
     ).one_or_none()
-    if row is None:
-        return None
-    content = row.content
-    decompressor = zstandard.ZstdDecompressor(
-        dict_data=None if content is None else zstandard.ZstdCompressionDict(content)
-    )
-    return decompressor.decompress(row.body)
+    return None if row is None else Bodies(conn).read(ledger_id, row.dictionary_id, row.body)

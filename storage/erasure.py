@@ -340,8 +340,12 @@ def _delete_notes(conn: sa.Connection, people: Sequence[Identity]) -> None:
     gone = {person.account_id for person in people}
     named = []
     for row in conn.execute(sa.select(journal.c.id, journal.c.details)):
-        details = json.loads(row.details)
-        if details.get("account") in gone or not handles.isdisjoint(_texts(details)):
+        try:
+            details = json.loads(row.details)
+            names = details.get("account") in gone or not handles.isdisjoint(_texts(details))
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            names = True  # nobody can tell whom it names
+        if names:
             named.append(row.id)
     for part in _parts(named):
         conn.execute(sa.delete(journal).where(journal.c.id.in_(part)))

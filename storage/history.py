@@ -125,8 +125,11 @@ class History:
                 sa.select(journal).where(journal.c.id > after).order_by(journal.c.id).limit(CHUNK)
             ).all()
             for row in rows:
-                details = json.loads(row.details)
-                is_inferred = bool(details.pop("inferred", False))
+                try:
+                    details = json.loads(row.details)
+                    is_inferred = bool(details.pop("inferred", False))
+                except (ValueError, TypeError, AttributeError, RecursionError):
+                    raise errors.ArchiveIncomplete(f"note {row.id} of the journal cannot be read") from None
                 yield row.ledger_id, Deed(act=row.act, details=details, is_inferred=is_inferred)
             if len(rows) < CHUNK:
                 return

@@ -14,6 +14,8 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 Level = Literal["raw", "pseudonymous", "aggregate"]
 LEVELS: tuple[Level, ...] = ("raw", "pseudonymous", "aggregate")
 
@@ -75,8 +77,8 @@ def recorded(database: Path) -> Iterator[Output]:
         return
     for line in text.splitlines():
         try:
-            yield Output(**json.loads(line))
-        except (ValueError, TypeError):
+            yield msgspec.json.decode(line, type=Output)
+        except (msgspec.DecodeError, RecursionError):
             continue
 
 

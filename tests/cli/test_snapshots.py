@@ -52,9 +52,14 @@ def test_a_data_set_is_pseudonymous_and_private(run: Run, tmp_path: Path, crawle
     assert dataset(run, crawled, home)["level"] == "pseudonymous"
     files = sorted(path.name for path in (tmp_path / "data").iterdir())
     assert files == [
-        "CITATION.cff", "README.md", "SHA256SUMS", "accounts.csv", "accounts.parquet", "datapackage.json", "follows.csv",
-        "follows.parquet", "ro-crate-metadata.json",
-    ]  # fmt: skip
+        "CITATION.cff",
+        "README.md",
+        "SHA256SUMS",
+        *("accounts.csv", "accounts.parquet"),
+        "datapackage.json",
+        *("follows.csv", "follows.parquet"),
+        "ro-crate-metadata.json",
+    ]
     people = rehearsal.rows(crawled, "SELECT handle, platform_user_id, display_name FROM accounts")
     text = "".join(path.read_text() for path in (tmp_path / "data").iterdir() if path.suffix != ".parquet")
     text += str(pq.read_table(tmp_path / "data" / "accounts.parquet").to_pylist())
