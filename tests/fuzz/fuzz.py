@@ -3,8 +3,8 @@
     PYTHONPATH=.:tests/support:tests/fuzz python tests/fuzz/fuzz.py --seconds 3600 --seed 1
 
 CPU seconds, shared out among the targets. An input that makes one fail is written into `corpus/TARGET/` under its
-checksum, where `test_fuzz.py` finds it from then on; the command ends with 1 then. An input that reaches lines that none
-before it reached is changed further.
+checksum, where `test_fuzz.py` finds it from then on; the command ends with 1 then. An input that reaches lines which
+none before it reached is changed further.
 """
 
 from __future__ import annotations
