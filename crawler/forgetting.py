@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from socialfetch.errors import Malformed
 from socialfetch.scrubbing import scrubbed
 from storage import erasure, errors, optout, outputs, persons, runs
 from storage.database import Database
-from storage.erasure import Erased, Identity
+from storage.erasure import Erased, Identity, Who
 from storage.optout import Person
 from storage.outputs import Output
 from storage.persons import Wanted
@@ -76,14 +77,7 @@ def forget(
     work = partial(_forget, wanted=wanted, key=key, reason=reason, now=at)
     people, erased, kept_out, receipt = database.transact(work)
     is_scoured = scour(database)
-    copies, left = [], []
-    for path in sorted(database.path.parent.glob(f"{database.path.name}.*.backup")):
-        try:
-            _forget_in_copy(path, people, now=now)
-        except errors.DatabaseError:
-            left.append(str(path))
-        else:
-            copies.append(str(path))
+    copies, left = _forget_in_copies(database, now=now)
     since = min((person.first_seen_at for person in people), default=None)
     return Forgotten(
         at=int(at),
@@ -104,13 +98,15 @@ def forget_met(database: Database, *, now: Callable[[], float]) -> int:
     at = now()
 
     def work(conn: Connection) -> int:
-        met = optout.stored(conn)
+        met = optout.stored(conn, optout.gate(conn))
         if met:
             _erase(conn, erasure.identities(conn, met), act=optout.FORGOTTEN, now=at)
         return len(met)
 
     count = database.transact(work)
     scour(database)
+    if count:
+        _forget_in_copies(database, now=now)
     return count
 
 
@@ -149,27 +145,50 @@ def _forget(
 
 def _erase(conn: Connection, people: Sequence[Identity], *, act: str, now: float) -> tuple[Erased, str]:
     conn.exec_driver_sql("PRAGMA secure_delete = ON")
-    erased = erasure.erase(conn, people, scrub=scrubbed, now=now)
+    erased = erasure.erase(conn, people, scrub=scrub, now=now)
     if people:
         runs.keep(conn, SCOUR, "yes")
     return erased, optout.receipt(conn, act=act, details=asdict(erased), now=now)
 
 
-def _forget_in_copy(path: Path, people: Sequence[Identity], *, now: Callable[[], float]) -> None:
-    """Erase the same people from a copy, by whatever name it knows them. Raises a DatabaseError for an older schema."""
-    Database.open(path, now=now, mode="read").close()
-    copy = Database.open(path, now=now, mode="write")
+def scrub(body: bytes, who: Who) -> tuple[bytes, list[int]]:
+    """Take listings out of an archived answer. What cannot be read is emptied: nobody can tell whom it names."""
     try:
-        copy.claim()
+        return scrubbed(body, who)
+    except Malformed:
+        return b"", []
 
-        def work(conn: Connection) -> None:
-            _erase(conn, erasure.identities(conn, persons.same(conn, people)), act=optout.FORGOTTEN, now=now())
 
-        copy.transact(work)
-        scour(copy)
-    finally:
-        copy.close()
-        Path(f"{path}.lock").unlink(missing_ok=True)
+def _forget_in_copies(database: Database, *, now: Callable[[], float]) -> tuple[list[str], list[str]]:
+    """Erase everybody who is kept out from the copies beside a database; returns those changed, and those left alone.
+
+    Everybody, not only who is forgotten just now: a kill may have come between a database and its copies.
+    """
+    gate = database.transact(optout.gate)
+    done, left = [], []
+    for path in sorted(database.path.parent.glob(f"{database.path.name}.*.backup")):
+        try:
+            Database.open(path, now=now, mode="read").close()  # an older schema is left alone
+            copy = Database.open(path, now=now, mode="write")
+        except errors.DatabaseError:
+            left.append(str(path))
+            continue
+        try:
+            copy.claim()
+
+            def work(conn: Connection) -> bool:
+                met = optout.stored(conn, gate)
+                if met:
+                    _erase(conn, erasure.identities(conn, met), act=optout.FORGOTTEN, now=now())
+                return bool(met)
+
+            if copy.transact(work):
+                done.append(str(path))
+            scour(copy)
+        finally:
+            copy.close()
+            Path(f"{path}.lock").unlink(missing_ok=True)
+    return done, left
 
 
 def _holders(made: Iterator[Output], since: int) -> Iterator[Holder]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from crawler.forgetting import SCOUR, scour
+from crawler.forgetting import SCOUR, scour, scrub
+from socialfetch.errors import Malformed
 from socialfetch.scrubbing import scrubbed
 from storage import errors, optout, retention, runs
 from storage.database import Database
@@ -61,11 +62,18 @@ def _purge(conn: Connection, *, rules: Rules, now: float) -> tuple[dict[str, int
     counts = retention.purge(
         conn,
         rules,
-        scrub=scrubbed,
-        strip=lambda body: scrubbed(body, left_out=rules.left_out)[0],
+        scrub=scrub,
+        strip=partial(_stripped, left_out=rules.left_out),
         now=now,
     )
     if not counts:
         return {}, None
     runs.keep(conn, SCOUR, "yes")
     return counts, optout.receipt(conn, act=PURGED, details=counts, now=now)
+
+
+def _stripped(body: bytes, *, left_out: Collection[str]) -> bytes:
+    try:
+        return scrubbed(body, left_out=left_out)[0]
+    except Malformed:
+        return b""

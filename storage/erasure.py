@@ -158,13 +158,14 @@ def _rewrite(conn: sa.Connection, people: Sequence[Identity], scrub: Scrub, done
         samples = (bodies.read(row.ledger_id, row.dictionary_id, row.body) for row in archives.answers(conn))
         successor = rewriter.train(scrub(body, who)[0] for body in islice(samples, archives.TRAINING_PAGES))
     for row in archives.answers(conn):
-        body, whom = scrub(bodies.read(row.ledger_id, row.dictionary_id, row.body), who)
+        before = bodies.read(row.ledger_id, row.dictionary_id, row.body)
+        body, whom = scrub(before, who)
         if whom:
             listed.add(row.visit_id, whom)
-            done.answers_rewritten += 1
+        done.answers_rewritten += body != before
         if row.dictionary_id in tainted:
             rewriter.store(row.ledger_id, successor, body)
-        elif whom:
+        elif body != before:
             rewriter.store(row.ledger_id, row.dictionary_id, body)
     for part in _parts(sorted(tainted)):
         conn.execute(sa.delete(dictionaries).where(dictionaries.c.id.in_(part)))

@@ -103,12 +103,11 @@ def kept_out(conn: sa.Connection, account_ids: Iterable[int]) -> set[int]:
     return {row[0] for row in _IDENTITY.run(conn, account_ids) if known.person(row[1], row[2]) is not None}
 
 
-def stored(conn: sa.Connection) -> list[int]:
-    """Return the accounts that are stored although they are to be kept out. Hashes every account, handles of old too.
+def stored(conn: sa.Connection, known: Gate | None) -> list[int]:
+    """Return the accounts that are stored although a list keeps them out. Hashes every account, handles of old too.
 
-    There are some only where a person was listed under a name that nobody had connected with the stored one.
+    There are some where a person was listed under a name that nobody had connected with the stored one, and in copies.
     """
-    known = gate(conn)
     if known is None:
         return []
     named: Iterable[tuple[int, str | None, str | None]] = (

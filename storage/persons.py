@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from storage.erasure import Identity
 from storage.schema import accounts, handle_history
 from storage.secret import ProjectKey
 
@@ -113,15 +112,3 @@ def _known_as(conn: sa.Connection) -> Iterator[tuple[int, str | None, str | None
             accounts, accounts.c.id == handle_history.c.account_id
         )
     )
-
-
-def same(conn: sa.Connection, people: Sequence[Identity]) -> list[int]:
-    """Return the accounts of another copy that are these people, by id where both know it, else by any handle."""
-    ids = {person.platform_user_id for person in people} - {None}
-    handles = {handle: person for person in people for handle in person.handles}
-    found = set()
-    for account_id, handle, stable in _known_as(conn):
-        person = handles.get(handle or "")
-        if stable in ids or (person is not None and (stable is None or person.platform_user_id is None)):
-            found.add(account_id)
-    return sorted(found)

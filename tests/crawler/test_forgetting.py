@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import rehearsal
 from people import answers, holding, name, now, popular, replayed_edges, town, traces
+from study import Study, facts
 
 from crawler import forgetting
 from crawler.forgetting import Forgotten
@@ -397,3 +398,54 @@ def test_a_reader_delays_the_cleaning_only(place: Path, key: ProjectKey) -> None
     reader.close()
     assert forget(place, key, person).is_scoured
     assert holding(place.parent, traces(api, person)) == []
+
+
+def test_many_revisits_and_each_other(place: Path, key: ProjectKey) -> None:
+    """People who follow each other, follows that ended and came back, lists read three times: the checks hold."""
+    study = Study(place, "a", "b", "x", "y")
+    both, neither = (facts("x"), facts("y"), facts("z")), (facts("z"),)
+    for listed in (both, neither, both, neither, both):
+        study.now += 100
+        study.visit("a", *listed)
+    study.visit("b", *both)
+    study.visit("b", *neither)
+    study.visit("x", facts("y"), facts("a"))
+    study.visit("y", facts("x"), facts("only"))
+    assert study.ask("SELECT count(*) FROM past_follows")[0][0] > 0
+    study.db.close()
+    assert rehearsal.findings(place) == []
+    done = forget(place, key, "x", "y")
+    assert done.erased.accounts == 2
+    assert done.erased.known_only_through == 1
+    assert rehearsal.findings(place) == []
+    assert rehearsal.edges(place) == {("a", "z"), ("b", "z")}
+    assert rehearsal.rows(place, "SELECT count(*) FROM past_follows") == [(0,)]
+
+
+def test_a_kill_before_the_copies_is_made_good(place: Path, key: ProjectKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Erased from the database and not yet from a copy beside it: called again, it is."""
+    api = rehearsal.service(town(60))
+    rehearsal.go(place, api, seeds=[name(1)], budget=20)
+    person = popular(place)
+    backup.beside(place, "before-repair", now=now)
+
+    def dies(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(forgetting, "_forget_in_copies", dies)
+        with pytest.raises(KeyboardInterrupt):
+            forget(place, key, person)
+    assert holding(place.parent, traces(api, person)) != []
+    assert len(forget(place, key, person).copies) == 1
+    assert holding(place.parent, traces(api, person)) == []
+
+
+def test_an_answer_that_cannot_be_read_does_not_stop_a_forgetting(place: Path, key: ProjectKey) -> None:
+    """Nobody can tell whom it names, so nothing of it is kept."""
+    study = Study(place, "a")
+    study.visit("a", facts("x"), body=b"not a page, but it says x")
+    study.db.close()
+    forget(place, key, "x")
+    assert answers(place) == [b""]
+    assert rehearsal.findings(place) == []
