@@ -139,3 +139,14 @@ def test_an_output_cannot_leave_its_place(run: Run, tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "study"]
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["accounts.csv", "follows.csv"]
+
+
+def test_exports_carry_the_policy(run: Run, tmp_path: Path) -> None:
+    """Where a policy was written, every export says on what ground it was made; where none was, nothing is added."""
+    study(run, tmp_path)
+    asked = ("export", "--format", "edgelist", "--db", "study/a.db", "--output")
+    run(*asked, "plain.tsv")
+    assert not (tmp_path / "plain.tsv.NOTICE.txt").exists()
+    (tmp_path / "config.toml").write_text('[policy]\napproval = "IRB 2026-117"\n')
+    run(*asked, "e.tsv")
+    assert "IRB 2026-117" in (tmp_path / "e.tsv.NOTICE.txt").read_text()

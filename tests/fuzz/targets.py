@@ -5,8 +5,10 @@ Anything else it raises is a fault of ours. `corpus/` holds inputs that were fou
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +32,7 @@ from storage.database import Database
 Target = Callable[[bytes], object]
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="followgraph-fuzz-"))
+atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 
 
 def _file(content: bytes, name: str = "input") -> Path:
