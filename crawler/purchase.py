@@ -110,9 +110,7 @@ def _created_at(value: str | int | float | None) -> int | None:
 class Purchases:
     """The units of work of one run, for the database's writer: many items, one transaction."""
 
-    def __init__(
-        self, *, started: Started, rules: Rules, taking: Taking, left_out: Collection[str] = ()
-    ) -> None:
+    def __init__(self, *, started: Started, rules: Rules, taking: Taking, left_out: Collection[str] = ()) -> None:
         self._started = started
         self._left_out = left_out
         self.rules = rules

@@ -344,6 +344,11 @@ def _delete_notes(conn: sa.Connection, people: Sequence[Identity]) -> None:
         try:
             details = json.loads(row.details)
             names = details.get("account") in gone or not handles.isdisjoint(_texts(details))
+            listed = details.get("accounts")
+            if isinstance(listed, list) and not gone.isdisjoint(listed):
+                left = details | {"accounts": [each for each in listed if each not in gone]}
+                change = sa.update(journal).where(journal.c.id == row.id)
+                conn.execute(change.values(details=json.dumps(left, sort_keys=True)))
         except (ValueError, TypeError, AttributeError, RecursionError):
             names = True  # nobody can tell whom it names
         if names:

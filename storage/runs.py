@@ -209,13 +209,7 @@ def remember(conn: sa.Connection, key: str, value: str) -> None:
 
 
 def keep(conn: sa.Connection, key: str, value: str) -> None:
-    """Keep a fact about this file, which a replay does not repeat."""
-    if conn.execute(sa.update(meta).where(meta.c.key == key).values(value=value)).rowcount == 0:
-        conn.execute(sa.insert(meta).values(key=key, value=value))
-
-
-def keep(conn: sa.Connection, key: str, value: str) -> None:
-    """Keep a fact that follows from the pages alone, so that no journal is needed to come to it again."""
+    """Keep a fact that needs no journal: it follows from the pages alone, or is about this file and no other."""
     if _KEEP.run(conn, key, value).rowcount == 0:
         conn.execute(sa.insert(meta).values(key=key, value=value))
 
