@@ -212,6 +212,7 @@ async def buy(
     configuration: Configuration, session: Session, api: Client, handles: list[str], *, new_run: bool = False
 ) -> Done:
     """Crawl with settings that were checked, and say on the console what happened."""
+    from crawler.forgetting import forget_met  # noqa: PLC0415
     from crawler.seeding import seed  # noqa: PLC0415
     from storage import summary  # noqa: PLC0415
     from storage.database import Database  # noqa: PLC0415
@@ -221,6 +222,8 @@ async def buy(
     database = Database.open(settings.storage.database, now=session.now, mode="create", writer=ThreadWriter)
     try:
         database.claim()
+        if met := forget_met(database, now=session.now):
+            session.output.note(f"{met:,} stored accounts are of people who are kept out: erased", label="WARN")
         if handles:
             seed(database, handles, now=session.now())
         with database.read() as conn:
@@ -296,6 +299,7 @@ async def _run(
             max_wait_s=asked.max_wait,
             archive=settings.storage.archive == "on",
             source=urlsplit(settings.api.base_url).hostname or "",
+            left_out=settings.policy.left_out,
             retry=Retry(**settings.retry.model_dump()),
             breakers=Limits(**settings.breakers.model_dump()),
         ),

@@ -66,6 +66,7 @@ async def doctor(
     findings += [finding async for finding in _of_api(configuration.settings, session)]
     repaired: list[Repaired] = []
     findings += _of_database(configuration.settings.storage.database, session, repaired if repair else None)
+    findings += _of_policy(configuration.settings, session, purges=repair)
     counts = {level: sum(finding.level == level for finding in findings) for level in ("ok", "warn", "fail")}
     code = Exit.DATABASE if counts["fail"] else Exit.DONE
     for finding in findings:
@@ -173,6 +174,43 @@ def _of_database(place: str, session: Session, repaired: list[Repaired] | None) 
         failure = describe(error)
         code = "" if failure is None else failure.code
         yield Finding(level="fail", check="database", finding=error.problem, remedy=error.hint, code=code)
+
+
+def _of_policy(settings: Settings, session: Session, *, purges: bool) -> Iterator[Finding]:
+    """Check whether the database holds what should be gone by the policy; with `purges` delete it."""
+    from cli import policies  # noqa: PLC0415
+    from crawler import retention as purging  # noqa: PLC0415
+    from storage import optout, retention  # noqa: PLC0415
+    from storage.database import Database  # noqa: PLC0415
+    from storage.errors import DatabaseError, KeyUnusable  # noqa: PLC0415
+
+    rules = policies.rules(settings.policy)
+    try:
+        if purges:
+            database = Database.open(settings.storage.database, now=session.now, mode="write")
+            try:
+                database.claim()
+                done = purging.purge(database, rules, now=session.now)
+            finally:
+                database.close()
+            if done.counts:
+                yield Finding(level="ok", check="purged", finding=" · ".join(policies.told(done)))
+        database = Database.open(settings.storage.database, now=session.now, mode="read")
+        try:
+            with database.read() as conn:
+                due = retention.due(conn, rules, now=session.now())
+                optout.gate(conn)
+        finally:
+            database.close()
+    except KeyUnusable as error:
+        yield Finding(level="fail", check="key file", finding=error.problem, remedy=error.hint, code="key_unusable")
+        return
+    except DatabaseError:
+        return  # told above, with everything else of the database
+    if not due.is_nothing:
+        what = "everybody" if due.everybody else ", ".join(f"{name} {count:,}" for name, count in due.counts.items())
+        remedy = "followgraph policy purge, or doctor --repair"
+        yield Finding(level="warn", check="policy", finding=f"due to be deleted: {what}", remedy=remedy, code="due")
 
 
 def _rankings() -> frozenset[str]:

@@ -1,21 +1,39 @@
-"""`followgraph export`: the graph for other programs."""
+"""`followgraph export`: the graph for other programs, under names, under pseudonyms, or as counts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from cyclopts import Parameter
+
+from cli import policies, projectkey
 from cli.amounts import amount
-from cli.session import Bound
+from cli.failure import usage
+from cli.session import Bound, Session
+
+if TYPE_CHECKING:  # pyarrow and SQLAlchemy, which the help page does without
+    from cli.config import Configuration
+    from storage.export import Exported
+    from storage.outputs import Level, Output
+    from storage.pseudonyms import Mask
+    from storage.secret import ProjectKey
 
 
 def export(
     *,
-    format: Literal["csv", "parquet", "graphml", "edgelist"],
-    output: Path,
+    format: Literal["csv", "parquet", "graphml", "edgelist"] | None = None,
+    output: Path | None = None,
+    dataset: Path | None = None,
+    pseudonymise: bool = False,
+    level: Annotated[str | None, Parameter(name="--level")] = None,
+    key: str | None = None,
     session: Bound,
 ) -> None:
     """Write the graph for other programs. The database is only read; a file stands there only when it is whole.
+
+    Every export is noted with its checksum in a list beside the database, so that `forget` can say who has what.
 
     Parameters
     ----------
@@ -23,18 +41,156 @@ def export(
         csv and parquet write accounts and follows into a folder; graphml and edgelist write one file.
     output
         The file or folder to write.
+    dataset
+        Write a data set fit to publish into this folder instead: tables, what describes them, a citation, checksums.
+        Pseudonymous unless another level is asked for.
+    pseudonymise
+        Keyed pseudonyms instead of handles and ids: the same as --level pseudonymous.
+    level
+        raw, pseudonymous or aggregate; policy.export_level where it is not given.
+    key
+        The project key's file: the same key gives the same person the same pseudonym in another wave.
     """
     from storage import export as exports  # noqa: PLC0415 - pyarrow and SQLAlchemy, which the help page does without
     from storage.database import Database  # noqa: PLC0415
+    from storage.pseudonyms import Pseudonymous  # noqa: PLC0415
 
-    database = Database.open(session.configure().settings.storage.database, now=session.now, mode="read")
+    if pseudonymise:
+        level = level or "pseudonymous"
+    configuration = session.configure({"policy.export_level": level, "policy.key_file": key})
+    chosen = configuration.settings.policy.export_level
+    if pseudonymise and chosen != "pseudonymous":
+        raise usage("levels", f"--pseudonymise contradicts --level {chosen}", hint="Give one of the two.")
+    if dataset is not None and configuration.origins["policy.export_level"] == "default":
+        chosen = "pseudonymous"
+    place = _place(format, output, dataset)
+    if dataset is None and chosen == "aggregate" and format not in {"csv", "parquet"}:
+        raise usage("format", f"counts are no {format}", hint="Give --format csv or parquet.")
+    database = Database.open(configuration.settings.storage.database, now=session.now, mode="read")
+    secret: ProjectKey | None = None
     try:
+        if chosen == "pseudonymous":
+            secret = projectkey.project_key(configuration, session, database)
+            projectkey.warn_of_another(secret, session, database)
         with database.read() as conn:
-            done = exports.write(conn, format, output)
+            mask = exports.BARE if secret is None else Pseudonymous(conn, secret)
+            if dataset is not None:
+                done = _dataset(conn, dataset, chosen, mask, configuration, at=session.now())
+            elif chosen == "aggregate":
+                done = exports.write_counts(conn, "csv" if format == "csv" else "parquet", place)
+            else:
+                assert format is not None  # noqa: S101 - asked for above
+                done = exports.write(conn, format, place, mask)
+        files = [place.resolve()] if dataset is not None else exports.files(done)
+        words = policies.stated(configuration)
+        if dataset is None and (secret is not None or words):
+            files.append(notice(done.path, words, is_pseudonymous=secret is not None))
+        made = noted(
+            database.path,
+            files,
+            session,
+            kind="export" if dataset is None else "dataset",
+            level=chosen,
+            accounts=done.accounts,
+            edges=done.edges,
+            key=secret,
+        )
     finally:
         database.close()
     session.output.line(
         f"{done.path} · {amount(done.accounts, 'account')} · {amount(done.edges, 'follow')}", label="wrote"
     )
-    session.output.line("the accounts are real people, under their handles: mind where this goes", label="note")
-    session.output.finish({"path": str(done.path), "accounts": done.accounts, "edges": done.edges})
+    session.output.line(_WORDS[chosen], label="note")
+    if dataset is not None:
+        session.output.line(f"read {place / 'README.md'}, then: followgraph verify {place}", label="next")
+    session.output.finish(
+        {
+            "path": str(done.path),
+            "accounts": done.accounts,
+            "edges": done.edges,
+            "level": chosen,
+            "key": None if secret is None else secret.fingerprint,
+            "files": None if made is None else made.files,
+        }
+    )
+
+
+def _place(format: str | None, output: Path | None, dataset: Path | None) -> Path:
+    if dataset is not None:
+        if format is not None or output is not None:
+            raise usage("usage", "--dataset writes all of it, where it says", hint="Leave --format and --output out.")
+        return dataset
+    if format is None or output is None:
+        missing = "--format" if format is None else "--output"
+        hint = "Give --format and --output, or --dataset DIR. See `followgraph export --help`."
+        raise usage("usage", f"export needs {missing}", hint=hint)
+    return output
+
+
+def _dataset(conn: Any, folder: Path, level: Level, mask: Mask, configuration: Configuration, *, at: float) -> Exported:
+    from cli.versions import versions  # noqa: PLC0415
+    from storage import datacard, dataset  # noqa: PLC0415
+
+    asked = configuration.settings.dataset
+    described = datacard.Description(
+        title=asked.title or "A follow graph",
+        authors=[author.strip() for author in (asked.authors or "").split(";") if author.strip()],
+        license=asked.license,
+        level=level,
+        policy=policies.lines(configuration.settings.policy),
+        versions=versions(),
+        at=int(at),
+    )
+    return dataset.write(conn, folder, described, mask)
+
+
+_WORDS = {
+    "raw": "the accounts are real people, under their handles: mind where this goes",
+    "pseudonymous": "pseudonymous is not anonymous: these are still real people's data; mind where this goes",
+    "aggregate": "counts only; those of fewer than 10 accounts are left out",
+}
+
+
+def notice(path: Path, words: Mapping[str, str], *, is_pseudonymous: bool) -> Path:
+    """Write what an export must say of itself beside or into it. Raises OutputNotWritable."""
+    from storage.export import replacing  # noqa: PLC0415
+    from storage.pseudonyms import NOTICE  # noqa: PLC0415
+
+    path = path.resolve()
+    place = path / "NOTICE.txt" if path.is_dir() else path.with_name(f"{path.name}.NOTICE.txt")
+    said = NOTICE if is_pseudonymous else "These are data of real people: mind where they go.\n"
+    with replacing(place) as temporary:
+        temporary.write_text(
+            said + "".join(f"\n{word}: {text}" for word, text in words.items()) + "\n", encoding="utf-8"
+        )
+    return place
+
+
+def noted(
+    database: Path,
+    files: list[Path],
+    session: Session,
+    *,
+    kind: str,
+    level: str,
+    accounts: int,
+    edges: int,
+    key: ProjectKey | None = None,
+) -> Output | None:
+    """Note what was made in the list beside the database; a folder that takes no file is told, not an error."""
+    from storage import outputs  # noqa: PLC0415
+
+    made = outputs.record(
+        database,
+        files,
+        at=session.now(),
+        kind=kind,
+        level=level,
+        accounts=accounts,
+        edges=edges,
+        key=None if key is None else key.fingerprint,
+    )
+    if made is None:
+        place = outputs.list_of(database)
+        session.output.note(f"{place} cannot be written: `forget` will not know of this {kind}", label="WARN")
+    return made

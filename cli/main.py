@@ -40,7 +40,12 @@ _COMMANDS = {
     "report": ("cli.reporting:report", "Write the report: one HTML file that works offline, its data, its tables."),
     "backup": ("cli.backup:backup", "Copy the database, at any time, also while a crawl runs."),
     "replay": ("cli.replaying:replay", "Write a database anew from the archive of another. Spends nothing."),
+    "forget": ("cli.forgetting:forget", "Erase people from the database and keep them out. Spends nothing."),
+    "policy": ("cli.policies:policy", "Show how this study treats people, what is due, what it costs; or purge."),
+    "optout": ("cli.forgetting:optout", "Keep people out: never stored, never bought."),
     "export": ("cli.exporting:export", "Write the graph for other programs."),
+    "snapshot": ("cli.snapshots:snapshot", "Freeze how the study stands: settings, seeds, versions, checksums."),
+    "verify": ("cli.snapshots:verify", "Check a snapshot or a data set against its checksums."),
     "simulate": ("cli.simulation:simulate", "Imitate the API over HTTP on this machine."),
 }
 

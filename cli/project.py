@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ _IGNORED = """\
 *.db-wal
 *.db-shm
 *.db.lock
+*.db.outputs.jsonl
 *.backup
 *.key
 followgraph-report/
@@ -61,7 +63,9 @@ def init(
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
-            with (directory / name).open("x", encoding="utf-8") as file:
+            # Who the seeds are, and where the key lies, is nobody else's business.
+            descriptor = os.open(directory / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 written.append(directory / name)
                 file.write(text)
     except OSError as error:

@@ -87,7 +87,7 @@ async def demo(
         if not done.is_told:
             session.output.finish(done.document)
         return done.exit_code
-    files = written(configuration.settings, session, dir / "report")
+    files = written(configuration, session, dir / "report")
     session.output.line(f"open {files['html']}, then: followgraph init my-study", label="next")
     session.output.finish({**done.document, "report": files["html"], "html": files["html"], "json": files["json"]})
     return done.exit_code

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from cli import durations
+from cli import durations, policies
 from cli.amounts import amount
+from cli.exporting import noted
 from cli.session import Bound, Session
 
 if TYPE_CHECKING:  # pydantic, which the help page does without
-    from cli.settings import Settings
+    from cli.config import Configuration
+    from storage.secret import ProjectKey
 
 FOLDER = Path("followgraph-report")
 
@@ -23,6 +25,7 @@ def report(
     top: int | None = None,
     resolution: float | None = None,
     rng_seed: int | None = None,
+    show_names: bool = False,
     session: Bound,
 ) -> None:
     """Write the report: report.html, which works offline, report.json and tables/*.csv. Spends nothing.
@@ -39,21 +42,26 @@ def report(
         Larger finds more and smaller communities.
     rng_seed
         Seed of everything random in the report.
+    show_names
+        Name everybody, for a private copy that says so. Without it only the seeds and accounts with
+        policy.min_followers_to_name reported followers are named.
     """
-    settings = session.configure(
-        {"report.top": top, "report.resolution": resolution, "report.rng_seed": rng_seed}
-    ).settings
-    files = written(settings, session, output)
+    configuration = session.configure({"report.top": top, "report.resolution": resolution, "report.rng_seed": rng_seed})
+    files = written(configuration, session, output, show_names=show_names)
     session.output.line(f"open {files['html']} in a browser", label="next")
     session.output.finish(files)
 
 
-def written(settings: Settings, session: Session, folder: Path) -> dict[str, Any]:
+def written(
+    configuration: Configuration, session: Session, folder: Path, *, show_names: bool = False
+) -> dict[str, Any]:
     """Write the report of the settings' database into `folder`, say so, and return the JSON of it.
 
     Raises DatabaseError and OutputNotWritable.
     """
+    settings = configuration.settings
     from analysis.report.build import build  # noqa: PLC0415 - the graph libraries, which the help page does without
+    from storage.driver import file_of  # noqa: PLC0415
 
     begun = session.now()
     # A whole line for each step, no bar: it reads the same in a log, and no step takes long.
@@ -64,9 +72,22 @@ def written(settings: Settings, session: Session, folder: Path) -> dict[str, Any
         top=settings.report.top,
         resolution=settings.report.resolution,
         rng_seed=settings.report.rng_seed,
+        min_followers_to_name=settings.policy.min_followers_to_name,
+        show_names=show_names,
+        key=lambda: _key(configuration, session),
+        policy=policies.lines(settings.policy),
         progress=lambda step, done, of: session.output.note(f"{step} ({done} of {of})", label="report"),
     )
     seconds = session.now() - begun
+    noted(
+        file_of(settings.storage.database),
+        [files.html, files.json, *files.tables],
+        session,
+        kind="report",
+        level="raw",  # seeds are named in every report
+        accounts=files.accounts,
+        edges=files.edges,
+    )
     line = session.output.line
     size = f"{amount(files.accounts, 'account')} · {amount(files.edges, 'follow')}"
     line(f"{size}, in {durations.clock_face(seconds)}", label="read")
@@ -81,3 +102,15 @@ def written(settings: Settings, session: Session, folder: Path) -> dict[str, Any
         "edges": files.edges,
         "seconds": round(seconds, 3),
     }
+
+
+def _key(configuration: Configuration, session: Session) -> ProjectKey | None:
+    """Return the project key, None where there is no place for one: then the report numbers those it does not name."""
+    from cli import projectkey  # noqa: PLC0415
+    from storage.database import Database  # noqa: PLC0415
+
+    database = Database.open(configuration.settings.storage.database, now=session.now, mode="read")
+    try:
+        return projectkey.find(configuration, session, database)
+    finally:
+        database.close()

@@ -78,8 +78,18 @@ def seed(
     known = f" · {len(seeded.known):,} known before" if seeded.known else ""
     ignored = f" · {repeated:,} repeated" if repeated else ""
     output.line(f"{len(seeded.added):,} added{known}{ignored}", label="seeds")
+    if seeded.withheld:
+        output.line(f"{len(seeded.withheld):,} not added: they are kept out (opted out or forgotten)", label="WARN")
     output.line("followgraph crawl --budget N", label="next")
-    output.finish({"added": len(seeded.added), "known": len(seeded.known), "repeated": repeated, "rejected": []})
+    output.finish(
+        {
+            "added": len(seeded.added),
+            "known": len(seeded.known),
+            "repeated": repeated,
+            "kept_out": len(seeded.withheld),
+            "rejected": [],
+        }
+    )
     return Exit.DONE
 
 
@@ -90,7 +100,7 @@ def sorted_out(given: Iterable[Written], file: str | None) -> tuple[list[str], l
     """
     good: list[str] = []
     rejected: list[Rejected] = []
-    for written in [*given, *(_lines(file) if file is not None else ())]:
+    for written in [*given, *(lines(file) if file is not None else ())]:
         try:
             good.append(parse(written.text))
         except ValueError as error:
@@ -103,7 +113,8 @@ def sorted_out(given: Iterable[Written], file: str | None) -> tuple[list[str], l
     return good, rejected
 
 
-def _lines(place: str) -> Iterator[Written]:
+def lines(place: str) -> Iterator[Written]:
+    """Yield the entries of a file, or of standard input for `-`. Raises CommandFailed where it cannot be read."""
     try:
         # Undecodable bytes become signs that no handle has: the line is rejected by name, not the whole file.
         if place == "-":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
@@ -99,6 +100,22 @@ def _pattern(value: str) -> str:
     return value
 
 
+def _text(value: str) -> str:
+    if not value.strip() or not value.isprintable() or len(value) > _LONGEST_TEXT:
+        raise ValueError(f"empty, longer than {_LONGEST_TEXT} signs, or more than one line")
+    return value
+
+
+_LONGEST_TEXT = 500
+
+
+def _day(value: str) -> str:
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError:
+        raise ValueError("not a day of the calendar") from None
+
+
 DURATION = Allowed('a duration such as "90s", "10m", "2h" or "1d"')
 
 Duration = Annotated[float, BeforeValidator(_seconds), DURATION]
@@ -116,6 +133,8 @@ TimeZone = Annotated[str, AfterValidator(_time_zone), Allowed('a time zone such 
 Pattern = Annotated[str, AfterValidator(_pattern), Allowed("a regular expression")]
 YesNo = Annotated[bool, Allowed("true or false")]
 Place = Annotated[str, AfterValidator(_place), Allowed("a path")]
+Text = Annotated[str, AfterValidator(_text), Allowed("a line of text in quotes")]
+Day = Annotated[str, AfterValidator(_day), Allowed('a day in quotes, such as "2028-12-31"')]
 
 
 def _setting(default: Any, why: str, *, flag: str | None = None, example: Any = None, **bounds: Any) -> Any:
@@ -342,6 +361,62 @@ class Report(Section):
     rng_seed: int = _setting(0, "Same seed, same database: same report.", flag="--rng-seed", ge=0, le=2**63 - 1)
 
 
+class Policy(Section):
+    """How this study treats the people in it. `followgraph policy show` prints it; reports and data sets carry it."""
+
+    legal_basis: Text | None = _setting(
+        None,
+        "Why you may collect this, in your own words.",
+        example="GDPR Art. 6(1)(e) and 89",
+    )
+    approval: Text | None = _setting(None, "Number of the ethics board's approval.", example="IRB 2026-117")
+    retain_until: Day | None = _setting(
+        None, "The day after which a purge deletes everybody. Only the books stay.", example="2028-12-31"
+    )
+    keep_days: int | None = _setting(
+        None,
+        "Days after which a purge deletes raw answers, and accounts that nothing has shown since.",
+        example=365,
+        ge=1,
+        le=36_500,
+    )
+    delete_missing: bool = _setting(
+        False, "Whether a purge deletes accounts that no longer exist. They vanish not at random: the report says how."
+    )
+    refresh_every: Duration | None = _setting(
+        None, "How often visited accounts have to be looked at again, where the terms ask for it.", example="15d", gt=0
+    )
+    export_level: Literal["raw", "pseudonymous", "aggregate"] = _setting(
+        "raw", "What exports hold: handles, keyed pseudonyms, or counts with cells under 10 left out.", flag="--level"
+    )
+    min_followers_to_name: int = _setting(
+        5000, "Reports name seeds and accounts with at least so many reported followers; others get a pseudonym.", ge=0
+    )
+    store_bio: bool = _setting(True, "Whether bios are stored; false leaves them out of the archive too.")
+    store_avatar: bool = _setting(True, "Whether addresses of profile pictures are stored. No picture is ever loaded.")
+    store_region: bool = _setting(True, "Whether regions are stored.")
+    store_language: bool = _setting(True, "Whether languages are stored.")
+    key_file: Place | None = _setting(
+        None,
+        "The project key that makes pseudonyms, outside the study's folder. Not set: made in your home folder.",
+        flag="--key",
+        example="~/keys/my-study.key",
+    )
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The profile fields that are not stored."""
+        return tuple(name for name in ("bio", "avatar", "region", "language") if not getattr(self, f"store_{name}"))
+
+
+class Dataset(Section):
+    """What a published data set says of itself: `followgraph export --dataset DIR`."""
+
+    title: Text | None = _setting(None, "Its title.", example="Who follows whom around three seeds, 2026")
+    authors: Text | None = _setting(None, "Who made it, separated by semicolons.", example="Ada Example; Ben Example")
+    license: Text | None = _setting(None, "Its licence, by its SPDX name where it has one.", example="CC-BY-NC-4.0")
+
+
 class Log(Section):
     """What happened, on standard error."""
 
@@ -367,6 +442,8 @@ class Settings(BaseModel):
     retry: Retry = Retry()
     breakers: Breakers = Breakers()
     report: Report = Report()
+    policy: Policy = Policy()
+    dataset: Dataset = Dataset()
     log: Log = Log()
 
 

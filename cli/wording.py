@@ -51,7 +51,7 @@ def allowed(key: str) -> str:
     for part in _metadata(field):
         if isinstance(part, Allowed):
             return part.words
-    return {int: "a whole number", float: "a number"}[_kind(field)] + _bounds(field)
+    return {bool: "true or false", int: "a whole number", float: "a number"}[_kind(field)] + _bounds(field)
 
 
 def _bounds(field: FieldInfo) -> str:

@@ -214,7 +214,7 @@ class Crawl:
             db=self._db,
             client=self._client,
             run_id=started.run_id,
-            purchases=Purchases(started=started, rules=rules, taking=taking),
+            purchases=Purchases(started=started, rules=rules, taking=taking, left_out=options.left_out),
             limiter=Limiter(concurrency=options.concurrency, rate=options.rate, time=time),
             breakers=Breakers(options.breakers),
             retry=options.retry,

@@ -48,6 +48,8 @@ class Options:
     archive: bool = True
     source: str = ""
     """The host that is asked, kept with the run so that a rehearsal is never taken for the real thing."""
+    left_out: tuple[str, ...] = ()
+    """Profile fields that are not stored: bio, avatar, region, language."""
     retry: Retry = field(default_factory=Retry)
     breakers: Limits = field(default_factory=Limits)
 
@@ -83,5 +85,6 @@ class Options:
             "retry_reserve": self.caps.retry_reserve,
             "deadline_s": self.deadline_s,
             "archive": self.archive,
+            "left_out": list(self.left_out),
             "source": self.source,
         }

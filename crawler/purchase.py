@@ -5,15 +5,17 @@ Invariant: the check of the budget and the reservation are one atomic step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crawler import budget
 from socialfetch import handle, wire
 from socialfetch.client import Page
-from storage import frontier, pages, parking, readings, runs
+from socialfetch.errors import Malformed
+from socialfetch.scrubbing import scrubbed
+from storage import frontier, optout, pages, parking, readings, runs
 from storage.accounts import Facts
 from storage.allowances import Allowances
 from storage.frontier import Lease, Outlook, Returned
@@ -39,7 +41,40 @@ def listing(lease: Lease, page: Page) -> Listing:
         charged=page.credits_charged,
         request_id=page.request_id,
         body=page.body,
+        withheld=page.withheld_accounts,
     )
+
+
+def screened(conn: Connection, listing: Listing, *, left_out: Collection[str] = (), now: float) -> Listing:
+    """Return the listing without people who are kept out and without the profile fields `left_out`, body and all.
+
+    Whoever was met under a new name is kept out under that as well. Raises KeyUnusable where that cannot be told.
+    """
+    gate = optout.gate(conn)
+    if gate is None and not left_out:
+        return listing
+    facts = listing.facts
+    if gate is not None:
+        people = [gate.person(each.handle, each.platform_user_id) for each in facts]
+        for each, person in zip(facts, people, strict=True):
+            if person is not None:
+                optout.learn(conn, person, each.handle, each.platform_user_id, now=now)
+        facts = [each for each, person in zip(facts, people, strict=True) if person is None]
+    try:
+        body, gone = scrubbed(listing.body, None if gate is None else gate.person, left_out=left_out)
+    except Malformed:  # nothing was read in it either, and nobody can tell whom it names
+        body, gone = b"", []
+    columns: dict[str, Any] = {COLUMNS[name]: None for name in left_out}
+    return replace(
+        listing,
+        facts=[each._replace(**columns) for each in facts] if columns else facts,
+        body=body,
+        withheld=listing.withheld + len(gone),
+    )
+
+
+COLUMNS = {"bio": "bio", "avatar": "avatar_url", "region": "region", "language": "language"}
+"""Where a profile field that can be left out is stored."""
 
 
 def facts(account: wire.Account) -> Facts:
@@ -75,8 +110,9 @@ def _created_at(value: str | int | float | None) -> int | None:
 class Purchases:
     """The units of work of one run, for the database's writer: many items, one transaction."""
 
-    def __init__(self, *, started: Started, rules: Rules, taking: Taking) -> None:
+    def __init__(self, *, started: Started, rules: Rules, taking: Taking, left_out: Collection[str] = ()) -> None:
         self._started = started
+        self._left_out = left_out
         self.rules = rules
         """How pages are stored; changed between phases of a run, while nothing is in flight."""
         self.taking = taking
@@ -122,7 +158,9 @@ class Purchases:
 
     def commit(self, conn: Connection, items: Sequence[tuple[Listing, float]]) -> list[Stored]:
         """Store answers; the items are listings and the times of their answers (Unix seconds)."""
-        return pages.commit_pages(conn, [item for item, _ in items], rules=self.rules, now=max(at for _, at in items))
+        now = max(at for _, at in items)
+        listings = [screened(conn, item, left_out=self._left_out, now=now) for item, _ in items]
+        return pages.commit_pages(conn, listings, rules=self.rules, now=now)
 
     def give_back(self, conn: Connection, items: Sequence[tuple[Returned, float]]) -> list[Credits]:
         """End leases that brought no page."""

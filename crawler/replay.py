@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from crawler import policy
 from crawler.filter import Filter
 from crawler.options import CORE_SIZE, Options
-from crawler.purchase import listing
+from crawler.purchase import listing, screened
 from crawler.seeding import ordering_now
 from crawler.strategies import registry
 from crawler.strategy import lot
@@ -26,6 +26,7 @@ from storage.database import Database
 from storage.errors import ArchiveIncomplete, ArchiveUnreadable, UnknownStrategy
 from storage.history import Call, Deed, History
 from storage.journal import Act
+from storage.optout import FORGOTTEN
 from storage.ordering import Candidate
 from storage.pages import End, Evidence, GoOn, Rules
 from storage.replica import Replica
@@ -104,7 +105,9 @@ class _Teller:
 
     def _call(self, conn: Connection, call: Call) -> None:
         replica = self._replica
-        if call.outcome == Outcome.SETTLED:
+        if call.cause == FORGOTTEN:
+            replica.book(conn, call)
+        elif call.outcome == Outcome.SETTLED:
             if call.visit is None or call.body is None:
                 raise ArchiveIncomplete(f"ledger row {call.id} belongs to no visit or has no answer")
             try:
@@ -114,6 +117,7 @@ class _Teller:
             lease = replica.hold(conn, call, process_id=self._process_id)
             # The books are the truth about money, whatever is read in the answer today.
             paid = replace(listing(lease, page), charged=call.charged, request_id=call.request_id)
+            paid = screened(conn, paid, now=call.at)
             rules = self._ended if call.is_last else self._went_on
             pages.commit_pages(conn, [paid], rules=rules, now=call.at)
             replica.keep(conn, call)

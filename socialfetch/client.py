@@ -21,6 +21,9 @@ from socialfetch.patience import patience
 
 KEY_HEADER = "x-api-key"
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading JSON of strangers raises: not JSON or not as agreed, not UTF-8, nested too deep."""
+
 _T = TypeVar("_T")
 
 
@@ -60,6 +63,8 @@ class Page(msgspec.Struct, frozen=True):
     cached: bool
     unreadable_accounts: int
     """Listed accounts that broke the contract and could not be read; the raw body keeps them."""
+    withheld_accounts: int
+    """Listed accounts that were taken out of an archived body since: people who are forgotten."""
     body: bytes
 
 
@@ -196,7 +201,7 @@ class Client:
         _raise_for(reply)
         try:
             return msgspec.json.decode(reply.body, type=kind)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise errors.Malformed(f"{path} answered something unreadable", status=reply.status) from error
 
 
@@ -207,7 +212,7 @@ def read_page(body: bytes) -> Page:
     """Read the body of a 200, just come or out of an archive. Raises Malformed for what is no page of this API."""
     try:
         page = _PAGE.decode(body)
-    except msgspec.DecodeError:  # ValidationError is one of its kinds
+    except UNREADABLE:
         return _read_leniently(body)
     data = page.data
     return Page(
@@ -220,6 +225,7 @@ def read_page(body: bytes) -> Page:
         request_id=page.meta.request_id,
         cached=page.meta.cached,
         unreadable_accounts=0,
+        withheld_accounts=data.withheld,
         body=body,
     )
 
@@ -238,16 +244,17 @@ def _read_leniently(body: bytes) -> Page:
     """
     try:
         page = msgspec.json.decode(body, type=wire.LenientPage)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise errors.Malformed("the answer is not a page of this API", status=200) from error
     accounts: list[wire.Account] = []
     broken = 0
     for raw in page.data.accounts or ():
         try:
             accounts.append(msgspec.json.decode(raw, type=wire.Account))
-        except msgspec.DecodeError:
+        except UNREADABLE:
             broken += 1
     total = page.data.total_accounts
+    withheld = page.data.withheld
     return Page(
         status=page.data.lookup_status,
         accounts=accounts,
@@ -258,6 +265,7 @@ def _read_leniently(body: bytes) -> Page:
         request_id=None if page.meta is None else page.meta.request_id,
         cached=page.meta is not None and page.meta.cached,
         unreadable_accounts=broken,
+        withheld_accounts=withheld if isinstance(withheld, int) and 0 <= withheld <= wire.MAX_LISTED else 0,
         body=body,
     )
 
@@ -280,7 +288,7 @@ def _raise_for(reply: Reply) -> None:
     body: wire.ErrorBody | None
     try:
         body = msgspec.json.decode(reply.body, type=wire.ErrorEnvelope).error
-    except msgspec.DecodeError:
+    except UNREADABLE:
         body = None
     kind = _BY_STATUS.get(reply.status)
     if kind is None:

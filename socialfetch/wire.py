@@ -7,12 +7,18 @@ the vendor's own, in camelCase.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 LISTED = "found"
 """The one lookup status that lists accounts."""
+
+MAX_LISTED = 100_000
+"""Accounts of a page that are believed."""
+
+WITHHELD = "x-withheld"
+"""Our own word in an archived page, never the vendor's: how many accounts it listed that were taken out since."""
 
 
 class Metrics(msgspec.Struct, frozen=True, gc=False):
@@ -65,6 +71,7 @@ class FollowingData(msgspec.Struct, frozen=True, rename="camel"):
     accounts: Sequence[Account]
     page: Cursor
     total_accounts: int | None = None
+    withheld: Annotated[int, msgspec.Meta(ge=0, le=MAX_LISTED)] = msgspec.field(default=0, name=WITHHELD)
 
 
 class FollowingPage(msgspec.Struct, frozen=True):
@@ -81,6 +88,7 @@ class LenientData(msgspec.Struct, frozen=True, rename="camel"):
     accounts: list[msgspec.Raw] | None = None
     page: Cursor = Cursor()
     total_accounts: Any = None
+    withheld: Any = msgspec.field(default=0, name=WITHHELD)
 
 
 class LenientPage(msgspec.Struct, frozen=True):

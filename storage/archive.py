@@ -5,19 +5,26 @@ After `TRAINING_PAGES` pages a dictionary is trained on them and kept in the dat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 import zstandard
 
 from storage import errors
-from storage.schema import archive, dictionaries
+from storage.schema import archive, dictionaries, ledger
 from storage.statement import Insert
 
 TRAINING_PAGES = 200
 DICTIONARY_BYTES = 64 * 1024
 LEVEL = 3
+
+CHUNK = 500
+"""Answers read at once."""
+
+LARGEST_BODY = 2**28
+"""Bytes of an answer: a small frame that unpacks to more is a trap, not an answer."""
 
 _INSERT = Insert(archive, ("ledger_id", "dictionary_id", "body"))
 
@@ -92,8 +99,11 @@ class Bodies:
     def read(self, ledger_id: int, dictionary_id: int | None, body: bytes) -> bytes:
         """Return the answer as it came. Raises ArchiveUnreadable for what is damaged or lacks its dictionary."""
         try:
+            # Ours say how long they are; a frame that does not, or lies, was put there by somebody else.
+            if not 0 <= zstandard.frame_content_size(body) <= LARGEST_BODY:
+                raise errors.ArchiveUnreadable(ledger_id)
             return self._decompressor(dictionary_id).decompress(body)
-        except (zstandard.ZstdError, sa.exc.NoResultFound) as error:
+        except (zstandard.ZstdError, MemoryError, sa.exc.NoResultFound) as error:
             raise errors.ArchiveUnreadable(ledger_id) from error
 
     def _decompressor(self, dictionary_id: int | None) -> zstandard.ZstdDecompressor:
@@ -107,17 +117,73 @@ class Bodies:
         return found
 
 
+class Rewriter:
+    """Stores answers anew, each compressed as it was or with a dictionary that takes another's place."""
+
+    def __init__(self, conn: sa.Connection) -> None:
+        self._conn = conn
+        self._compressors: dict[int | None, zstandard.ZstdCompressor] = {None: zstandard.ZstdCompressor(level=LEVEL)}
+
+    def train(self, samples: Iterable[bytes]) -> int | None:
+        """Train a dictionary and return its id; None where these pages are too few or too alike for one."""
+        try:
+            content = zstandard.train_dictionary(DICTIONARY_BYTES, [*samples]).as_bytes()
+        except (zstandard.ZstdError, ValueError):
+            return None
+        newest = self._conn.execute(sa.select(sa.func.max(dictionaries.c.trained_at))).scalar_one()
+        return int(
+            self._conn.execute(
+                sa.insert(dictionaries).values(trained_at=newest, content=content).returning(dictionaries.c.id)
+            ).scalar_one()
+        )
+
+    def store(self, ledger_id: int, dictionary_id: int | None, body: bytes) -> None:
+        """Put this body in the place of the one that is stored."""
+        compressor = self._compressors.get(dictionary_id)
+        if compressor is None:
+            content = self._conn.execute(
+                sa.select(dictionaries.c.content).where(dictionaries.c.id == dictionary_id)
+            ).scalar_one()
+            dictionary = zstandard.ZstdCompressionDict(content)
+            compressor = self._compressors[dictionary_id] = zstandard.ZstdCompressor(level=LEVEL, dict_data=dictionary)
+        self._conn.execute(
+            sa.update(archive)
+            .where(archive.c.ledger_id == ledger_id)
+            .values(dictionary_id=dictionary_id, body=compressor.compress(body))
+        )
+
+
+def rewrite(conn: sa.Connection, change: Callable[[bytes], bytes]) -> None:
+    """Change every answer, and compress all of them with a dictionary made of the changed ones."""
+    bodies, rewriter = Bodies(conn), Rewriter(conn)
+    before = [row.id for row in conn.execute(sa.select(dictionaries.c.id))]
+    changed = (change(bodies.read(row.ledger_id, row.dictionary_id, row.body)) for row in answers(conn))
+    successor = rewriter.train(islice(changed, TRAINING_PAGES)) if before else None
+    for row in answers(conn):
+        rewriter.store(row.ledger_id, successor, change(bodies.read(row.ledger_id, row.dictionary_id, row.body)))
+    conn.execute(sa.delete(dictionaries).where(dictionaries.c.id.in_(before)))
+
+
+def answers(conn: sa.Connection) -> Iterator[Any]:
+    """Yield (ledger_id, dictionary_id, body, visit_id) of every archived answer, by ledger row."""
+    after = 0
+    while True:
+        rows = conn.execute(
+            sa.select(archive.c.ledger_id, archive.c.dictionary_id, archive.c.body, ledger.c.visit_id)
+            .join(ledger, ledger.c.id == archive.c.ledger_id)
+            .where(archive.c.ledger_id > after)
+            .order_by(archive.c.ledger_id)
+            .limit(CHUNK)
+        ).all()
+        yield from rows
+        if len(rows) < CHUNK:
+            return
+        after = rows[-1].ledger_id
+
+
 def read(conn: sa.Connection, ledger_id: int) -> bytes | None:
-    """Return the body of a paid answer, None where it was not archived."""
+    """Return the body of a paid answer, None where it was not archived. Raises ArchiveUnreadable."""
     row = conn.execute(
-        sa.select(archive.c.body, dictionaries.c.content)
-        .select_from(archive.outerjoin(dictionaries, dictionaries.c.id == archive.c.dictionary_id))
-        .where(archive.c.ledger_id == ledger_id)
+        sa.select(archive.c.dictionary_id, archive.c.body).where(archive.c.ledger_id == ledger_id)
     ).one_or_none()
-    if row is None:
-        return None
-    content = row.content
-    decompressor = zstandard.ZstdDecompressor(
-        dict_data=None if content is None else zstandard.ZstdCompressionDict(content)
-    )
-    return decompressor.decompress(row.body)
+    return None if row is None else Bodies(conn).read(ledger_id, row.dictionary_id, row.body)

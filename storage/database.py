@@ -6,7 +6,7 @@ Invariant: all writing goes through one connection and one immediate transaction
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -104,6 +104,28 @@ class Database:
         assert self._engine is not None, "opened for reading"  # noqa: S101 - a fault of ours, not of a user
         with translated(), self._engine.begin() as conn:
             return work(conn)
+
+    def scour(self) -> bool:
+        """Write the file anew without a trace of what was deleted, and empty the log; tell whether that was possible.
+
+        Rows leave their bytes in pages that are used again only in part: nothing less removes them. Needs once more
+        the room of the database, in its own folder; not while a crawl works. False where somebody reads just now.
+        """
+        assert self._engine is not None, "opened for reading"  # noqa: S101 - a fault of ours, not of a user
+        self._readers.dispose()
+        with translated(), closing(self._engine.raw_connection()) as held:
+            conn = held.driver_connection
+            assert conn is not None  # noqa: S101 - an open connection has one
+            conn.execute("PRAGMA temp_store = FILE")
+            folder = str(self.path.absolute().parent).replace("'", "''")
+            conn.execute(f"PRAGMA temp_store_directory = '{folder}'")
+            try:
+                conn.execute("VACUUM")
+            finally:
+                conn.execute("PRAGMA temp_store_directory = ''")
+                conn.execute("PRAGMA temp_store = MEMORY")
+            busy, *_ = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
 
     def claim(self) -> None:
         """Take the place of the one crawler of this database, until it is closed or the process dies.

@@ -63,6 +63,7 @@ def read_engine(path: Path) -> sa.Engine:
             timeout=BUSY_TIMEOUT_S,
         )
         conn.execute("PRAGMA query_only = 1")
+        conn.execute("PRAGMA trusted_schema = OFF")
         conn.execute("PRAGMA temp_store = MEMORY")
         conn.execute("PRAGMA cache_size = -65536")
         return conn
@@ -92,6 +93,7 @@ def write_engine(path: Path, *, create: bool) -> sa.Engine:
     def connect() -> sqlite3.Connection:
         conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S)
         try:
+            conn.execute("PRAGMA trusted_schema = OFF")
             conn.execute("PRAGMA journal_mode = WAL")
             conn.execute("PRAGMA synchronous = FULL")
             conn.execute("PRAGMA cache_size = -65536")
@@ -118,6 +120,9 @@ def schema_version(conn: sa.Connection, path: Path) -> str | None:
         return None
     if application != schema.APPLICATION_ID or "alembic_version" not in tables:
         raise errors.NotADatabase(f"{path} is a SQLite database of another program")
+    if conn.exec_driver_sql("SELECT count(*) FROM sqlite_master WHERE type IN ('trigger', 'view')").scalar_one():
+        # They run with every write of ours, and no followgraph makes any.
+        raise errors.NotADatabase(f"{path} holds triggers or views that this program did not make")
     version = conn.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
     return None if version is None else str(version)
 
@@ -160,12 +165,18 @@ _CONDITIONS: dict[str, tuple[type[errors.DatabaseError], str]] = {
 }
 
 
+_UNREADABLE = ("unsupported file format", "malformed database schema")
+"""What SQLite says, under no name of its own, of a file with a head or tables that it cannot make sense of."""
+
+
 def translate(error: Exception) -> Exception:
     """Return our error for the driver's, or the error itself where it is none of the driver's."""
     original = error.orig if isinstance(error, sa.exc.DBAPIError) else error
     name = getattr(original, "sqlite_errorname", None)
     if name is None:
         return error
+    if name == "SQLITE_ERROR" and any(sign in str(original) for sign in _UNREADABLE):
+        return errors.NotADatabase(f"the file is not a database that SQLite can read ({original})")
     for prefix, (kind, problem) in _CONDITIONS.items():
         if name.startswith(prefix):
             if kind is errors.ReadOnly and _is_out_of_files():

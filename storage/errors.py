@@ -16,6 +16,7 @@ DatabaseError                the database cannot be used; `hint` says what to do
 ├── ArchiveIncomplete        answers or ledger rows are missing from what is to be replayed
 ├── UnknownStrategy          what is to be replayed was crawled by a strategy unknown here
 ├── ArchiveUnreadable        an archived answer cannot be read
+├── KeyUnusable              the project key is needed and is missing, exposed, or another one
 └── Corrupt                  the file is damaged
 PlaceTaken                   something stands where a copy or a new database was to be
 PlaceNotWritable             a copy or a new database cannot be made there
@@ -145,6 +146,12 @@ class ArchiveUnreadable(DatabaseError):
     def __init__(self, ledger_id: int) -> None:
         super().__init__(f"the archived answer of ledger row {ledger_id} cannot be read")
         self.ledger_id = ledger_id
+
+
+class KeyUnusable(DatabaseError):
+    """The project key is needed and cannot be used: missing, exposed, or not the one of this database."""
+
+    hint = "Put the key back where it was, or say where it is with policy.key_file. Without it nobody can be kept out."
 
 
 class PlaceTaken(Exception):

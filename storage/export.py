@@ -28,6 +28,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from storage import aggregate
+from storage.pseudonyms import Bare, Mask
 from storage.schema import Completeness, Outcome, State, accounts, follows, frontier, ledger, past_follows, visits
 from storage.statement import Lookup
 
@@ -54,6 +56,8 @@ ACCOUNT_COLUMNS: dict[str, Kind] = {
 or not) or boundary (none was: whom it follows is unknown, so `following_observed` is missing and not 0)."""
 
 FOLLOW_COLUMNS: dict[str, Kind] = {"source": "text", "target": "text", "first_seen": "time", "last_seen": "time"}
+
+BARE = Bare()
 
 _BATCH = 65_536
 
@@ -203,8 +207,12 @@ def _rows(conn: sa.Connection, query: sa.Select[*tuple[Any, ...]]) -> Iterator[A
     return iter(cursor)
 
 
-def exported_accounts(conn: sa.Connection) -> Iterator[Row]:
+def exported_accounts(conn: sa.Connection, mask: Mask) -> Iterator[Row]:
     """Yield every known account, by id, in the order of ACCOUNT_COLUMNS; times in Unix seconds."""
+    return mask.accounts(_exported_accounts(conn))
+
+
+def _exported_accounts(conn: sa.Connection) -> Iterator[Row]:
     for key, handle, standing, depth, followers, following, first, updated, read, listed, entering, leaving in _rows(
         conn, _EXPORTED
     ):
@@ -224,21 +232,45 @@ def exported_accounts(conn: sa.Connection) -> Iterator[Row]:
         )
 
 
-def exported_follows(conn: sa.Connection) -> Iterator[Row]:
+def exported_follows(conn: sa.Connection, mask: Mask) -> Iterator[Row]:
     """Yield every current follow, by source and target, in the order of FOLLOW_COLUMNS; times in Unix seconds."""
-    for source, target, first, last in _rows(conn, _DATED):
-        yield str(source), str(target), first, last
+    return mask.follows((str(source), str(target), first, last) for source, target, first, last in _rows(conn, _DATED))
 
 
-def write(conn: sa.Connection, format: Format, path: Path) -> Exported:
+def write(conn: sa.Connection, format: Format, path: Path, mask: Mask = BARE) -> Exported:
     """Write the graph to `path`, replacing what stood there only when the new files are whole.
 
     csv and parquet make a folder with `accounts` and `follows`, graphml and edgelist one file. The counts are the
-    accounts known, also where the format has no place for those without a follow, and the follows written.
-    Raises OutputNotWritable.
+    accounts known, also where the format has no place for those without a follow, and the follows written. Every row
+    passes through `mask`. Raises OutputNotWritable.
     """
-    written = _WRITERS[format](conn, path)
+    written = _WRITERS[format](conn, path, mask)
     return Exported(path, *written)
+
+
+def write_counts(conn: sa.Connection, format: Literal["csv", "parquet"], folder: Path) -> Exported:
+    """Write counts instead of people, `counts.csv` or `counts.parquet`, into a folder. Raises OutputNotWritable."""
+    with replacing(folder / f"counts.{format}") as temporary:
+        if format == "csv":
+            with temporary.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(aggregate.COLUMNS)
+                writer.writerows([cell(value) for value in row] for row in aggregate.tables(conn))
+        else:
+            columns = zip(*aggregate.tables(conn), strict=True)
+            pq.write_table(pa.table(dict(zip(aggregate.COLUMNS, columns, strict=True))), temporary)
+    known = conn.execute(sa.select(sa.func.count()).select_from(accounts)).scalar_one()
+    current = conn.execute(sa.select(sa.func.count()).select_from(follows).where(_CURRENT)).scalar_one()
+    return Exported(folder, known, current)
+
+
+def files(done: Exported) -> list[Path]:
+    """Return the files of an export."""
+    place = done.path.resolve()  # `a/../b` is b, whether or not there is an a
+    if not place.is_dir():
+        return [place]
+    names = [f"{stem}.{suffix}" for stem in ("accounts", "follows", "counts") for suffix in ("csv", "parquet")]
+    return [place / name for name in names if (place / name).exists()]
 
 
 @contextmanager
@@ -304,7 +336,7 @@ def _texts(columns: dict[str, Kind], rows: Iterable[Row]) -> Iterator[list[Any]]
         yield values
 
 
-def _write_csv(conn: sa.Connection, folder: Path) -> tuple[int, int]:
+def _write_csv(conn: sa.Connection, folder: Path, mask: Mask) -> tuple[int, int]:
     def fill(path: Path, columns: dict[str, Kind], rows: Iterator[Row]) -> int:
         count = 0
         with path.open("w", encoding="utf-8", newline="") as file:
@@ -314,10 +346,10 @@ def _write_csv(conn: sa.Connection, folder: Path) -> tuple[int, int]:
                 writer.writerow([cell(value) for value in row])
         return count
 
-    return _write_pair(conn, folder, "csv", fill)
+    return _write_pair(conn, folder, "csv", mask, fill)
 
 
-def _write_parquet(conn: sa.Connection, folder: Path) -> tuple[int, int]:
+def _write_parquet(conn: sa.Connection, folder: Path, mask: Mask) -> tuple[int, int]:
     types = {"text": pa.string(), "count": pa.int64(), "time": pa.timestamp("s", tz="UTC")}
 
     def fill(path: Path, columns: dict[str, Kind], rows: Iterator[Row]) -> int:
@@ -331,22 +363,37 @@ def _write_parquet(conn: sa.Connection, folder: Path) -> tuple[int, int]:
                 writer.write_batch(pa.record_batch(arrays, schema=schema))
         return count
 
-    return _write_pair(conn, folder, "parquet", fill)
+    return _write_pair(conn, folder, "parquet", mask, fill)
 
 
 def _write_pair(
-    conn: sa.Connection, folder: Path, suffix: str, fill: Callable[[Path, dict[str, Kind], Iterator[Row]], int]
+    conn: sa.Connection,
+    folder: Path,
+    suffix: str,
+    mask: Mask,
+    fill: Callable[[Path, dict[str, Kind], Iterator[Row]], int],
 ) -> tuple[int, int]:
     if folder.exists() and not folder.is_dir():
         raise OutputNotWritable(folder, "there is a file of this name", hint="Name a folder with --output.")
     with replacing(folder / f"accounts.{suffix}") as first, replacing(folder / f"follows.{suffix}") as second:
         return (
-            fill(first, ACCOUNT_COLUMNS, exported_accounts(conn)),
-            fill(second, FOLLOW_COLUMNS, exported_follows(conn)),
+            fill(first, ACCOUNT_COLUMNS, exported_accounts(conn, mask)),
+            fill(second, FOLLOW_COLUMNS, exported_follows(conn, mask)),
         )
 
 
-def _write_edgelist(conn: sa.Connection, path: Path) -> tuple[int, int]:
+def _write_edgelist(conn: sa.Connection, path: Path, mask: Mask) -> tuple[int, int]:
+    count = 0
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        pairs = _labelled(conn) if mask is BARE else ((row[0], row[1]) for row in exported_follows(conn, mask))
+        for count, (follower, followed) in enumerate(pairs, start=1):  # noqa: B007 - as above
+            file.write(f"{_sound(follower)}\t{_sound(followed)}\n")
+    return conn.execute(sa.select(sa.func.count()).select_from(accounts)).scalar_one(), count
+
+
+def _labelled(conn: sa.Connection) -> Iterator[tuple[str, str]]:
+    """Yield every current follow by its handles, sorted."""
+
     def written(account: sa.FromClause) -> sa.ColumnElement[str]:
         # A handle with a separator in it would be two fields or two lines.
         broken = sa.or_(*(account.c.handle.contains(separator) for separator in "\t\n\r"), account.c.handle.is_(None))
@@ -360,14 +407,10 @@ def _write_edgelist(conn: sa.Connection, path: Path) -> tuple[int, int]:
         .where(_CURRENT)
         .order_by(*labels)
     )
-    count = 0
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        for count, (follower, followed) in enumerate(_rows(conn, query), start=1):  # noqa: B007 - as above
-            file.write(f"{_sound(follower)}\t{_sound(followed)}\n")
-    return conn.execute(sa.select(sa.func.count()).select_from(accounts)).scalar_one(), count
+    return _rows(conn, query)
 
 
-def _write_graphml(conn: sa.Connection, path: Path) -> tuple[int, int]:
+def _write_graphml(conn: sa.Connection, path: Path, mask: Mask) -> tuple[int, int]:
     """GraphML (http://graphml.graphdrawing.org/specification.html), as a stream; missing values are left out."""
     words = {"node": list(ACCOUNT_COLUMNS.items())[1:], "edge": list(FOLLOW_COLUMNS.items())[2:]}
     openings = {kind: [f'<data key="{kind}_{name}">' for name, _ in columns] for kind, columns in words.items()}
@@ -388,10 +431,10 @@ def _write_graphml(conn: sa.Connection, path: Path) -> tuple[int, int]:
             for name, type_ in columns:
                 file.write(f'<key id="{kind}_{name}" for="{kind}" attr.name="{name}" attr.type="{_GRAPHML[type_]}"/>\n')
         file.write('<graph edgedefault="directed">\n')
-        for known, (key, *values) in enumerate(_texts(ACCOUNT_COLUMNS, exported_accounts(conn)), start=1):  # noqa: B007
+        for known, (key, *values) in enumerate(_texts(ACCOUNT_COLUMNS, exported_accounts(conn, mask)), start=1):  # noqa: B007
             file.write(element("node", f'id="{key}"', values))
         for edges, (source, target, *values) in enumerate(  # noqa: B007 - the last number is the count
-            _texts(FOLLOW_COLUMNS, exported_follows(conn)), start=1
+            _texts(FOLLOW_COLUMNS, exported_follows(conn, mask)), start=1
         ):
             file.write(element("edge", f'source="{source}" target="{target}"', values))
         file.write("</graph>\n</graphml>\n")
@@ -400,7 +443,7 @@ def _write_graphml(conn: sa.Connection, path: Path) -> tuple[int, int]:
 
 _GRAPHML: dict[Kind, str] = {"text": "string", "count": "long", "time": "string"}
 
-_WRITERS: dict[Format, Callable[[sa.Connection, Path], tuple[int, int]]] = {
+_WRITERS: dict[Format, Callable[[sa.Connection, Path, Mask], tuple[int, int]]] = {
     "csv": _write_csv,
     "parquet": _write_parquet,
     "graphml": _write_graphml,

@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import picking, runs
+from storage import optout, picking, runs
 from storage.allowances import PARKED, Allowances
 from storage.parking import park, skip_nameless
 from storage.picking import Picked, Taking
@@ -154,9 +154,13 @@ def _sift(conn: sa.Connection, rows: Sequence[Picked], allowances: Allowances, h
     found = {row[0]: row for row in _ACCOUNTS.run(conn, [row.account_id for row in rows])}
     handles |= found
     under_way = {row[0]: row for row in _VISITS.run(conn, [row.visit_id for row in rows if row.visit_id is not None])}
+    kept_out = optout.kept_out(conn, found)
     kept = []
     parked: dict[str, list[int]] = {}
     for row in rows:
+        if row.account_id in kept_out:
+            park(conn, [row.account_id], optout.OPTED_OUT)
+            continue
         if found[row.account_id][1] is None:
             skip_nameless(conn, row.account_id)
             continue

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from storage import errors
 from storage.archive import Bodies
+from storage.optout import FORGOTTEN
 from storage.schema import Outcome, State, accounts, archive, frontier, handle_history, journal, ledger, visits
 
 CHUNK = 500
@@ -75,6 +76,10 @@ class Deed:
     is_inferred: bool
 
 
+_IS_PAGE = sa.and_(ledger.c.outcome == Outcome.SETTLED, sa.func.coalesce(ledger.c.cause, "") != FORGOTTEN)
+"""A page whose answer belongs in the archive: of those of forgotten accounts only the price is left."""
+
+
 class History:
     """The history of a database, read over one connection in one transaction."""
 
@@ -87,7 +92,7 @@ class History:
             sa.select(
                 sa.func.count(),
                 sa.func.coalesce(sa.func.max(ledger.c.id), 0),
-                sa.func.coalesce(sa.func.sum(sa.case((ledger.c.outcome == Outcome.SETTLED, 1), else_=0)), 0),
+                sa.func.coalesce(sa.func.sum(sa.case((_IS_PAGE, 1), else_=0)), 0),
                 sa.func.count(archive.c.ledger_id),
             ).select_from(ledger.outerjoin(archive, archive.c.ledger_id == ledger.c.id))
         ).one()
@@ -120,8 +125,11 @@ class History:
                 sa.select(journal).where(journal.c.id > after).order_by(journal.c.id).limit(CHUNK)
             ).all()
             for row in rows:
-                details = json.loads(row.details)
-                is_inferred = bool(details.pop("inferred", False))
+                try:
+                    details = json.loads(row.details)
+                    is_inferred = bool(details.pop("inferred", False))
+                except (ValueError, TypeError, AttributeError, RecursionError):
+                    raise errors.ArchiveIncomplete(f"note {row.id} of the journal cannot be read") from None
                 yield row.ledger_id, Deed(act=row.act, details=details, is_inferred=is_inferred)
             if len(rows) < CHUNK:
                 return

@@ -235,7 +235,8 @@ SELECT count(*) FILTER (WHERE r.id IS NULL),
            WHEN 'reconciled' THEN l.charged BETWEEN 0 AND -l.uncertain
            ELSE l.id IS NULL END),
        coalesce(max(l.id), 0) - count(*),
-       count(*) FILTER (WHERE l.outcome = 'settled' AND c.ledger_id IS NULL AND k.run_id IS NOT NULL)
+       count(*) FILTER (WHERE l.outcome = 'settled' AND coalesce(l.cause, '') NOT IN ('forgotten', 'purged')
+                           AND c.ledger_id IS NULL AND k.run_id IS NOT NULL)
 FROM ledger l
 LEFT JOIN runs r ON r.id = l.run_id
 LEFT JOIN visits v ON v.id = l.visit_id

@@ -12,7 +12,7 @@ from math import log1p
 
 import sqlalchemy as sa
 
-from storage import follows, picking, runs
+from storage import follows, optout, picking, runs
 from storage.accounts import Entry, Facts, Register, Wants, enter, reconsider
 from storage.allowances import Allowances, Caps
 from storage.archive import Archive
@@ -45,6 +45,8 @@ class Listing:
     charged: int
     request_id: str | None
     body: bytes
+    withheld: int = 0
+    """Listed accounts that are neither in `facts` nor in `body`: they are kept out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,6 +259,8 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
         stored.overcharge = max(0, listing.charged - 1)
 
         verdict = rules.judge(_evidence(conn, listing, stored, recorded.fresh))
+        if listing.withheld:
+            optout.count_withheld(conn, lease.visit_id, listing.withheld)
         cursor: str | None = None
         if isinstance(verdict, GoOn):
             cursor = verdict.cursor
@@ -480,8 +484,8 @@ def _evidence(conn: sa.Connection, listing: Listing, stored: Stored, fresh: int)
     return Evidence(
         status=listing.status,
         pages=lease.pages + 1,
-        page_listed=stored.listed,
-        page_fresh=fresh,
+        page_listed=stored.listed + listing.withheld,
+        page_fresh=fresh + listing.withheld,
         edges=lease.edges + fresh,
         has_more=listing.has_more,
         next_cursor=cursor,

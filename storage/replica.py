@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import runs
+from storage import optout, runs
 from storage.frontier import Lease, Returned, give_back
 from storage.history import CHUNK, Call, History, Visit
 from storage.parking import skip_nameless
@@ -30,7 +30,9 @@ from storage.schema import (
     handle_history,
     ledger,
     meta,
+    optouts,
     processes,
+    receipts,
     visits,
 )
 from storage.schema import runs as run_rows
@@ -112,9 +114,12 @@ class Replica:
         """Take over the runs with empty books, the processes, the dictionaries."""
         for row in self._history.rows(run_rows):
             conn.execute(sa.insert(run_rows).values(row | dict.fromkeys(_SUMS, 0)))
-        for table in (processes, dictionaries):
+        for table in (processes, dictionaries, optouts, receipts):
             for row in self._history.rows(table):
                 conn.execute(sa.insert(table).values(row))
+        for row in self._history.rows(meta):
+            if row["key"] in optout.REMEMBERED:  # who is kept out is asked from the first page on
+                conn.execute(sa.insert(meta).values(row))
 
     def hold(self, conn: sa.Connection, call: Call, *, process_id: int) -> Lease:
         """Lease the page that a call asked for, as it was leased then."""
@@ -238,7 +243,7 @@ class Replica:
             skip_nameless(conn, account_id)
 
     def book(self, conn: sa.Connection, call: Call) -> None:
-        """Book a call that held no lease here: a reconciliation, or one whose visit is not known."""
+        """Book a call that held no lease here: a reconciliation, or one of an account that is forgotten."""
         conn.execute(
             sa.insert(ledger).values(
                 id=call.id,
@@ -255,7 +260,8 @@ class Replica:
         credits = runs.read_credits(conn, call.run_id)
         credits.charged += call.charged
         credits.uncertain += call.uncertain
-        runs.write_credits(conn, credits)
+        was_refused = call.outcome in {Outcome.RELEASED, Outcome.UNCERTAIN} and call.cause != "process_died"
+        runs.write_credits(conn, credits, pages=int(call.outcome == Outcome.SETTLED), failures=int(was_refused))
 
     def finish(self) -> Iterator[Callable[[sa.Connection], None]]:
         """Yield units of work that take over what no page says, to be run in this order, each in a transaction."""

@@ -216,12 +216,11 @@ def stop(conn: sa.Connection, started: Started, *, reason: str, active_s: float,
 def remember(conn: sa.Connection, key: str, value: str) -> None:
     """Keep a fact about the database as a whole."""
     journal.note(conn, Act.REMEMBERED, key=key, value=value)
-    if conn.execute(sa.update(meta).where(meta.c.key == key).values(value=value)).rowcount == 0:
-        conn.execute(sa.insert(meta).values(key=key, value=value))
+    keep(conn, key, value)
 
 
 def keep(conn: sa.Connection, key: str, value: str) -> None:
-    """Keep a fact that follows from the pages alone, so that no journal is needed to come to it again."""
+    """Keep a fact that needs no journal: it follows from the pages alone, or is about this file and no other."""
     if _KEEP.run(conn, key, value).rowcount == 0:
         conn.execute(sa.insert(meta).values(key=key, value=value))
 

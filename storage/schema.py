@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import sqlalchemy as sa
 
-HEAD = "0003"
+HEAD = "0004"
 """The migration this program's tables correspond to."""
 
 APPLICATION_ID = 0x466F6C67
@@ -328,4 +328,31 @@ balances = sa.Table(
     sa.Column("ledger_id", sa.BigInteger, nullable=False, comment="the last ledger row when nothing was in flight"),
     sa.Column("balance", sa.BigInteger, nullable=False, comment="spendable credits as the provider said"),
     sa.Column("refill_state", sa.Text),
+)
+
+optouts = sa.Table(
+    "optouts",
+    metadata,
+    sa.Column("hash", sa.Text, primary_key=True, comment="keyed, of a handle or a platform id"),
+    sa.Column("kind", sa.Text, nullable=False, comment="handle, id, or hash where it was given as one"),
+    sa.Column("person", sa.BigInteger, nullable=False, comment="the same for all hashes of one person"),
+    sa.Column("reason", sa.Text, nullable=False, comment="opted_out or forgotten"),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+
+withheld = sa.Table(
+    "withheld",
+    metadata,
+    sa.Column("visit_id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("accounts", sa.BigInteger, nullable=False, comment="listed by the visit and not kept"),
+)
+
+receipts = sa.Table(
+    "receipts",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("act", sa.Text, nullable=False, comment="forgotten, opted_out or purged"),
+    sa.Column("details", sa.Text, nullable=False, comment="JSON: counts, nobody's name"),
+    sa.Column("hash", sa.Text, nullable=False, comment="SHA-256 of the three columns before it"),
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from storage import journal
+from storage import journal, optout
 from storage.accounts import FILTERED, Register
 from storage.depth import shorten
 from storage.journal import Act
@@ -20,17 +20,22 @@ SEED_CASH = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seeded:
-    """Handles that were added to the frontier, and those that were seeds already."""
+    """Handles that were added to the frontier, those that were seeds already, and those of people who are kept out."""
 
     added: list[str]
     known: list[str]
+    withheld: list[str]
 
 
 def add(conn: sa.Connection, handles: Sequence[str], *, ordering: Ordering, now: float) -> Seeded:
     """Put normalised handles into the frontier at depth 0; an account known from a listing becomes a seed as well."""
     added: list[str] = []
     known: list[str] = []
+    withheld: list[str] = []
     for handle in dict.fromkeys(handles):
+        if optout.is_kept_out(conn, handle):
+            withheld.append(handle)
+            continue
         row = conn.execute(
             sa.select(accounts.c.id, frontier.c.depth)
             .select_from(accounts.outerjoin(frontier, frontier.c.account_id == accounts.c.id))
@@ -72,4 +77,4 @@ def add(conn: sa.Connection, handles: Sequence[str], *, ordering: Ordering, now:
             register.flush_frontier()
             conn.execute(sa.update(frontier).where(frontier.c.account_id == row.id).values(seed_id=row.id))
             added.append(handle)
-    return Seeded(added=added, known=known)
+    return Seeded(added=added, known=known, withheld=withheld)

@@ -57,7 +57,10 @@ class RunRow:
     @property
     def source(self) -> str:
         """The host that was asked, empty where it was not noted."""
-        return str(json.loads(self.settings).get("source") or "")
+        try:
+            return str(json.loads(self.settings).get("source") or "")
+        except (ValueError, TypeError, AttributeError, RecursionError):  # changed by somebody
+            return ""
 
     @property
     def remaining(self) -> int:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
+from typing import Any
 
 from analysis.coverage import read_coverage
 from analysis.graph import read_graph
 from analysis.report.findings import Progress, Settings, find
+from analysis.report.naming import veiled
 from analysis.report.page import render, written_page
 from analysis.report.tables import record, written_json, written_tables
-from storage import export
+from storage import export, persons, retention
 from storage.database import Database
+from storage.secret import ProjectKey
+
+NO_POLICY: Mapping[str, str] = {}
 
 PACKAGES = ("followgraph", "matplotlib", "networkx", "numpy", "scipy")
 
@@ -39,25 +45,46 @@ def build(
     top: int = 50,
     resolution: float = 1.0,
     rng_seed: int = 1,
+    min_followers_to_name: int = 0,
+    show_names: bool = False,
+    key: Callable[[], ProjectKey | None] = lambda: None,
+    policy: Mapping[str, str] = NO_POLICY,
     progress: Progress = lambda step, done, of: None,
 ) -> ReportFiles:
     """Write the report of a database, by path or address, into a folder; what stands there is replaced file by file.
 
     `top` is the length of the list of central accounts, `resolution` and `rng_seed` go to the communities, `now` gives
-    the time printed, in Unix seconds. The database is never altered. Raises DatabaseError and OutputNotWritable.
+    the time printed, in Unix seconds. Accounts with fewer than `min_followers_to_name` reported followers that are no
+    seeds get a pseudonym unless `show_names`; `key` is asked for the key behind it where there are such. In a rehearsal
+    nobody is real and all are named. `policy` says in words how the study treats people. The database is never altered.
+    Raises DatabaseError and OutputNotWritable.
     """
     progress("reading", 0, 5)
     with closing(Database.open(place, now=now, mode="read")) as database:
         with database.read() as conn:
             graph = read_graph(conn)
             coverage = read_coverage(conn, graph)
+            purges = retention.purges(conn)
+            unnamed: frozenset[int] = frozenset()
+            if not show_names and not coverage.is_rehearsal:
+                graph, unnamed = veiled(
+                    graph, min_followers=min_followers_to_name, pseudonyms=partial(_pseudonyms, conn, key)
+                )
 
         def names(ids: list[int]) -> dict[int, str]:
             with database.read() as conn:
-                return export.display_names(conn, ids)
+                return export.display_names(conn, [each for each in ids if each not in unnamed])
 
-        settings = Settings(top=top, resolution=resolution, rng_seed=rng_seed)
-        findings = find(graph, coverage, settings, names, progress)
+        settings = Settings(
+            top=top,
+            resolution=resolution,
+            rng_seed=rng_seed,
+            min_followers_to_name=min_followers_to_name,
+            show_names=show_names,
+            unnamed=len(unnamed),
+        )
+        found = find(graph, coverage, settings, names, progress)
+        findings = replace(found, policy=policy, purges=purges)
     progress("writing", 4, 5)
     generated_at, versions = int(now()), _versions()
     html = render(findings, generated_at=generated_at, versions=versions)
@@ -71,6 +98,11 @@ def build(
     )
     progress("done", 5, 5)
     return files
+
+
+def _pseudonyms(conn: Any, key: Callable[[], ProjectKey | None]) -> dict[int, str] | None:
+    found = key()
+    return None if found is None else dict(persons.pseudonyms(conn, found))
 
 
 def _versions() -> dict[str, str]:

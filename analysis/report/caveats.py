@@ -85,6 +85,31 @@ def caveats(findings: Findings) -> list[tuple[str, Markup]]:
             (),
         ),
     ]
+    vanished = findings.vanished
+    if vanished.accounts:
+        texts.append(
+            (
+                "Who vanished may differ from who stayed.",
+                "{} no longer {}. Half of them are followed by at least {} visited accounts, half of the others by at "
+                "least {}: where these differ, what is left is no fair picture of what was.",
+                (
+                    text.count(vanished.accounts, "account"),
+                    "exists" if vanished.accounts == 1 else "exist",
+                    text.decimal(vanished.followers_observed),
+                    text.decimal(vanished.rest_followers_observed),
+                ),
+            )
+        )
+    gone = sum(purge.get("accounts_missing", 0) + purge.get("accounts_unseen", 0) for purge in findings.purges)
+    if gone:
+        texts.append(
+            (
+                "Accounts were deleted by rule.",
+                "{} that had vanished or were not seen for long {} deleted, with the follows between them and others; "
+                "report.json says for each time how they differed.",
+                (text.count(gone, "account"), "was" if gone == 1 else "were"),
+            )
+        )
     if seen.credits.uncertain:
         texts.append(
             (

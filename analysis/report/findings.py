@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,10 @@ class Settings:
     top: int
     resolution: float
     rng_seed: int
+    min_followers_to_name: int = 0
+    show_names: bool = False
+    unnamed: int = 0
+    """Accounts that the report calls by a pseudonym."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +102,20 @@ class Findings:
     following: structure.Distribution
     observed: Ints
     """Followers observed of each account, shape (n,)."""
+    vanished: Vanished
+    policy: Mapping[str, str] = field(default_factory=dict)
+    """How the study treats people, in words, by what it is about."""
+    purges: Sequence[Mapping[str, Any]] = ()
+    """What was deleted by the study's rules, purge by purge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vanished:
+    """Accounts that no longer exist, against all others: medians of the followers observed. None of nobody."""
+
+    accounts: int
+    followers_observed: float | None
+    rest_followers_observed: float | None
 
 
 def find(
@@ -138,7 +157,14 @@ def find(
         followers=structure.distribution(observed),
         following=structure.distribution(centrality.out_degree(graph)[accounts.complete]),
         observed=observed,
+        vanished=_vanished(graph, observed),
     )
+
+
+def _vanished(graph: FollowGraph, observed: Ints) -> Vanished:
+    gone = np.equal(graph.accounts.standing, STANDINGS.index("not_found"))
+    medians = [float(np.median(part)) if len(part) else None for part in (observed[gone], observed[~gone])]
+    return Vanished(accounts=int(gone.sum()), followers_observed=medians[0], rest_followers_observed=medians[1])
 
 
 def scattered(findings: Findings) -> Ints:

@@ -42,6 +42,9 @@ def record(findings: Findings, *, generated_at: int, versions: dict[str, str]) -
             "random_sample": False,
             "intervals": None,
         },
+        "policy": dict(findings.policy),
+        "vanished": asdict(findings.vanished),
+        "purges": [_timed(dict(purge) | {"purged_at": purge["at"]}) for purge in findings.purges],
         "seeds": [{"id": str(key), "handle": handle} for key, handle in findings.seeds],
         "central": [{**asdict(row), "id": str(row.id), "thin_support": row.thin} for row in findings.central],
         "communities": None

@@ -5,6 +5,7 @@ Invariant: text that strangers wrote goes through `shown` before it is laid besi
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import UTC, datetime
 
@@ -17,6 +18,9 @@ _JOINERS = "\u200c\u200d"
 
 _BLANKS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 """Letters and marks that print nothing."""
+
+_PSEUDONYM = re.compile(r"acct-[A-Z0-9]+")
+"""What stands in the place of a handle that is not named; handles have no capitals."""
 
 _MARKS = 3
 """Combining marks in a row that real scripts use; more are there to paint over the neighbouring lines."""
@@ -42,6 +46,8 @@ def shown(text: str) -> str:
 def label(handle: str | None, account_id: int) -> str:
     """Return what an account is called: its handle with @, or its id where the handle is gone or unprintable."""
     clean = shown(handle) if handle is not None else ""
+    if _PSEUDONYM.fullmatch(clean):
+        return clean
     return f"@{clean}" if clean else f"account {account_id}"
 
 

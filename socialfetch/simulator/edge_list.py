@@ -6,6 +6,7 @@ Invariant: what is returned are accounts that can be asked for; everything else 
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 
 from socialfetch import handle
 from socialfetch.simulator.errors import UnreadableGraph
+
+LARGEST = 2**30
+"""Bytes that a gzip file may unpack to."""
 
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -47,7 +51,10 @@ def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
         if content.startswith(_GZIP):
-            content = gzip.decompress(content)
+            with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+                content = packed.read(LARGEST + 1)
+            if len(content) > LARGEST:
+                raise UnreadableGraph(path, f"it unpacks to more than {LARGEST:,} bytes")
         elif path.suffix == ".gz":
             raise UnreadableGraph(path, "the name ends in .gz, but the file is not gzip")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

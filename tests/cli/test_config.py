@@ -95,6 +95,11 @@ def test_every_setting_has_a_variable(tmp_path: Path) -> None:
         "log.format": "json",
         "log.level": "debug",
         "api.max_body_bytes": "4096",
+        "policy.retain_until": "2028-12-31",
+        "policy.refresh_every": "15d",
+        "policy.delete_missing": "true",
+        "policy.export_level": "aggregate",
+        **{f"policy.store_{field}": "false" for field in ("bio", "avatar", "region", "language")},
     }
     environ = {variable(key): texts.get(key, "3") for key in every()}
     configuration = load(written(tmp_path, ""), environ, {})

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
@@ -18,13 +20,16 @@ def test_every_format(run: Run, tmp_path: Path, name: str) -> None:
     run("seed", "@a", "@b")
     ran = run("export", "--format", name, "--output", "out", "--json")
     assert ran.code == 0, ran.err
-    assert ran.document == {"schema": 1, "path": "out", "accounts": 2, "edges": 0}
+    expected = {"schema": 1, "path": "out", "accounts": 2, "edges": 0, "level": "raw", "key": None}
+    assert {word: value for word, value in ran.document.items() if word != "files"} == expected
     assert (tmp_path / "out").exists()
+    for path, checksum in ran.document["files"].items():
+        assert hashlib.sha256(Path(path).read_bytes()).hexdigest() == checksum
 
 
 def test_formats_are_those_of_storage() -> None:
     """The command takes the formats that there are, no more and no fewer."""
-    assert get_args(get_type_hints(export)["format"]) == FORMATS
+    assert get_args(get_args(get_type_hints(export)["format"])[0]) == FORMATS
 
 
 def test_a_place_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
@@ -49,3 +54,99 @@ def test_people_are_told(run: Run) -> None:
     ran = run("export", "--format", "edgelist", "--output", "edges.tsv")
     assert "edges.tsv · 1 account · 0 follows" in ran.out
     assert "people" in ran.out
+
+
+def study(run: Run, tmp_path: Path) -> dict[str, str]:
+    """Seed a study in a folder of its own; returns the environment of somebody with a home."""
+    (tmp_path / "study").mkdir()
+    run("seed", "@anna.lang", "@berta.lang", "--db", "study/a.db")
+    return {"HOME": str(tmp_path / "home")}
+
+
+def test_pseudonyms_by_flag_level_or_setting(run: Run, tmp_path: Path) -> None:
+    """Three ways to ask for them, the same pseudonyms each time, and a notice with every one."""
+    home = study(run, tmp_path)
+    (tmp_path / "p.toml").write_text('[policy]\nexport_level = "pseudonymous"\n')
+    made = []
+    for number, asked in enumerate((["--pseudonymise"], ["--level", "pseudonymous"], ["--config", "p.toml"])):
+        ran = run("export", "--format", "csv", "--output", f"out{number}", "--db", "study/a.db", *asked, "--json",
+                  environ=home)  # fmt: skip
+        assert ran.code == 0, ran.err
+        assert ran.document["level"] == "pseudonymous"
+        made.append((tmp_path / f"out{number}" / "accounts.csv").read_text())
+        assert "not anonymous" in (tmp_path / f"out{number}" / "NOTICE.txt").read_text()
+    assert len(set(made)) == 1
+    assert "lang" not in made[0]
+    [key] = (tmp_path / "home").rglob("*.key")
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert key.read_text().strip() not in "".join(path.read_text() for path in (tmp_path / "study").glob("*.jsonl"))
+    told = run(
+        "export", "--format", "edgelist", "--output", "e.tsv", "--db", "study/a.db", "--pseudonymise", environ=home
+    )
+    assert "not anonymous" in told.out
+    assert (tmp_path / "e.tsv.NOTICE.txt").exists()
+
+
+def test_the_level_of_the_policy_holds_unless_a_flag_says_otherwise(run: Run, tmp_path: Path) -> None:
+    """Flag before file; two flags that contradict each other are a mistake."""
+    home = study(run, tmp_path)
+    asked = ("export", "--format", "csv", "--output", "out", "--db", "study/a.db")
+    assert run(*asked, "--level", "raw", "--pseudonymise", environ=home).code == 2
+    assert run(*asked, "--level", "nothing", environ=home).code == 2
+    environ = {**home, "FOLLOWGRAPH_POLICY__EXPORT_LEVEL": "pseudonymous"}
+    assert run(*asked, "--level", "raw", "--json", environ=environ).document["level"] == "raw"
+
+
+def test_counts_are_tables_only(run: Run, tmp_path: Path) -> None:
+    """Counts are written as csv or parquet and hold nobody; a graph format is refused."""
+    home = study(run, tmp_path)
+    asked = ("export", "--output", "out", "--db", "study/a.db", "--level", "aggregate", "--json")
+    assert run(*asked, "--format", "graphml", environ=home).code == 2
+    for format in ("csv", "parquet"):
+        assert run(*asked, "--format", format, environ=home).code == 0
+    text = (tmp_path / "out" / "counts.csv").read_text()
+    assert "anna" not in text
+    assert text.startswith("table,cell,accounts")
+
+
+def test_every_export_is_noted_beside_the_database(run: Run, tmp_path: Path) -> None:
+    """The list is private, grows by a line each time, and the database itself is not touched."""
+    study(run, tmp_path)
+    before = (tmp_path / "study" / "a.db").read_bytes()
+    for number in range(2):
+        run("export", "--format", "csv", "--output", f"out{number}", "--db", "study/a.db")
+    noted = tmp_path / "study" / "a.db.outputs.jsonl"
+    assert noted.stat().st_mode & 0o777 == 0o600
+    lines = [json.loads(line) for line in noted.read_text().splitlines()]
+    assert [(line["kind"], line["level"], len(line["files"])) for line in lines] == [("export", "raw", 2)] * 2
+    assert (tmp_path / "study" / "a.db").read_bytes() == before
+
+
+def test_another_key_is_told(run: Run, tmp_path: Path) -> None:
+    """Pseudonyms that will not match earlier ones are announced."""
+    home = study(run, tmp_path)
+    asked = ("export", "--format", "csv", "--output", "out", "--db", "study/a.db", "--pseudonymise")
+    assert "no match" not in run(*asked, environ=home).err
+    (tmp_path / "other.key").write_text("5e" * 32)
+    (tmp_path / "other.key").chmod(0o600)
+    assert "no match" in run(*asked, "--key", tmp_path / "other.key", environ=home).err
+
+
+def test_an_output_cannot_leave_its_place(run: Run, tmp_path: Path) -> None:
+    """A path goes where it says: nothing in a database, and no folder that is not there, leads it elsewhere."""
+    home = study(run, tmp_path)
+    ran = run("export", "--format", "csv", "--output", "a/../b", "--db", "study/a.db", environ=home)
+    assert ran.code == 0, ran.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "study"]
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["accounts.csv", "follows.csv"]
+
+
+def test_exports_carry_the_policy(run: Run, tmp_path: Path) -> None:
+    """Where a policy was written, every export says on what ground it was made; where none was, nothing is added."""
+    study(run, tmp_path)
+    asked = ("export", "--format", "edgelist", "--db", "study/a.db", "--output")
+    run(*asked, "plain.tsv")
+    assert not (tmp_path / "plain.tsv.NOTICE.txt").exists()
+    (tmp_path / "config.toml").write_text('[policy]\napproval = "IRB 2026-117"\n')
+    run(*asked, "e.tsv")
+    assert "IRB 2026-117" in (tmp_path / "e.tsv.NOTICE.txt").read_text()

@@ -15,7 +15,7 @@ def test_seed(run: Run) -> None:
     """Handles and profile addresses become seeds; those known are counted, not added twice."""
     first = run("seed", "@Alice", "bob", "https://www.tiktok.com/@carol?lang=en", "BOB", "--json")
     assert first.code == 0
-    assert first.document == {"schema": 1, "added": 3, "known": 0, "repeated": 1, "rejected": []}
+    assert first.document == {"schema": 1, "added": 3, "known": 0, "repeated": 1, "kept_out": 0, "rejected": []}
     again = run("seed", "alice", "@dave", "--json")
     assert (again.document["added"], again.document["known"]) == (1, 1)
     assert run("status", "--json").document["frontier"]["queued"] == 4

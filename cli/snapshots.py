@@ -1,0 +1,164 @@
+"""`followgraph snapshot` and `followgraph verify`: how a study stood, and whether it still is what it was."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.amounts import amount
+from cli.escaping import shortened
+from cli.exits import Exit
+from cli.exporting import noted
+from cli.failure import usage
+from cli.session import Bound, Session
+from cli.standing import moment
+
+if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
+    from storage.dataset import Checked
+    from storage.snapshot import Compared
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def snapshot(
+    name: str,
+    /,
+    *,
+    session: Bound,
+) -> None:
+    """Freeze how the study stands: settings, seeds, versions, order of purchases, checksums. The database is only read.
+
+    It goes to snapshots/NAME beside the database, and names the seeds: mind where it goes.
+
+    Parameters
+    ----------
+    name
+        Letters, digits, '.', '-' and '_'.
+    """
+    from cli.versions import versions  # noqa: PLC0415
+    from storage import dataset  # noqa: PLC0415
+    from storage import snapshot as snapshots  # noqa: PLC0415
+    from storage.database import Database  # noqa: PLC0415
+
+    if not _NAME.fullmatch(name):
+        hint = "Give a name of letters, digits, '.', '-' and '_' that begins with a letter or digit."
+        raise usage("name", f"{shortened(name)} is no name for a snapshot", hint=hint)
+    configuration = session.configure()
+    settings = configuration.settings
+    database = Database.open(settings.storage.database, now=session.now, mode="read")
+    try:
+        with database.read() as conn:
+            taken = snapshots.take(conn)
+    finally:
+        database.close()
+    folder = database.path.parent / "snapshots" / name
+    at = session.now()
+    content: dict[str, Any] = {
+        "schema": 1,
+        "name": name,
+        "taken_at": moment(at),
+        "versions": versions(),
+        "settings": settings.model_dump(mode="json", exclude={"api": {"key_file"}, "policy": {"key_file"}}),
+        "origins": {key: origin for key, origin in configuration.origins.items() if origin != "default"},
+        **taken,
+    }
+    with dataset.made(folder) as draft:
+        text = json.dumps(content, indent=1, sort_keys=True) + "\n"
+        (draft / snapshots.FILE).write_text(text, encoding="ascii")
+        if configuration.file is not None:
+            (draft / "config.toml").write_bytes(configuration.file.read_bytes())
+        dataset.write_sums(draft)
+    noted(database.path, [folder], session, kind="snapshot", level="raw", accounts=len(taken["seeds"]), edges=0)
+    line = session.output.line
+    line(
+        f"{folder} · {amount(taken['purchases']['last'], 'call')} · {amount(len(taken['seeds']), 'seed')}",
+        label="wrote",
+    )
+    line(f"followgraph verify {folder}", label="next")
+    session.output.finish({"path": str(folder), "seeds": len(taken["seeds"]), "purchases": taken["purchases"]})
+
+
+def verify(
+    path: Path,
+    /,
+    *,
+    session: Bound,
+) -> int:
+    """Check a snapshot or a data set against its checksums, and a snapshot against the database. Changes nothing.
+
+    Ends with exit code 5 where something is not what it was and nothing explains it: crawling on does, and so does the
+    receipt of an erasure.
+
+    Parameters
+    ----------
+    path
+        The folder: snapshots/NAME, or what `export --dataset` wrote.
+    """
+    from storage import dataset  # noqa: PLC0415
+    from storage import snapshot as snapshots  # noqa: PLC0415
+
+    try:
+        checked = dataset.check(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        hint = "Name a folder that `followgraph snapshot` or `export --dataset` wrote."
+        raise usage("not_verifiable", f"{path} cannot be verified: {reason}", hint=hint) from None
+    compared = _compared(path / snapshots.FILE, session) if (path / snapshots.FILE).is_file() else None
+    _tell(checked, compared, session)
+    is_good = checked.is_whole and (compared is None or compared.is_explained)
+    code = Exit.DONE if is_good else Exit.DATABASE
+    session.output.finish(
+        {
+            "path": str(path),
+            "files": asdict(checked),
+            "database": None if compared is None else {**asdict(compared), "same": compared.is_same},
+            "verified": is_good,
+            "exit_code": int(code),
+        }
+    )
+    return code
+
+
+def _compared(file: Path, session: Session) -> Compared:
+    from storage import snapshot as snapshots  # noqa: PLC0415
+    from storage.database import Database  # noqa: PLC0415
+
+    try:
+        taken = json.loads(file.read_text(encoding="ascii"))
+        database = Database.open(session.configure().settings.storage.database, now=session.now, mode="read")
+        try:
+            with database.read() as conn:
+                return snapshots.compare(conn, taken)
+        finally:
+            database.close()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise usage(
+            "not_verifiable", f"{file} is no snapshot", hint="Name a folder of `followgraph snapshot`."
+        ) from None
+
+
+def _tell(checked: Checked, compared: Compared | None, session: Session) -> None:
+    line = session.output.line
+    if checked.is_whole:
+        line(f"{amount(checked.files, 'file')}, each as it was", label="ok")
+    for word, names in (("changed", checked.changed), ("missing", checked.missing), ("added", checked.added)):
+        for name in names:
+            line(f"{name}: {word}", label="FAIL")
+    if compared is None:
+        return
+    if compared.is_same:
+        line("the database is what it was", label="ok")
+        return
+    label = "ok" if compared.is_explained else "FAIL"
+    line(f"the books are {'as they were' if compared.books else 'not what they were'}", label=label)
+    line(f"the order of purchases is {'as it was' if compared.order else 'not what it was'}", label=label)
+    differing = [name for name, same in compared.tables.items() if not same]
+    if differing:
+        line(f"other rows in {', '.join(differing)}", label=label)
+    line(
+        f"since then {amount(compared.calls_since, 'call')}, {amount(compared.receipts_since, 'receipt')} of erasures",
+        label="",
+    )

@@ -1,0 +1,155 @@
+"""`forget` and `optout` as commands: what they take, what they say, and a kill at any moment."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import rehearsal
+from people import holding, name, popular, town, traces
+
+if TYPE_CHECKING:
+    from conftest import Run, Shell
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    """The environment of somebody with a home folder, where the project key goes."""
+    return {"HOME": str(tmp_path / "home")}
+
+
+@pytest.fixture
+def crawled(tmp_path: Path) -> Path:
+    """The database of a small study."""
+    (tmp_path / "study").mkdir()
+    path = tmp_path / "study" / "a.db"
+    rehearsal.go(path, rehearsal.service(town(120)), seeds=[name(1), name(2)], budget=60)
+    return path
+
+
+def keys(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "home" / ".local" / "share" / "followgraph" / "keys").glob("*.key"))
+
+
+def test_forget_and_its_receipt(run: Run, tmp_path: Path, crawled: Path, home: dict[str, str]) -> None:
+    """The person is gone, the receipt is printed, the key is a private file outside the study."""
+    person = popular(crawled)
+    ran = run("forget", f"@{person.upper()}", "--db", crawled, "--json", environ=home)
+    assert ran.code == 0, ran.err
+    assert ran.document["forgotten"] == 1
+    assert ran.document["kept_out"] == 1
+    assert ran.document["scoured"] is True
+    [(hash,)] = rehearsal.rows(crawled, "SELECT hash FROM receipts")
+    assert ran.document["receipt"]["hash"] == hash
+    [key] = keys(tmp_path)
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert str(key) in ran.err
+    assert person not in ran.out
+    told = run("forget", name(1), "--db", crawled, environ=home)
+    assert "receipt" in told.out
+    assert "1 account" in told.out
+
+
+def test_the_price_stays_in_the_books(run: Run, crawled: Path, home: dict[str, str]) -> None:
+    """What was spent on a forgotten account was spent: status says the same before and after."""
+    before = run("status", "--db", crawled, "--json").document
+    run("forget", popular(crawled), "--db", crawled, environ=home)
+    after = run("status", "--db", crawled, "--json").document
+    assert after["credits"] == before["credits"]
+    assert after["totals"]["charged"] == before["totals"]["charged"]
+    assert run("doctor", "--db", crawled, "--json").document["fail"] == 0
+
+
+def test_a_file_of_people(run: Run, tmp_path: Path, crawled: Path, home: dict[str, str]) -> None:
+    """Handles, ids and hashes stand one a line; what is none of these is refused by line, and nobody is erased."""
+    stable = rehearsal.rows(crawled, "SELECT platform_user_id FROM accounts WHERE platform_user_id IS NOT NULL")[0][0]
+    people = tmp_path / "people.txt"
+    people.write_text(f"@nobody.yet # wrote in May\nid:{stable}\nno handle at all\n")
+    refused = run("forget", "--file", people, "--db", crawled, "--json", environ=home)
+    assert refused.code == 2
+    assert refused.document["rejected"][0]["line"] == 3
+    assert rehearsal.rows(crawled, "SELECT count(*) FROM receipts") == [(0,)]
+    people.write_text(f"@nobody.yet # wrote in May\nid:{stable}\n")
+    ran = run("forget", "--file", people, "--db", crawled, "--json", environ=home)
+    assert (ran.document["forgotten"], ran.document["not_stored"]) == (1, 1)
+
+
+def test_optout_comes_before_the_first_page(run: Run, tmp_path: Path, home: dict[str, str]) -> None:
+    """A list can be given to a new database; its people are no seeds then, and status of nobody changes."""
+    (tmp_path / "study").mkdir()
+    (tmp_path / "optout.txt").write_text("@anna\nid:123456\n" + "ab" * 32 + "\n")
+    ran = run("optout", "--file", "optout.txt", "--db", "study/b.db", "--json", environ=home)
+    assert ran.code == 0, ran.err
+    assert ran.document["kept_out"] == 3
+    seeded = run("seed", "@Anna", "@berta", "--db", "study/b.db", "--json", environ=home)
+    assert (seeded.document["added"], seeded.document["kept_out"]) == (1, 1)
+    assert "kept out" in run("seed", "@anna", "--db", "study/b.db", environ=home).out
+    assert rehearsal.rows(tmp_path / "study" / "b.db", "SELECT handle FROM accounts") == [("berta",)]
+
+
+def test_a_key_inside_the_study_is_refused(run: Run, crawled: Path) -> None:
+    """Who gets the folder would get the key as well."""
+    ran = run("forget", name(1), "--db", crawled, "--key", crawled.parent / "my.key", "--json")
+    assert ran.code == 5
+    assert ran.document["error"]["code"] == "key_unusable"
+    assert "elsewhere" in ran.document["error"]["hint"]
+
+
+def test_a_mistyped_key_is_not_made(run: Run, tmp_path: Path, crawled: Path) -> None:
+    """A key named on the command line exists, or is a mistake."""
+    ran = run("forget", name(1), "--db", crawled, "--key", tmp_path / "none.key", "--json")
+    assert ran.code == 5
+    assert not (tmp_path / "none.key").exists()
+
+
+def test_without_a_home_a_place_is_asked_for(run: Run, crawled: Path) -> None:
+    """Nobody guesses where a secret goes."""
+    ran = run("forget", name(1), "--db", crawled, "--json")
+    assert ran.code == 5
+    assert "policy.key_file" in ran.document["error"]["hint"]
+
+
+def test_somebody_must_be_named(run: Run, crawled: Path, home: dict[str, str]) -> None:
+    """A bare `forget` erases nobody."""
+    assert run("forget", "--db", crawled, environ=home).code == 2
+    assert rehearsal.rows(crawled, "SELECT count(*) FROM receipts") == [(0,)]
+
+
+def test_a_pseudonym_of_nobody(run: Run, crawled: Path, home: dict[str, str]) -> None:
+    """An unknown pseudonym is bad input."""
+    ran = run("forget", "A" * 26, "--db", crawled, "--json", environ=home)
+    assert ran.code == 2
+    assert ran.document["error"]["code"] == "not_found"
+
+
+def test_killed_at_any_moment(run: Run, shell: Shell, tmp_path: Path, crawled: Path) -> None:
+    """Either all of a person is there or the account is gone; called again, no byte is left. Eight kills."""
+    person = popular(crawled)
+    needles = traces(rehearsal.service(town(120)), person)
+    key = tmp_path / "home.key"
+    key.write_text("5e" * 32 + "\n")
+    key.chmod(0o600)
+    whole_s = 0.0
+    for round in range(9):  # the first is not killed: it tells how long it takes
+        path = tmp_path / f"round{round}" / "a.db"
+        path.parent.mkdir()
+        shutil.copy(crawled, path)
+        arguments = ("forget", person, "--db", str(path), "--key", str(key))
+        begun = time.monotonic()
+        process = shell(*arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=whole_s * (0.4 + 0.07 * round) if round else 60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=20)
+        whole_s = whole_s or time.monotonic() - begun
+        stored = rehearsal.rows(path, f"SELECT count(*) FROM accounts WHERE handle = '{person}'")
+        receipts = rehearsal.rows(path, "SELECT count(*) FROM receipts")
+        assert (stored, receipts) in (([(1,)], [(0,)]), ([(0,)], [(1,)]))
+        assert rehearsal.findings(path) == []
+        assert run(*arguments, "--json").document["scoured"] is True
+        assert holding(path.parent, needles) == []
