@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from analysis.audit import Mended, mend
+from analysis.audit import IMBALANCE, Mended, mend
 from analysis.graph import Ints
 from analysis.imputation import DAMPING, Imputed, Links, impute, within
 from analysis.sample import Audit, Control, Sample, times
@@ -21,14 +21,14 @@ TIERS = (10, 100)
 CANDIDATES = 3_000
 DRAWS = 200
 SUPPORTED = 5
-QUIET = 0.35
-"""Noise of log F (sigma) up to which intervals of ranks cover 90 % and more."""
+QUIET, LOOSE = 0.35, 0.5
+"""Noise of log F (sigma), and spread of log (k / F) (tau), up to which intervals of ranks cover 90 % and more."""
 
 LIES = 0.1
 """Share of flagged accounts, among the thousand with the most followers reported, up to which they do."""
 
 TOO_MANY_LIES = "no intervals of ranks: too many reported follower counts are implausible"
-TOO_NOISY = "no intervals of ranks: reported follower counts are too noisy"
+TOO_NOISY = "no intervals of ranks: reported follower counts are too noisy, or the crawl is too uneven"
 NOT_AUDITED = "no intervals of ranks: without an audit the noise of reported follower counts is not known"
 TOO_THIN = "no intervals of ranks: too few accounts are listed often enough"
 
@@ -63,7 +63,7 @@ class RankIntervals:
 def rank(sample: Sample, audit: Audit | Control | None) -> Ranking:
     """Rank the accounts by imputed PageRank on mended follower counts (`analysis.audit`).
 
-    A control sample is as good an audit, but for one to three points of precision where the counts are exact.
+    A control sample is as good an audit, but for three or four points of precision where the counts are exact.
     """
     links = Links.of(sample)
     mended = mend(links, sample.followers, None if audit is None else times(len(sample), audit))
@@ -105,20 +105,20 @@ def intervals(ranking: Ranking, count: int, rng: np.random.Generator) -> RankInt
     """Return 95 % intervals of the ranks of the first `count` accounts, or why there are none.
 
     200 draws of score_v = 0.15 / n + 0.85 * (seen_v + max(0, F*_v * exp(s * z) - k_v) * m * exp(eta * z' - eta^2 / 2)),
-    z and z' standard normal, s = tau / sqrt(2); eta is the spread of the mean contribution of a follower seen, over
+    z and z' standard normal, s^2 = max(tau^2, 0.1); eta is the spread of the mean contribution of a follower seen, over
     accounts with k of at least 5, less its sampling variance; among the 3,000 highest scores. docs/estimators.md.
     """
     mended, links, imputed = ranking.mended, ranking.links, ranking.imputed
     if ranking.basis != "audited":
         return NotIdentifiable(TOO_THIN if ranking.basis == "exploratory" else NOT_AUDITED)
-    if mended.noise > QUIET**2:
+    if mended.noise > QUIET**2 or mended.fit.variance > LOOSE**2:
         return NotIdentifiable(TOO_NOISY)
     if mended.flagged[best(mended.reported.astype(np.float64), 1_000)].mean() > LIES:
         return NotIdentifiable(TOO_MANY_LIES)
     rows = best(ranking.scores, max(CANDIDATES, count))
     k = (links.matrix @ (links.listed > 0).astype(np.float64))[rows]
     seen, f, n = imputed.seen[rows], mended.followers[rows], len(ranking.scores)
-    eta, s = _eta(ranking, rows, k), np.sqrt(mended.fit.variance / 2)
+    eta, s = _eta(ranking, rows, k), np.sqrt(max(mended.fit.variance, IMBALANCE))
     places = np.empty((DRAWS, min(count, len(rows))))
     for draw in range(DRAWS):
         unseen = np.maximum(0.0, f * np.exp(rng.normal(0.0, s, len(rows))) - k)

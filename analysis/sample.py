@@ -7,10 +7,12 @@ grouped by ascending source. Only lists that were read to their end speak for th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from analysis.graph import UNKNOWN, Indices, Ints, Mask
+from analysis.graph import UNKNOWN, FollowGraph, Indices, Ints, Mask
+from storage import sampling
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -83,6 +85,58 @@ class Audit:
     """
 
     accounts: Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """A crawl as drawn: its sample, and the control sample and the audit where there is one."""
+
+    sample: Sample
+    control: Control | None
+    audit: Audit | None
+
+
+def read_drawn(conn: Any, graph: FollowGraph) -> Drawn:
+    """Read how `graph` was drawn, through the connection that it was read through.
+
+    A list counts for the crawl's own sake if any visit of its account was picked from the main or the explore queue.
+    """
+    n, ids = len(graph.accounts), graph.accounts.id
+    queues = {name: np.zeros(n, dtype=np.bool_) for name in (sampling.MAIN, sampling.EXPLORE, sampling.AUDIT)}
+    pages, order, seen = np.zeros(n, dtype=np.int64), [], np.zeros(n, dtype=np.bool_)
+    rows = list(sampling.visit_rows(conn))
+    places = np.searchsorted(ids, np.array([row[0] for row in rows], dtype=np.int64)).tolist()
+    for place, (_, queue, paid) in zip(places, rows, strict=True):
+        pages[place] += paid
+        if queue in queues:
+            queues[queue][place] = True
+        if not seen[place]:
+            seen[place] = True
+            order.append(place)
+    sample = Sample(
+        src=graph.src,
+        dst=graph.dst,
+        followers=graph.accounts.followers,
+        following=graph.accounts.following,
+        complete=graph.accounts.complete,
+        main=queues[sampling.MAIN] | queues[sampling.EXPLORE],
+        pages=pages,
+        order=np.array(order, dtype=np.int64),
+    )
+    audited = np.flatnonzero(queues[sampling.AUDIT])
+    return Drawn(sample, _read_control(conn, ids), Audit(audited) if len(audited) else None)
+
+
+def _read_control(conn: Any, ids: Ints) -> Control | None:
+    draws, credits = sampling.control_draws(conn)
+    if not draws:
+        return None
+    number, account, count = np.array(draws, dtype=np.int64).T
+    place = np.searchsorted(ids, account)
+    first, second, third = (
+        Wave(place[number == wave], count[number == wave], credits.get(wave, 0)) for wave in (1, 2, 3)
+    )
+    return Control((first, second, third))
 
 
 def times(n: int, sources: Control | Audit) -> Ints:

@@ -231,7 +231,7 @@ def draw_control(
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class Seen:
     """What analysis gets to see of a crawl, and `ids`, the accounts of the world behind its positions."""
 
     ids: Ints
@@ -240,7 +240,7 @@ class Drawn:
     audit: Audit
 
 
-def seen(world: World, followers: Ints, log: Log, waves: tuple[tuple[Ints, Ints, int], ...] | None = None) -> Drawn:
+def seen(world: World, followers: Ints, log: Log, waves: tuple[tuple[Ints, Ints, int], ...] | None = None) -> Seen:
     """Turn a log, and a control sample, into what the analysis gets: only what was listed or read."""
     extra = np.unique(np.concatenate([wave[0] for wave in waves])) if waves else np.zeros(0, np.int64)
     order = np.concatenate((log.accounts, np.setdiff1d(extra, log.accounts)))
@@ -267,4 +267,4 @@ def seen(world: World, followers: Ints, log: Log, waves: tuple[tuple[Ints, Ints,
         order=at[order],
     )
     control = Control(tuple(Wave(at[a], d, c) for a, d, c in waves)) if waves else None
-    return Drawn(ids, sample, control, Audit(at[log.accounts[log.audited]]))
+    return Seen(ids, sample, control, Audit(at[log.accounts[log.audited]]))

@@ -11,8 +11,8 @@ from analysis.audit import Mended, fit, mend
 from analysis.graph import UNKNOWN
 from analysis.imputation import Links
 from analysis.sample import Audit, Control, Wave, times
-from benchmarks.stand_in import Drawn, World, crawl, load, misreported, seen
-from tests.analysis.samples import of_lists
+from benchmarks.stand_in import Seen, World, crawl, load, misreported, seen
+from tests.analysis.lists import of_lists
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +20,14 @@ def world() -> World:
     return load("drawn-12000-4")
 
 
-def drawn_with(world: World, noise: str, strategy: str = "flow") -> Drawn:
+def drawn_with(world: World, noise: str, strategy: str = "flow") -> Seen:
     """Crawl a tenth of the network with a fifth of the credits on the audit."""
     followers = misreported(world, noise, np.random.default_rng(1))
     log = crawl(world, followers, strategy, world.credits // 10, np.random.default_rng(2), audit=0.2)
     return seen(world, followers, log)
 
 
-def mended_from(drawn: Drawn) -> Mended:
+def mended_from(drawn: Seen) -> Mended:
     """Mend with the audit of the crawl."""
     return mend(Links.of(drawn.sample), drawn.sample.followers, times(len(drawn.sample), drawn.audit))
 

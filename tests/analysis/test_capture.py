@@ -12,7 +12,7 @@ from analysis.capture import NOBODY_TWICE, Size, saturation, size
 from analysis.sample import Sample
 from analysis.sampling import NotIdentifiable
 from benchmarks.stand_in import Log, load, seen
-from tests.analysis.samples import of_lists
+from tests.analysis.lists import of_lists
 
 
 def test_equal_followers_have_a_closed_form() -> None:

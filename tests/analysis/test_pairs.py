@@ -9,7 +9,7 @@ import pytest
 from analysis.pairs import ALL_ALIKE as ALIKE
 from analysis.pairs import NO_PAIR, OF_THE_CRAWL, assortativity, reciprocity
 from analysis.sampling import NoInterval, NotIdentifiable
-from tests.analysis.samples import numbered, of_lists, whole
+from tests.analysis.lists import numbered, of_lists, whole
 
 
 @pytest.mark.parametrize(("name", "published"), [("polblogs", 0.242561), ("advogato", 0.333086)])
@@ -37,7 +37,7 @@ def test_assortativity_of_followers_alike_is_networkx_assortativity() -> None:
         followers=dict.fromkeys(range(n), 7),
     )
     out, entering = sample.following.astype(np.float64), sample.followers.astype(np.float64)
-    graph = nx.DiGraph([(u, v) for u, v in pairs if u != v])
+    graph = nx.DiGraph(pairs)
     found = assortativity(alike, out, entering)
     assert isinstance(found, NoInterval)
     assert found.value == pytest.approx(nx.degree_pearson_correlation_coefficient(graph, x="out", y="in"), abs=1e-9)

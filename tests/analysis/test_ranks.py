@@ -19,8 +19,8 @@ from analysis.ranks import (
 )
 from analysis.sample import Audit, Control
 from analysis.sampling import NotIdentifiable
-from benchmarks.stand_in import Drawn, World, crawl, draw_control, load, misreported, seen
-from tests.analysis.samples import of_lists
+from benchmarks.stand_in import Seen, World, crawl, draw_control, load, misreported, seen
+from tests.analysis.lists import of_lists
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def world() -> World:
     return load("drawn-12000-4")
 
 
-def crawled(world: World, noise: str, *, control: bool = False) -> Drawn:
+def crawled(world: World, noise: str, *, control: bool = False) -> Seen:
     """Crawl a tenth of the network, a fifth of it for the audit or the control sample."""
     followers = misreported(world, noise, np.random.default_rng(1))
     rng, budget = np.random.default_rng(2), world.credits // 10

@@ -30,7 +30,7 @@ from analysis.sampling import (
     ratio,
 )
 from benchmarks.stand_in import World, crawl, draw_control, load, seen
-from tests.analysis.samples import numbered, of_lists, whole
+from tests.analysis.lists import numbered, of_lists, whole
 
 
 def wave(draws: dict[int, int], credits: int = 100) -> Wave:

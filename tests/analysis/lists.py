@@ -1,17 +1,14 @@
-"""Samples for the estimators: made by hand from lists, or drawn from a network that is known whole."""
+"""Samples for the estimators, made from lists."""
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 
 from analysis.graph import UNKNOWN
 from analysis.sample import Sample
-
-DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
+from tests.analysis.sample import edges
 
 
 def of_lists(
@@ -57,19 +54,8 @@ def whole(n: int, pairs: Iterable[tuple[int, int]]) -> Sample:
     return of_lists(n, lists, followers=followers, following={u: len(listed) for u, listed in lists.items()})
 
 
-def numbered(name: str) -> tuple[int, list[tuple[int, int]], dict[str, int]]:
-    """Return the accounts, the follows by position, and the positions of the ids of a data set."""
-    with gzip.open(DATA / name / "edges.tsv.gz", "rt") as file:
-        rows = [line.split()[:2] for line in file if not line.startswith("#")]
-    place = {key: number for number, key in enumerate(sorted({key for row in rows for key in row}, key=int))}
-    return len(place), [(place[u], place[v]) for u, v in rows], place
-
-
-def values(name: str, file: str, place: Mapping[str, int]) -> np.ndarray:
-    """Return the expected values beside a data set, by position."""
-    with gzip.open(DATA / name / file, "rt") as lines:
-        rows = [line.split() for line in lines]
-    found = np.full(len(place), np.nan)
-    for key, value in (row[:2] for row in rows if row[0] in place):
-        found[place[key]] = float(value)
-    return found
+def numbered(name: str) -> tuple[int, list[tuple[int, int]], dict[int, int]]:
+    """Return the accounts, the follows by position, and the positions of the ids of a data set; loops are left out."""
+    pairs = edges(name)
+    place = {key: number for number, key in enumerate(sorted({key for pair in pairs for key in pair}))}
+    return len(place), [(place[u], place[v]) for u, v in pairs], place
