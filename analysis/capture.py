@@ -1,7 +1,7 @@
 """How large the network is, how much of it was seen, and whether more credits would still show more.
 
-The size is an order of magnitude: on known graphs it came out between a fifth and one and a half of the truth, as the
-strategy had it. A curve that has become flat shows that the answer stopped moving, not that it is right.
+The size is an order of magnitude: how far it is off depends on the strategy and the network (docs/estimators.md). A
+curve that has become flat shows that the answer stopped moving, not that it is right.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """PageRank of a network that was read in part: the links seen, and for those not seen the followers reported.
 
-Plain PageRank of what a crawl read finds 22 to 63 % of the true top 100, imputed PageRank 85 % and more, as long as
-follower counts are right inside the population studied; `analysis.audit` measures that and mends the counts.
+Plain PageRank of what a crawl read finds a quarter to three quarters of the true first hundred, imputed PageRank four
+fifths and more, as long as follower counts are right inside the population studied; `analysis.audit` measures that and
+mends the counts. Evidence: docs/estimators.md.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Links:
         """Lay out the links of a sample."""
         n, listed = len(sample), sample.listed
         starts = np.concatenate(([0], np.cumsum(listed)))
-        matrix = csc_array((np.ones(len(sample.dst)), sample.dst.astype(np.int64), starts), shape=(n, n)).tocsr()
+        matrix = csc_array((np.ones(len(sample.dst)), sample.dst.astype(np.int32), starts), shape=(n, n)).tocsr()
         length = np.where(sample.complete, listed, np.maximum(sample.following, listed))
         return cls(matrix, listed, np.maximum(length, 0))
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from analysis.audit import IMBALANCE, Mended, mend
+from analysis.audit import Mended, mend
 from analysis.graph import Ints
 from analysis.imputation import DAMPING, Imputed, Links, impute, within
 from analysis.sample import Audit, Control, Sample, times
@@ -24,6 +24,8 @@ SUPPORTED = 5
 QUIET, LOOSE = 0.35, 0.5
 """Noise of log F (sigma), and spread of log (k / F) (tau), up to which intervals of ranks cover 90 % and more."""
 
+LEAST_DOUBT = 0.25
+"""Scatter of log F that an interval of ranks allows for at least: with less, networks read to a large part defy it."""
 LIES = 0.1
 """Share of flagged accounts, among the thousand with the most followers reported, up to which they do."""
 
@@ -105,8 +107,9 @@ def intervals(ranking: Ranking, count: int, rng: np.random.Generator) -> RankInt
     """Return 95 % intervals of the ranks of the first `count` accounts, or why there are none.
 
     200 draws of score_v = 0.15 / n + 0.85 * (seen_v + max(0, F*_v * exp(s * z) - k_v) * m * exp(eta * z' - eta^2 / 2)),
-    z and z' standard normal, s^2 = max(tau^2, 0.1); eta is the spread of the mean contribution of a follower seen, over
-    accounts with k of at least 5, less its sampling variance; among the 3,000 highest scores. docs/estimators.md.
+    z and z' standard normal, s = max(tau / sqrt(2), 0.25); eta is the spread of the mean contribution of a follower
+    seen, over accounts with k of at least 5, less its sampling variance; among the 3,000 highest scores.
+    Source: docs/estimators.md.
     """
     mended, links, imputed = ranking.mended, ranking.links, ranking.imputed
     if ranking.basis != "audited":
@@ -118,7 +121,7 @@ def intervals(ranking: Ranking, count: int, rng: np.random.Generator) -> RankInt
     rows = best(ranking.scores, max(CANDIDATES, count))
     k = (links.matrix @ (links.listed > 0).astype(np.float64))[rows]
     seen, f, n = imputed.seen[rows], mended.followers[rows], len(ranking.scores)
-    eta, s = _eta(ranking, rows, k), np.sqrt(max(mended.fit.variance, IMBALANCE))
+    eta, s = _eta(ranking, rows, k), max(float(np.sqrt(mended.fit.variance / 2)), LEAST_DOUBT)
     places = np.empty((DRAWS, min(count, len(rows))))
     for draw in range(DRAWS):
         unseen = np.maximum(0.0, f * np.exp(rng.normal(0.0, s, len(rows))) - k)

@@ -1,6 +1,6 @@
 """Averages over the accounts with a follower, and what a crawl lets one say about them.
 
-A crawl is not a random sample: its bootstrap covers the truth in 0 to 45 % of cases where 95 % are claimed. So an
+A crawl is not a random sample: an interval computed as if it were one misses the truth far oftener than it says. So an
 interval is given only from a control sample of three waves (rule R). What cannot be said is a value like any other:
 `average` returns one of four, and raises nothing. Formulas and their evidence: docs/estimators.md.
 """
@@ -18,7 +18,7 @@ from analysis.sample import Control, Sample, Wave, reported
 Floats = npt.NDArray[np.float64]
 
 CREDITS_A_WAVE = 100
-"""Fewer credits than this in a wave give no interval: with 8 to 39 the measured coverage fell to 40 %."""
+"""Fewer credits than this in a wave give no interval: too few draws for their errors to be known."""
 
 SPREAD, DRIFT = 2.0, 0.5
 """Constants of rule R: of the two waves' errors together, and of the distance from the crawl's own estimates."""

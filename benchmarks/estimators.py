@@ -6,6 +6,8 @@ Hundreds of crawls are needed, so a stand-in for the crawler draws them in memor
 of docs/estimators.md come from here.
 """
 
+# ruff: noqa: E402 - the packages are beside this folder, so their path comes first
+
 from __future__ import annotations
 
 import argparse
@@ -19,14 +21,25 @@ import numpy.typing as npt
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
-from stand_in import Seen, World, crawl, draw_control, load, misreported, seen  # noqa: E402
+from stand_in import Seen, World, crawl, draw_control, load, misreported, seen
 
-from analysis.audit import blend, mend  # noqa: E402
-from analysis.capture import Size, size  # noqa: E402
-from analysis.imputation import Links, impute, within  # noqa: E402
-from analysis.pairs import reciprocity  # noqa: E402
-from analysis.ranks import RankIntervals, best, intervals, rank  # noqa: E402
-from analysis.sampling import Average, Interval, NoInterval, Uninformative, alarm, average, exceeding, of_follows, ratio  # noqa: E402
+from analysis.audit import blend, mend
+from analysis.capture import Size, size
+from analysis.imputation import Links, impute, within
+from analysis.pairs import reciprocity
+from analysis.ranks import RankIntervals, best, intervals, rank
+from analysis.sampling import (
+    Average,
+    Interval,
+    NoInterval,
+    Uninformative,
+    alarm,
+    average,
+    exceeding,
+    of_accounts,
+    of_follows,
+    ratio,
+)
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -78,6 +91,17 @@ def measured(world: World, drawn: Seen) -> list[Average]:
     ]
 
 
+def naively_covered(world: World, drawn: Seen, truth: float) -> bool:
+    """Say whether 1.96 standard errors around the crawl's own estimate of the mean following have the truth in them."""
+    parts = of_accounts(drawn.sample, world.following[drawn.ids].astype(np.float64))
+    sources = np.flatnonzero(drawn.sample.main & (parts.below > 0))
+    weight = 1.0 / np.maximum(drawn.sample.followers[sources], 1)
+    above, below = weight * parts.above[sources], weight * parts.below[sources]
+    estimate = above.sum() / below.sum()
+    error = np.sqrt(((above - estimate * below) ** 2).sum() * len(sources) / (len(sources) - 1)) / below.sum()
+    return bool(abs(estimate - truth) <= 1.96 * error)
+
+
 def truths(world: World) -> list[float]:
     """Return the five measures over all accounts with a follower, and over their follows."""
     followed = world.followers > 0
@@ -90,14 +114,14 @@ def truths(world: World) -> list[float]:
 def averages(world: World, crawls: int) -> None:
     """Print how often the interval has the truth in it, and how wide it is."""
     true = truths(world)
-    print("| budget | crawl | " + " | ".join(MEASURES) + " | uninformative | no interval | alarm |")
-    print("| --- | --- |" + " --- |" * (len(MEASURES) + 3))
+    print(f"| budget | crawl | {' | '.join(MEASURES)} | uninformative | no interval | alarm | naive |")
+    print("| --- | --- |" + " --- |" * (len(MEASURES) + 4))
     worst = 1.0
     for share in NETWORKS[world.name]:
         budget = int(share * world.credits)
         for strategy in STRATEGIES:
             hits, widths = np.full((crawls, 5), np.nan), np.full((crawls, 5), np.nan)
-            wide = alarms = 0
+            wide = alarms = naive = 0
             for number in range(crawls):
                 rng = np.random.default_rng([number, 7])
                 main_budget = int((1 - SHARE) * budget)
@@ -105,6 +129,7 @@ def averages(world: World, crawls: int) -> None:
                 waves = draw_control(world, world.followers, log, budget - main_budget, rng)
                 drawn = seen(world, world.followers, log, waves)
                 alarms += alarm(drawn.sample).biased
+                naive += naively_covered(world, drawn, true[0])
                 for column, (found, truth) in enumerate(zip(measured(world, drawn), true, strict=True)):
                     if isinstance(found, Interval):
                         hits[number, column] = found.low <= truth <= found.high
@@ -117,7 +142,7 @@ def averages(world: World, crawls: int) -> None:
             ]
             worst = min([worst, *(hits[row, column].mean() for column, row in enumerate(told.T) if row.any())])
             shares = f"{wide / max(told.sum(), 1):.0%} | {1 - told.mean():.0%} | {alarms / crawls:.0%}"
-            print(f"| {share:.0%} | {strategy} | {' | '.join(cells)} | {shares} |", flush=True)
+            print(f"| {share:.0%} | {strategy} | {' | '.join(cells)} | {shares} | {naive / crawls:.2f} |", flush=True)
     print(f"\nworst cell {worst:.2f} of {crawls} crawls each")
 
 
