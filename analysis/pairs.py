@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.sample import Sample
-from analysis.sampling import NoInterval, NotIdentifiable
+from analysis.sampling import NoInterval, NotIdentifiable, inverse_followers
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,7 +41,7 @@ def assortativity(sample: Sample, of_source: Floats, of_target: Floats) -> NoInt
     """
     x, y = of_source[sample.src], of_target[sample.dst]
     counted = sample.complete[sample.src] & ~np.isnan(x) & ~np.isnan(y)
-    weight = 1.0 / np.maximum(sample.followers[sample.src][counted], 1)
+    weight = inverse_followers(sample, sample.src[counted].astype(np.int64))
     x, y = x[counted], y[counted]
     if not len(x):
         return NotIdentifiable(NO_PAIR)

@@ -70,6 +70,7 @@ Average = Interval | Uninformative | NoInterval | NotIdentifiable
 NOT_RANDOM = "no interval: the crawl is not random, and it has no control sample"
 TOO_FEW_CREDITS = f"no interval: a wave of the control sample had fewer than {CREDITS_A_WAVE} credits"
 ALL_ALIKE = "no interval: every draw of the control sample says the same"
+NOTHING_TO_COMPARE = "no interval: the second wave, or the crawl itself, brought no whole list"
 NO_LIST = "no list was read to its end"
 NO_DRAW = "no list of the control sample was read to its end"
 
@@ -155,7 +156,9 @@ def ratio(sample: Sample, control: Control | None, parts: Parts, bounds: tuple[f
     if control.credits < CREDITS_A_WAVE:
         return NoInterval(theta, TOO_FEW_CREDITS)
     _, before, earlier = _of_wave(sample, control.waves[1], parts)
-    if error == 0 or not earlier or not len(sources):
+    if not earlier or not len(sources):
+        return NoInterval(theta, NOTHING_TO_COMPARE)
+    if error == 0:
         return NoInterval(theta, ALL_ALIKE)
     plain = float(parts.above[sources].sum() / parts.below[sources].sum())
     drift = max(abs(theta - _double(sample, parts, sources)), abs(theta - plain))
@@ -166,8 +169,16 @@ def ratio(sample: Sample, control: Control | None, parts: Parts, bounds: tuple[f
 
 
 def _double(sample: Sample, parts: Parts, sources: Ints) -> float:
-    weight = 1.0 / np.maximum(sample.followers[sources], 1)
+    weight = inverse_followers(sample, sources)
     return float((weight * parts.above[sources]).sum() / (weight * parts.below[sources]).sum())
+
+
+def inverse_followers(sample: Sample, sources: Ints) -> Floats:
+    """Return 1 / max(F, 1) of each source; 0 where F is not known, as of a seed that nobody listed, unless of all."""
+    known = reported(sample.followers[sources])
+    if not known.any():
+        return np.ones(len(sources))
+    return np.where(known, 1.0 / np.maximum(sample.followers[sources], 1), 0.0)
 
 
 def _of_wave(sample: Sample, wave: Wave, parts: Parts) -> tuple[float, float, int]:
@@ -197,5 +208,5 @@ def alarm(sample: Sample) -> Alarm | NotIdentifiable:
     sources = np.flatnonzero(sample.main & sample.complete & (below > 0))
     if not len(sources):
         return NotIdentifiable(NO_LIST)
-    weight = 1.0 / np.maximum(sample.followers[sources], 1)
+    weight = inverse_followers(sample, sources)
     return Alarm(float((weight * below[sources]).sum() / weight.sum()))

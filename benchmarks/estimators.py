@@ -36,6 +36,7 @@ from analysis.sampling import (
     alarm,
     average,
     exceeding,
+    inverse_followers,
     of_accounts,
     of_follows,
     ratio,
@@ -95,7 +96,7 @@ def naively_covered(world: World, drawn: Seen, truth: float) -> bool:
     """Say whether 1.96 standard errors around the crawl's own estimate of the mean following have the truth in them."""
     parts = of_accounts(drawn.sample, world.following[drawn.ids].astype(np.float64))
     sources = np.flatnonzero(drawn.sample.main & (parts.below > 0))
-    weight = 1.0 / np.maximum(drawn.sample.followers[sources], 1)
+    weight = inverse_followers(drawn.sample, sources)
     above, below = weight * parts.above[sources], weight * parts.below[sources]
     estimate = above.sum() / below.sum()
     error = np.sqrt(((above - estimate * below) ** 2).sum() * len(sources) / (len(sources) - 1)) / below.sum()

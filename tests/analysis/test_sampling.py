@@ -15,6 +15,7 @@ from analysis.sampling import (
     NO_DRAW,
     NO_LIST,
     NOT_RANDOM,
+    NOTHING_TO_COMPARE,
     TOO_FEW_CREDITS,
     Alarm,
     Interval,
@@ -128,6 +129,32 @@ def test_a_sample_that_says_nothing_says_so() -> None:
     assert alarm(unread) == NotIdentifiable(NO_LIST)
     nobody = of_lists(0, {})
     assert average(nobody, None, np.zeros(0)) == NotIdentifiable(NO_LIST)
+
+
+def test_a_wave_without_lists_gives_no_interval() -> None:
+    """Without the second wave, or lists of the crawl itself, nothing says how far the third still is off."""
+    sample = of_lists(5, SMALL, followers=FOLLOWERS)
+    third = wave({0: 1, 1: 1})
+    found = average(sample, Control((wave({0: 1}), wave({3: 2}), third)), VALUES)
+    assert isinstance(found, NoInterval)
+    assert found.reason == NOTHING_TO_COMPARE
+    nothing_but_control = of_lists(5, SMALL, followers=FOLLOWERS, extra=SMALL)
+    found = average(nothing_but_control, Control((third, third, third)), VALUES)
+    assert isinstance(found, NoInterval)
+    assert found.reason == NOTHING_TO_COMPARE
+
+
+def test_a_seed_that_nobody_listed_does_not_outweigh_the_others() -> None:
+    """Its followers are not known, so it has no part in an estimate weighted by them; a crawl of such seeds has."""
+    with_seed = of_lists(5, SMALL, followers={u: f for u, f in FOLLOWERS.items() if u != 4})
+    without = of_lists(5, SMALL, followers=FOLLOWERS, extra=[4])
+    values = np.where(np.arange(5) == 4, nan, VALUES)
+    found, expected = average(with_seed, None, values), average(without, None, values)
+    assert isinstance(found, NoInterval)
+    assert isinstance(expected, NoInterval)
+    assert found.value == pytest.approx(expected.value)
+    seeds = of_lists(4, {0: [2], 1: [2, 3]}, followers={2: 1, 3: 2})
+    assert average(seeds, None, np.arange(4.0)) == NoInterval(pytest.approx((2 + 2 + 1.5) / 2.5), NOT_RANDOM)
 
 
 def test_an_interval_wider_than_half_the_value_is_uninformative() -> None:
