@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+import networkx as nx
 import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from analysis.capture import Size, saturation, size
 from analysis.graph import UNKNOWN, read_graph
+from analysis.ranks import best, rank
 from analysis.sample import Drawn, read_drawn
 from storage.database import Database
-from tests.analysis.sample import Sample, Visit, fill, insert
+from tests.analysis.sample import Sample, Visit, edges, fill, insert, partial
 
 CRAWL = Sample(
     seeds=("a",),
@@ -108,6 +112,25 @@ def test_a_database_without_a_crawl_is_an_empty_sample(tmp_path: Path) -> None:
         found, _ = drawn(database)
     assert (len(found.sample), found.control, found.audit) == (0, None, None)
     assert found.sample.order.tolist() == []
+
+
+def test_a_crawl_in_a_database_can_be_ranked_and_sized(tmp_path: Path) -> None:
+    """A breadth-first crawl with hidden, cut and failed lists finds most of the first hundred, and the size."""
+    pairs = edges("wiki-vote")
+    crawl = partial(pairs, pages=1_500)
+    crawl.followers = Counter(f"u{target}" for _, target in pairs)
+    with closing(Database.open(tmp_path / "wiki.db", now=lambda: 0.0)) as database:
+        database.transact(lambda conn: fill(conn, crawl))
+        found, place = drawn(database)
+    truth = nx.pagerank(nx.DiGraph(pairs))
+    first = {place.get(f"u{node}") for node in sorted(truth, key=truth.__getitem__)[-100:]}
+    ranking = rank(found.sample, found.audit)
+    assert ranking.basis == "assumed"
+    assert len(first & set(best(ranking.scores, 100).tolist())) >= 70
+    whole = size(found.sample)
+    assert isinstance(whole, Size)
+    assert whole.accounts == pytest.approx(len({target for _, target in pairs}), rel=0.2)
+    assert saturation(found.sample).credits[-1] == found.sample.pages.sum()
 
 
 def test_an_account_read_twice_keeps_the_place_of_its_first_visit(database: Database) -> None:
