@@ -153,7 +153,7 @@ def rankings(world: World, repetitions: int) -> None:
     place = np.empty(len(world), dtype=np.int64)
     place[order] = np.arange(1, len(world) + 1)
     hundredth = max(100, len(world) // 100)
-    print(f"| budget | followers | {' | '.join(RULES)} | worst audited | sigma read | ranks covered, median width |")
+    print(f"| budget | reported | {' | '.join(RULES)} | worst audited | sigma read | ranks covered, median width |")
     print("| --- | --- |" + " --- |" * (len(RULES) + 3))
     for share in NETWORKS[world.name]:
         budget = int(share * world.credits)
