@@ -24,8 +24,9 @@ SUPPORTS = (10, 5, 2)
 CLIP, LARGEST_OFFSET = 1.5, 1.0
 OUTLYING, LEAST_SPREAD = 2.5, 0.15
 """An account is flagged where F is beyond this many spreads, of at least this much."""
-IMBALANCE = 0.1
-"""Variance of the imbalance that no crawl is believed to be below: without it counts that agree by luck would rule."""
+LEAST_IMBALANCE, MOST_IMBALANCE = 0.1, 0.25
+"""Variance of the crawl's imbalance beyond the offsets: no crawl is believed to have less, or counts that agree by luck
+would rule, nor more: what scatters beyond that is noise in F, whatever a poor audit says."""
 UNAUDITED = 0.25
 """Share of the spread's variance taken for noise in F where no audit says how much it is."""
 TINY = 1e-4
@@ -140,13 +141,13 @@ def _outlying(f: Floats, k: Floats, found: Fit) -> Mask:
 def mend(links: Links, followers: Ints, audit: Ints | None) -> Mended:
     """Blend reported followers with those that the listings tell; `audit` counts how often each account is a source.
 
-    sigma^2 is the spread of the audit by itself, at most tau^2 of the whole; without an audit a quarter of tau^2.
+    sigma^2 is the spread of the audit by itself, without an audit a quarter of tau^2 of the whole; at least tau^2 -
+    0.25, at most tau^2.
     """
     whole = fit(links, followers, (links.listed > 0).astype(np.int64), strict=True)
-    if audit is None:
-        return blend(links, followers, whole, UNAUDITED * whole.variance, audited=False)
-    noise = min(whole.variance, fit(links, followers, audit, strict=False).variance)
-    return blend(links, followers, whole, noise, audited=True)
+    told = UNAUDITED * whole.variance if audit is None else fit(links, followers, audit, strict=False).variance
+    noise = min(whole.variance, max(told, whole.variance - MOST_IMBALANCE))
+    return blend(links, followers, whole, noise, audited=audit is not None)
 
 
 def blend(links: Links, followers: Ints, whole: Fit, noise: float, *, audited: bool) -> Mended:
@@ -158,7 +159,7 @@ def blend(links: Links, followers: Ints, whole: Fit, noise: float, *, audited: b
     """
     f, k = np.maximum(followers, 1).astype(np.float64), links.matrix @ (links.listed > 0).astype(np.float64)
     q = whole.rate * np.exp(whole.offset)
-    by_listings = 1.0 / (k + 0.5) + max(whole.variance - noise, IMBALANCE)
+    by_listings = 1.0 / (k + 0.5) + max(whole.variance - noise, LEAST_IMBALANCE)
     w = by_listings / (by_listings + noise + TINY)
     w[followers == UNKNOWN] = 0.0
     blended = np.exp(w * np.log(f) + (1 - w) * np.log((k + 0.5) / q))

@@ -87,11 +87,13 @@ def test_where_counts_lie_there_are_no_intervals_of_ranks(world: World, noise: s
 
 
 def test_without_an_audit_noise_is_assumed_and_ranks_have_no_interval(world: World) -> None:
-    """A quarter of the spread is taken for noise."""
+    """A quarter of the spread is taken for noise, and more where no crawl is that uneven."""
     drawn = crawled(world, "0.3")
     ranking = rank(drawn.sample, None)
     assert ranking.basis == "assumed"
     assert ranking.mended.noise == pytest.approx(0.25 * ranking.mended.fit.variance)
+    loud = rank(crawled(world, "1.0").sample, None).mended
+    assert loud.noise == pytest.approx(loud.fit.variance - 0.25)
     assert intervals(ranking, 100, np.random.default_rng(3)) == NotIdentifiable(NOT_AUDITED)
 
 
