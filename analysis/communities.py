@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import networkx as nx
 import numpy as np
 
+from analysis.engine import component_labels, symmetrised
 from analysis.graph import FollowGraph, Indices, Ints
-from analysis.structure import labels
 
 MAX_PAIRS = 2_000_000
 """More pairs than this are not partitioned. 504,230 pairs cost 19 CPU seconds, and the whole report 0.8 GB."""
@@ -46,22 +46,12 @@ class Partition:
     split: int
 
 
-def symmetrised(graph: FollowGraph) -> tuple[Indices, Indices]:
-    """Return the connected pairs (low, high), each once however many of its two follows exist, sorted."""
-    low, high = np.minimum(graph.src, graph.dst), np.maximum(graph.src, graph.dst)
-    keys = np.sort(low.astype(np.uint64) << np.uint64(32) | high.astype(np.uint64))
-    first = np.ones(len(keys), dtype=np.bool_)
-    first[1:] = keys[1:] != keys[:-1]
-    keys = keys[first]
-    return (keys >> np.uint64(32)).astype(np.uint32), keys.astype(np.uint32)
-
-
 def louvain(graph: FollowGraph, *, resolution: float, rng_seed: int) -> Partition:
     """Partition by Louvain (Blondel et al. 2008, networkx). Larger resolutions give smaller communities.
 
     Raises TooManyPairs.
     """
-    low, high = symmetrised(graph)
+    low, high = symmetrised(graph.src, graph.dst)
     if len(low) > MAX_PAIRS:
         raise TooManyPairs(len(low))
     undirected = nx.Graph()
@@ -81,7 +71,7 @@ def described(n: int, low: Indices, high: Indices, rough: Ints, *, resolution: f
     """Number, check and measure a partition given as any labels of n accounts, NOWHERE for those outside."""
     same = rough[low] == rough[high]
     # Louvain may leave a community in pieces (Traag, Waltman & van Eck 2019): each piece is a community of its own.
-    pieces = labels(n, low[same], high[same])
+    pieces = component_labels(n, low[same], high[same])
     pieces[rough == NOWHERE] = NOWHERE
     split = len(np.unique(pieces)) - len(np.unique(rough))
     label, size = _numbered(pieces)

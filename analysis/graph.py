@@ -5,10 +5,10 @@ Invariant: edges are distinct, without self-loops, sorted by (src, dst), never f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,51 +16,18 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from storage import export
+from analysis import cache
+from analysis.accounts import LISTED, NUMBERS, UNKNOWN, VISITED, Accounts, FromDatabase, Ints, Mask
+from analysis.engine import Indices, component_labels, core_numbers, symmetrised
+from storage import columns
+from storage.columns import Door
 from storage.database import Database
+from storage.export import STANDINGS
 
-Ints = npt.NDArray[np.int64]
-Indices = npt.NDArray[np.uint32]
-Mask = npt.NDArray[np.bool_]
+__all__ = ["LISTED", "STANDINGS", "UNKNOWN", "VISITED", "Accounts", "Indices", "Ints", "Mask"]  # are given on
 
-STANDINGS = ("complete", "capped", "partial", "hidden", "private", "not_found", "failed", "skipped", "waiting")
-"""What is known of an account's own list; each known account has exactly one. Waiting: no page came yet."""
-
-LISTED, VISITED = 3, 6
-"""Standings below LISTED: a list was read. Below VISITED: the visit had an outcome, a list or a reason for none."""
-
-UNKNOWN = -1
-"""Stands for a count that the platform never reported."""
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Accounts:
-    """The known accounts as columns of length n, by ascending id.
-
-    `standing` indexes STANDINGS; `depth` is hops from the nearest seed; `followers` and `following` are as the platform
-    reported them; `first_seen` is in Unix seconds. Missing numbers are UNKNOWN; a missing handle was taken over.
-    """
-
-    id: Ints
-    handle: list[str | None]
-    standing: npt.NDArray[np.uint8]
-    depth: Ints
-    followers: Ints
-    following: Ints
-    first_seen: Ints
-
-    def __len__(self) -> int:
-        return len(self.handle)
-
-    @property
-    def listed(self) -> Mask:
-        """Accounts of which a list was read, whole or not: the visited accounts that can be seen to follow."""
-        return np.less(self.standing, LISTED)
-
-    @property
-    def complete(self) -> Mask:
-        """Accounts of which the whole list was read."""
-        return np.equal(self.standing, 0)
+LIMIT = 5_000_000
+"""Follows of which dictionaries are built at most without being asked for: some 1.1 GB and 20 CPU seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +43,28 @@ class Removed:
 NOTHING = Removed()
 
 
-class FollowGraph(nx.DiGraph):  # type: ignore[misc]  # networkx ships no types
+class TooManyFollows(nx.NetworkXException):  # type: ignore[misc]  # networkx ships no types
+    """A function of networkx that has no kernel here was called on a graph too large for dictionaries."""
+
+    def __init__(self, follows: int) -> None:
+        super().__init__(
+            f"this needs networkx's dictionaries, which would take about {follows * 218 / 1e9:.1f} GB for "
+            f"{follows:,} follows (limit: {LIMIT:,}); take a part first (graph.ego, graph.core, graph.giant, "
+            "graph.where), or build them with graph.to_networkx() if the memory is there"
+        )
+        self.follows = follows
+
+
+class FollowGraph(nx.DiGraph):  # type: ignore[misc]
     """The follow graph: arrays for our kernels, a read-only `networkx.DiGraph` for every function of networkx.
 
     `src` and `dst` index the columns of `accounts`. To networkx the nodes are the account ids, which stay when a handle
-    changes or is lost; `handle` and the other facts are node attributes. The dictionaries are built when networkx first
-    asks for them (some 4 microseconds and 218 bytes an edge), and only once.
+    changes or is lost; `handle` and the other facts are node attributes. Functions that have a kernel
+    (`analysis.kernels`) run on the arrays. For the others the dictionaries are built when networkx first asks for them
+    (some 4 microseconds and 218 bytes an edge), only once, and not beyond LIMIT follows.
     """
+
+    __networkx_backend__ = "followgraph"
 
     def __init__(self, accounts: Accounts, src: Indices, dst: Indices, removed: Removed = NOTHING) -> None:
         # Not super().__init__: it would lay the dictionaries that are to be built on demand.
@@ -94,6 +76,10 @@ class FollowGraph(nx.DiGraph):  # type: ignore[misc]  # networkx ships no types
         self.__networkx_cache__: dict[str, Any] = {}
         nx.freeze(self)
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> FollowGraph:
+        # networkx's own __new__ asks its backends who shall make the graph.
+        return object.__new__(cls)
+
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         # networkx makes its copies, views and results by calling G.__class__(): those are ordinary graphs.
@@ -103,6 +89,8 @@ class FollowGraph(nx.DiGraph):  # type: ignore[misc]  # networkx ships no types
     def _dictionaries(self) -> tuple[dict[int, Any], dict[int, Any], dict[int, Any]]:
         built: tuple[dict[int, Any], dict[int, Any], dict[int, Any]] | None = self.__dict__.get("_built")
         if built is None:
+            if len(self.src) > LIMIT:
+                raise TooManyFollows(len(self.src))
             built = self.__dict__["_built"] = self._build(attributes=True)
         return built
 
@@ -113,6 +101,12 @@ class FollowGraph(nx.DiGraph):  # type: ignore[misc]  # networkx ships no types
     def __len__(self) -> int:
         return len(self.accounts)
 
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.accounts.id.tolist())
+
+    def __contains__(self, node: object) -> bool:
+        return isinstance(node, int) and self._position(node) is not None
+
     def number_of_nodes(self) -> int:
         """Return how many accounts are known; nothing is built for it."""
         return len(self.accounts)
@@ -120,10 +114,22 @@ class FollowGraph(nx.DiGraph):  # type: ignore[misc]  # networkx ships no types
     order = number_of_nodes
 
     def number_of_edges(self, u: int | None = None, v: int | None = None) -> int:
-        """Return how many follows are current, or whether u follows v; nothing is built for the former."""
-        if u is None:
-            return len(self.src)
-        return int(nx.DiGraph.number_of_edges(self, u, v))
+        """Return how many follows are current, or whether u follows v; nothing is built for it."""
+        return len(self.src) if u is None else int(self.has_edge(u, v))
+
+    def has_edge(self, u: object, v: object) -> bool:
+        """Return whether the account of id u follows that of id v; nothing is built for it."""
+        source = self._position(u) if isinstance(u, int) else None
+        target = self._position(v) if isinstance(v, int) else None
+        if source is None or target is None:
+            return False
+        first, last = np.searchsorted(self.src, np.array([source, source + 1], dtype=np.uint32))
+        at = first + np.searchsorted(self.dst[first:last], np.uint32(target))
+        return bool(at < last and self.dst[at] == target)
+
+    def _position(self, key: int) -> int | None:
+        at = int(np.searchsorted(self.accounts.id, key))
+        return at if at < len(self) and self.accounts.id[at] == key else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FollowGraph, (self.accounts, self.src, self.dst, self.removed)
@@ -136,7 +142,7 @@ class FollowGraph(nx.DiGraph):  # type: ignore[misc]  # networkx ships no types
 
     def _build(self, *, attributes: bool) -> tuple[dict[int, Any], dict[int, Any], dict[int, Any]]:
         ids = self.accounts.id.tolist()
-        nodes = dict(zip(ids, _attributes(self.accounts) if attributes else ({} for _ in ids), strict=True))
+        nodes = dict(zip(ids, self.accounts.attributes() if attributes else ({} for _ in ids), strict=True))
         successors: dict[int, Any] = {key: {} for key in ids}
         predecessors: dict[int, Any] = {key: {} for key in ids}
         for source, target in zip(
@@ -145,80 +151,178 @@ class FollowGraph(nx.DiGraph):  # type: ignore[misc]  # networkx ships no types
             successors[source][target] = predecessors[target][source] = {}
         return nodes, successors, predecessors
 
+    def part(self, keep: Mask) -> FollowGraph:
+        """Return the accounts that a mask of shape (n,) keeps, and the follows among them."""
+        positions = np.flatnonzero(keep)
+        number = np.cumsum(keep, dtype=np.uint32) - np.uint32(1)
+        inside = keep[self.src] & keep[self.dst]
+        return FollowGraph(self.accounts.part(positions), number[self.src[inside]], number[self.dst[inside]])
 
-def _attributes(accounts: Accounts) -> Iterator[dict[str, Any]]:
-    """Yield the facts of each account in the words of the exports; what is missing is left out."""
-    for handle, standing, depth, followers, following in zip(
-        accounts.handle,
-        accounts.standing.tolist(),
-        accounts.depth.tolist(),
-        accounts.followers.tolist(),
-        accounts.following.tolist(),
-        strict=True,
-    ):
-        word = STANDINGS[standing]
-        facts = {
-            "handle": handle,
-            "role": "seed" if depth == 0 else "expanded" if standing < LISTED else "boundary",
-            "completeness": word if standing < VISITED else None,
-            "depth": None if depth == UNKNOWN else depth,
-            "followers_reported": None if followers == UNKNOWN else followers,
-            "following_reported": None if following == UNKNOWN else following,
-        }
-        yield {name: value for name, value in facts.items() if value is not None}
+    def induced(self, ids: Iterable[int]) -> FollowGraph:
+        """Return the accounts of some ids and the follows among them; unknown ids are passed over."""
+        return self.part(np.isin(self.accounts.id, np.fromiter(ids, dtype=np.int64)))
+
+    def ego(self, key: int, radius: int = 1, *, undirected: bool = False) -> FollowGraph:
+        """Return what lies within `radius` follows from the account of an id, as `networkx.ego_graph` does.
+
+        Raises `networkx.NodeNotFound`.
+        """
+        start = self._position(key)
+        if start is None:
+            raise nx.NodeNotFound(f"no account has the id {key}")
+        keep = np.zeros(len(self), dtype=np.bool_)
+        keep[start] = True
+        for _ in range(radius):
+            reached, back = self.dst[keep[self.src]], self.src[keep[self.dst]] if undirected else self.src[:0]
+            if keep[reached].all() and keep[back].all():
+                break
+            keep[reached] = keep[back] = True
+        return self.part(keep)
+
+    def where(self, **facts: Any) -> FollowGraph:
+        """Return the accounts of given facts and the follows among them: `where(standing="complete", region="DE")`.
+
+        A fact is `standing`, `depth`, `followers`, `following`, `first_seen` or one of storage.columns.ATTRIBUTES. What
+        is wanted is a value, a collection of values, or a function from the column's array to a mask. Raises KeyError.
+        """
+        keep = np.ones(len(self), dtype=np.bool_)
+        for name, wanted in facts.items():
+            if name == "standing":
+                column = np.array(STANDINGS, dtype=object)[self.accounts.standing]
+            elif name in NUMBERS:
+                column = getattr(self.accounts, name)
+            else:
+                column = np.array([*self.accounts.column(name), None], dtype=object)[:-1]
+            keep &= _matching(column, wanted)
+        return self.part(keep)
+
+    def core(self, k: int) -> FollowGraph:
+        """Return the k-core of the graph with its arrows taken off: the largest part in which each has k neighbours."""
+        return self.part(core_numbers(len(self), *symmetrised(self.src, self.dst)) >= k)
+
+    def giant(self, *, strong: bool = False) -> FollowGraph:
+        """Return the largest component; of equally large ones that of the lowest id."""
+        found = component_labels(len(self), self.src, self.dst, strong=strong)
+        sizes = np.bincount(found, minlength=1)
+        largest = found[sizes[found] == sizes.max()][:1]
+        return self.part(np.isin(found, largest))
 
 
-def load_graph(place: str | Path) -> FollowGraph:
-    """Read the graph of a database, by path or address, through a read-only connection. Raises a DatabaseError."""
+def _matching(column: npt.NDArray[Any], wanted: object) -> Mask:
+    if callable(wanted):
+        choose: Callable[[Any], Any] = wanted
+        return np.asarray(choose(column), dtype=np.bool_)
+    if isinstance(wanted, Collection) and not isinstance(wanted, str):
+        return np.fromiter((value in wanted for value in column.tolist()), dtype=np.bool_, count=len(column))
+    return np.asarray(column == wanted, dtype=np.bool_)
+
+
+def load_graph(place: str | Path, as_of: float | datetime | None = None, *, keep: bool = True) -> FollowGraph:
+    """Read the graph of a database, by path or address, through a read-only connection.
+
+    `as_of` asks for the follows that were current at a time, in Unix seconds or with a time zone. The arrays are kept
+    beside the database as NAME-graph.npz for the next load, unless `keep` is false or the place cannot be written.
+    Raises a DatabaseError, and ValueError for a time without a zone.
+    """
+    at = _moment(as_of)
     # Only the upgrade of an older database would ask for the time, and reading never upgrades.
-    with closing(Database.open(place, now=lambda: 0.0, mode="read")) as database, database.read() as conn:
-        return read_graph(conn)
+    with closing(Database.open(place, now=lambda: 0.0, mode="read")) as database:
+        path = cache.path_beside(database.path)
+
+        def read(door: Door) -> FollowGraph:
+            before = columns.file_state(database.path)
+            key = cache.key_of(before, columns.marks(door), at)
+            arrays = cache.stored(path, key) if keep else None
+            if arrays is None:
+                graph = _read(door, at)
+                if keep and columns.file_state(database.path) == before:
+                    cache.store(path, key, _packed(graph), changed_ns=max(before[1::2]))
+            else:
+                graph = _unpacked(arrays)
+            return graph
+
+        graph = columns.fast(database, read)
+    graph.accounts.read_from(FromDatabase(place))
+    return graph
 
 
 def read_graph(conn: Any) -> FollowGraph:
-    """Read the graph through an open connection of storage."""
-    codes = {word: code for code, word in enumerate(STANDINGS)}
-    rows = list(export.account_rows(conn))
-    ids, handles, standings, depths, followers, following, first_seen = zip(*rows, strict=True) if rows else ((),) * 7
+    """Read the graph through an open connection of storage, with handles: in the very state that it sees."""
+    graph = _read(columns.through(conn), None)
+    graph.accounts.read_from(lambda name: dict(columns.attribute_rows(conn, name)))
+    graph.accounts.column("handle")
+    return graph
+
+
+def _moment(as_of: float | datetime | None) -> float | None:
+    if not isinstance(as_of, datetime):
+        return as_of
+    if as_of.tzinfo is None:
+        raise ValueError(f"as_of={as_of.isoformat()} has no time zone; add one, such as datetime.UTC")
+    return as_of.timestamp()
+
+
+def _read(door: Door, as_of: float | None) -> FollowGraph:
+    id_, standing, depth, followers, following, first_seen = columns.account_columns(door, as_of)
     accounts = Accounts(
-        id=_column(ids),
-        handle=list(handles),
-        standing=np.fromiter((codes[word] for word in standings), dtype=np.uint8, count=len(rows)),
-        depth=_column(depths),
-        followers=_column(followers),
-        following=_column(following),
-        first_seen=_column(first_seen),
+        id=id_,
+        standing=standing.astype(np.uint8),
+        depth=depth,
+        followers=followers,
+        following=following,
+        first_seen=first_seen,
     )
-    # Never np.array over rows: 27 times slower (research/graph.md, section 3).
-    flat = np.fromiter(chain.from_iterable(export.follow_pairs(conn)), dtype=np.int64)
-    return from_pairs(accounts, flat[0::2], flat[1::2])
-
-
-def _column(values: Iterable[int | None]) -> Ints:
-    return np.fromiter((UNKNOWN if value is None else value for value in values), dtype=np.int64)
+    return _assembled(accounts, door(columns.follow_query(as_of)))
 
 
 def from_pairs(accounts: Accounts, sources: Ints, targets: Ints) -> FollowGraph:
     """Make the graph of follows given as account ids, in any order; what is taken out is counted."""
-    src, dst = _compact(accounts.id, sources), _compact(accounts.id, targets)
-    known = (src < len(accounts)) & (dst < len(accounts))
-    loops = known & (src == dst)
-    keys = (src.astype(np.uint64) << np.uint64(32) | dst.astype(np.uint64))[known & ~loops]
-    if np.any(keys[1:] <= keys[:-1]):
-        keys = np.sort(keys)  # np.unique is 17 times slower (research/graph.md, pitfall 9)
-    first = np.ones(len(keys), dtype=np.bool_)
-    first[1:] = keys[1:] != keys[:-1]
-    removed = Removed(int(loops.sum()), int(len(keys) - first.sum()), int(len(known) - known.sum()))
-    keys = keys[first]
-    return FollowGraph(accounts, (keys >> np.uint64(32)).astype(np.uint32), keys.astype(np.uint32), removed)
+    return _assembled(accounts, iter([(sources, targets)]))
 
 
-def _compact(ids: Ints, wanted: Ints) -> Ints:
-    """Return the position of each wanted id among the sorted ids; len(ids) for one that is not there."""
-    found = np.searchsorted(ids, wanted)
-    missing = found == len(ids)
-    found[missing] = 0
-    if len(ids):
-        missing |= ids[found] != wanted
-    found[missing] = len(ids)
-    return found.astype(np.int64)
+def _assembled(accounts: Accounts, batches: Iterable[tuple[Ints, ...]]) -> FollowGraph:
+    parts: list[tuple[Indices, Indices]] = []
+    loops = orphans = 0
+    is_sorted = True
+    last = -1
+    for sources, targets in batches:
+        followers, is_source = columns.positions(accounts.id, sources)
+        followed, is_target = columns.positions(accounts.id, targets)
+        known = is_source & is_target
+        if not known.all():
+            orphans += len(known) - int(known.sum())
+            followers, followed = followers[known[is_source]], followed[known[is_target]]
+        other = followers != followed
+        if not other.all():
+            loops += len(other) - int(other.sum())
+            followers, followed = followers[other], followed[other]
+        if len(followers):
+            keys = followers << 32 | followed
+            is_sorted = is_sorted and keys[0] > last and bool(np.all(keys[1:] > keys[:-1]))
+            last = int(keys[-1])
+            parts.append((followers.astype(np.uint32), followed.astype(np.uint32)))
+    none = np.zeros(0, dtype=np.uint32)
+    src, dst = (np.concatenate([none, *(part[at] for part in parts)]) for at in (0, 1))
+    duplicates = 0
+    if not is_sorted:
+        pairs = np.sort(src.astype(np.uint64) << np.uint64(32) | dst)  # np.unique is 17 times slower
+        first = np.concatenate(([True], pairs[1:] != pairs[:-1]))
+        duplicates = int(len(pairs) - first.sum())
+        pairs = pairs[first]
+        src, dst = (pairs >> np.uint64(32)).astype(np.uint32), pairs.astype(np.uint32)
+    return FollowGraph(accounts, src, dst, Removed(loops, duplicates, orphans))
+
+
+def _packed(graph: FollowGraph) -> cache.Arrays:
+    removed = graph.removed
+    return {
+        "src": graph.src,
+        "dst": graph.dst,
+        "removed": np.array([removed.loops, removed.duplicates, removed.orphans]),
+        **{name: getattr(graph.accounts, name) for name in NUMBERS},
+    }
+
+
+def _unpacked(arrays: cache.Arrays) -> FollowGraph:
+    accounts = Accounts(**{name: arrays[name] for name in NUMBERS})  # type: ignore[arg-type]
+    return FollowGraph(accounts, arrays["src"], arrays["dst"], Removed(*arrays["removed"].tolist()))  # type: ignore[arg-type]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from analysis.graph import FollowGraph, Indices, Ints, Mask
+from analysis.engine import component_labels
+from analysis.graph import FollowGraph, Ints, Mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,19 +49,10 @@ class Distribution:
         return int(self.count.sum())
 
 
-def labels(n: int, src: Indices, dst: Indices, *, strong: bool = False) -> Ints:
-    """Return the component of each of n nodes, numbered from 0, shape (n,)."""
-    if n == 0:
-        return np.zeros(0, dtype=np.int64)
-    matrix = coo_array((np.ones(len(src), dtype=np.int8), (src, dst)), shape=(n, n)).tocsr()
-    _, found = connected_components(matrix, directed=True, connection="strong" if strong else "weak")
-    return found.astype(np.int64)
-
-
 def components(graph: FollowGraph) -> Components:
     """Count the weak and strong components of all known accounts."""
-    weak = np.bincount(labels(len(graph), graph.src, graph.dst))
-    strong = np.bincount(labels(len(graph), graph.src, graph.dst, strong=True))
+    weak = np.bincount(component_labels(len(graph), graph.src, graph.dst))
+    strong = np.bincount(component_labels(len(graph), graph.src, graph.dst, strong=True))
     linked = np.zeros(len(graph), dtype=np.bool_)
     linked[graph.src] = linked[graph.dst] = True
     return Components(

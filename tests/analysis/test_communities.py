@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from analysis import communities
-from analysis.communities import NOWHERE, described, louvain, symmetrised
+from analysis.communities import NOWHERE, described, louvain
+from analysis.engine import symmetrised
 from analysis.graph import FollowGraph, load_graph
 from tests.analysis.sample import Sample, Visit, closed, edges, write
 
@@ -31,7 +32,7 @@ def sets(label: np.ndarray) -> list[set[int]]:
 def test_pairs_are_counted_once_whatever_the_directions(tmp_path: Path) -> None:
     """A mutual follow is one connected pair, and pairs come sorted with the lower account first."""
     graph = load_graph(write(tmp_path / "graph.db", closed([(1, 2), (2, 1), (3, 1), (2, 3)])))
-    low, high = symmetrised(graph)
+    low, high = symmetrised(graph.src, graph.dst)
     assert list(zip(low.tolist(), high.tolist(), strict=True)) == [(0, 1), (0, 2), (1, 2)]
 
 
