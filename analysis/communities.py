@@ -5,12 +5,15 @@ Invariant: every community is connected; the same graph, seed and resolution giv
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import networkit as nk
 import networkx as nx
 import numpy as np
 
-from analysis.engine import component_labels, symmetrised
+from analysis.engine import component_labels, networkit_graph, one_thread, symmetrised
 from analysis.graph import FollowGraph, Indices, Ints
 
 MAX_PAIRS = 2_000_000
@@ -44,6 +47,29 @@ class Partition:
     pairs: int
     modularity: float | None
     split: int
+
+
+def leiden_labels(n: int, low: Indices, high: Indices, *, resolution: float, rng_seed: int) -> Ints:
+    """Return the community of each of n nodes by Leiden (Traag, Waltman & van Eck 2019; networkit), shape (n,)."""
+    return _labels(n, low, high, lambda pairs: nk.community.ParallelLeiden(pairs, gamma=resolution), rng_seed)
+
+
+def louvain_labels(n: int, low: Indices, high: Indices, *, resolution: float, rng_seed: int) -> Ints:
+    """Return the community of each of n nodes by Louvain (Blondel et al. 2008; networkit), shape (n,)."""
+
+    def method(pairs: Any) -> Any:
+        return nk.community.PLM(pairs, gamma=resolution, par="none randomized")
+
+    return _labels(n, low, high, method, rng_seed)
+
+
+def _labels(n: int, low: Indices, high: Indices, method: Callable[[Any], Any], rng_seed: int) -> Ints:
+    if not len(low):
+        return np.arange(n)
+    with one_thread(rng_seed):
+        found = method(networkit_graph(n, low, high))
+        found.run()
+        return np.array(found.getPartition().getVector(), dtype=np.int64)
 
 
 def louvain(graph: FollowGraph, *, resolution: float, rng_seed: int) -> Partition:

@@ -32,9 +32,9 @@ def matrix(n: int, src: Indices, dst: Indices) -> Matrix:
 
 
 def component_labels(n: int, src: Indices, dst: Indices, *, strong: bool = False) -> Ints:
-    """Return the component of each of n nodes, shape (n,), numbered from 0 in the order of their first nodes.
+    """Return the component of each of n nodes, shape (n,), numbered from 0; edges in any order, repeats allowed.
 
-    Edges in any order, repeats allowed.
+    Weak components are numbered by their first nodes, strong ones so that every edge between two leads to the lower.
     """
     if n == 0:
         return np.zeros(0, dtype=np.int64)
@@ -43,6 +43,8 @@ def component_labels(n: int, src: Indices, dst: Indices, *, strong: bool = False
         order = np.argsort(src, kind="stable")
         src, dst = src[order], dst[order]
     _, found = connected_components(matrix(n, src, dst), directed=True, connection="strong" if strong else "weak")
+    if strong:
+        return found.astype(np.int64)
     first = np.full(int(found.max()) + 1, n)
     np.minimum.at(first, found, np.arange(n))
     number = np.empty_like(first)
@@ -101,3 +103,38 @@ def cores_of(graph: Any) -> Ints:
         return np.zeros(graph.numberOfNodes(), dtype=np.int64)
     with one_thread():
         return np.array(nk.centrality.CoreDecomposition(graph).run().scores(), dtype=np.float64).astype(np.int64)
+
+
+def power_iteration(
+    graph: Matrix,
+    *,
+    damping: float,
+    precision: float,
+    rounds: int,
+    start: Floats | None = None,
+    jump: Floats | None = None,
+    sink: Floats | None = None,
+) -> Floats | None:
+    """Return the PageRank of each node, shape (n,), None when `rounds` do not settle it to `precision` (L1).
+
+    Brin & Page 1998 as networkx defines it: who leaps goes to the nodes as `jump` says, and who stands at a node
+    without an edge onward as `sink` says (both default to all alike; `sink` to `jump`).
+    """
+    n = graph.shape[0]
+    out = np.diff(graph.indptr)
+    is_end = out == 0
+    share = np.divide(1.0, out, out=np.zeros(n), where=~is_end)
+    even = np.full(n, 1 / n)
+    score = even if start is None else start
+    leap = even if jump is None else jump
+    rest = leap if sink is None else sink
+    onward = graph.T  # multiplied as it lies: laying it anew would cost twenty rounds
+    for _ in range(rounds):
+        before = score
+        score = onward @ (score * share)
+        score += float(before[is_end].sum()) * rest
+        score *= damping
+        score += (1 - damping) * leap
+        if np.abs(score - before).sum() < precision:
+            return score
+    return None
