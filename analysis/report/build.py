@@ -17,7 +17,7 @@ from analysis.report.tables import record, written_json, written_tables
 from storage import export
 from storage.database import Database
 
-PACKAGES = ("followgraph", "matplotlib", "networkx", "numpy", "scipy")
+PACKAGES = ("followgraph", "matplotlib", "networkit", "networkx", "numpy", "scipy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
