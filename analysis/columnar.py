@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from analysis.accounts import NUMBERS, Accounts, Mask
 from analysis.engine import Indices, component_labels, core_numbers, symmetrised
+from analysis.summary import as_html
 from storage.export import STANDINGS
 
 LIMIT = 5_000_000
@@ -153,6 +154,15 @@ class FollowGraph(Columnar, nx.DiGraph):  # type: ignore[misc]
     def _edges(self) -> tuple[Indices, Indices]:
         return self.src, self.dst
 
+    def _repr_html_(self) -> str:
+        counts = (
+            (self.removed.loops, "loops"),
+            (self.removed.duplicates, "repeats"),
+            (self.removed.orphans, "orphans"),
+        )
+        removed = ", ".join(f"{count:,} {word}" for count, word in counts if count)
+        return as_html(self.accounts, self.dst, f"{len(self.src):,} follows", removed)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return FollowGraph, (self.accounts, self.src, self.dst, self.removed)
 
@@ -256,6 +266,10 @@ class PairGraph(Columnar, nx.Graph):  # type: ignore[misc]
     def has_edge(self, u: object, v: object) -> bool:
         """Return whether the accounts of two ids are connected; nothing is built for it."""
         return super().has_edge(u, v) or super().has_edge(v, u)
+
+    def _repr_html_(self) -> str:
+        ends = np.concatenate((self.low, self.high))
+        return as_html(self.accounts, ends, f"{len(self.low):,} connected pairs, arrows taken off", "")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PairGraph, (self.accounts, self.low, self.high)
