@@ -43,13 +43,7 @@ def component_labels(n: int, src: Indices, dst: Indices, *, strong: bool = False
         order = np.argsort(src, kind="stable")
         src, dst = src[order], dst[order]
     _, found = connected_components(matrix(n, src, dst), directed=True, connection="strong" if strong else "weak")
-    if strong:
-        return found.astype(np.int64)
-    first = np.full(int(found.max()) + 1, n)
-    np.minimum.at(first, found, np.arange(n))
-    number = np.empty_like(first)
-    number[np.argsort(first)] = np.arange(len(first))
-    return number[found].astype(np.int64)
+    return found.astype(np.int64)
 
 
 def symmetrised(src: Indices, dst: Indices) -> tuple[Indices, Indices]:
