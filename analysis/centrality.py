@@ -9,6 +9,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
+from analysis.engine import matrix, power_iteration
 from analysis.graph import FollowGraph, Ints
 
 Scores = npt.NDArray[np.float64]
@@ -16,6 +17,8 @@ Scores = npt.NDArray[np.float64]
 DAMPING = 0.85
 PRECISION = 1e-10
 """Largest change of the whole score vector (L1) between two rounds at which PageRank has settled."""
+
+ROUNDS = 1_000
 
 
 def in_degree(graph: FollowGraph) -> Ints:
@@ -36,9 +39,12 @@ def pagerank(graph: FollowGraph, *, damping: float = DAMPING, precision: float =
     """
     if not len(graph):
         return np.zeros(0)
-    # networkx multiplies its tolerance by the number of nodes (documentation of networkx.pagerank).
-    scores = nx.pagerank(graph, alpha=damping, tol=precision / len(graph), max_iter=1_000)
-    return np.fromiter(scores.values(), dtype=np.float64, count=len(graph))
+    found = power_iteration(
+        matrix(len(graph), graph.src, graph.dst), damping=damping, precision=precision, rounds=ROUNDS
+    )
+    if found is None:
+        raise nx.PowerIterationFailedConvergence(ROUNDS)
+    return found
 
 
 def ranking(scores: Scores | Ints, ids: Ints) -> Ints:

@@ -1,224 +1,148 @@
-"""The follow graph in memory: columns of accounts, edges as two sorted arrays, and a networkx graph to its user.
-
-Invariant: edges are distinct, without self-loops, sorted by (src, dst), never flipped: the source follows the target.
-"""
+"""Loading the follow graph: from the database, or from what the last load left beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
-from itertools import chain
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import networkx as nx
 import numpy as np
-import numpy.typing as npt
 
-from storage import export
+from analysis import cache
+from analysis.accounts import LISTED, NUMBERS, UNKNOWN, VISITED, Accounts, FromDatabase, Ints, Mask
+from analysis.columnar import FollowGraph, PairGraph, Removed
+from analysis.engine import Indices
+from storage import columns
+from storage.columns import Door
 from storage.database import Database
+from storage.export import STANDINGS
 
-Ints = npt.NDArray[np.int64]
-Indices = npt.NDArray[np.uint32]
-Mask = npt.NDArray[np.bool_]
+__all__ = [  # what this module gives on, so that one import serves who works with a graph
+    "LISTED",
+    "STANDINGS",
+    "UNKNOWN",
+    "VISITED",
+    "Accounts",
+    "FollowGraph",
+    "Indices",
+    "Ints",
+    "Mask",
+    "PairGraph",
+    "Removed",
+    "from_pairs",
+    "load_graph",
+    "read_graph",
+]
 
-STANDINGS = ("complete", "capped", "partial", "hidden", "private", "not_found", "failed", "skipped", "waiting")
-"""What is known of an account's own list; each known account has exactly one. Waiting: no page came yet."""
 
-LISTED, VISITED = 3, 6
-"""Standings below LISTED: a list was read. Below VISITED: the visit had an outcome, a list or a reason for none."""
+def load_graph(place: str | Path, as_of: float | datetime | None = None, *, keep: bool = True) -> FollowGraph:
+    """Read the graph of a database, by path or address, through a read-only connection.
 
-UNKNOWN = -1
-"""Stands for a count that the platform never reported."""
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Accounts:
-    """The known accounts as columns of length n, by ascending id.
-
-    `standing` indexes STANDINGS; `depth` is hops from the nearest seed; `followers` and `following` are as the platform
-    reported them; `first_seen` is in Unix seconds. Missing numbers are UNKNOWN; a missing handle was taken over.
+    `as_of` asks for the follows that were current at a time, in Unix seconds or with a time zone. The arrays are kept
+    beside the database as NAME-graph.npz for the next load, unless `keep` is false or the place cannot be written.
+    Raises a DatabaseError, and ValueError for a time without a zone.
     """
-
-    id: Ints
-    handle: list[str | None]
-    standing: npt.NDArray[np.uint8]
-    depth: Ints
-    followers: Ints
-    following: Ints
-    first_seen: Ints
-
-    def __len__(self) -> int:
-        return len(self.handle)
-
-    @property
-    def listed(self) -> Mask:
-        """Accounts of which a list was read, whole or not: the visited accounts that can be seen to follow."""
-        return np.less(self.standing, LISTED)
-
-    @property
-    def complete(self) -> Mask:
-        """Accounts of which the whole list was read."""
-        return np.equal(self.standing, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """Follows left out at loading, as counts: they would change what the measures mean."""
-
-    loops: int = 0
-    duplicates: int = 0
-    orphans: int = 0
-    """Follows of or to an account that is not in the table of accounts."""
-
-
-NOTHING = Removed()
-
-
-class FollowGraph(nx.DiGraph):  # type: ignore[misc]  # networkx ships no types
-    """The follow graph: arrays for our kernels, a read-only `networkx.DiGraph` for every function of networkx.
-
-    `src` and `dst` index the columns of `accounts`. To networkx the nodes are the account ids, which stay when a handle
-    changes or is lost; `handle` and the other facts are node attributes. The dictionaries are built when networkx first
-    asks for them (some 4 microseconds and 218 bytes an edge), and only once.
-    """
-
-    def __init__(self, accounts: Accounts, src: Indices, dst: Indices, removed: Removed = NOTHING) -> None:
-        # Not super().__init__: it would lay the dictionaries that are to be built on demand.
-        self.accounts = accounts
-        self.src = src
-        self.dst = dst
-        self.removed = removed
-        self.graph: dict[str, Any] = {}
-        self.__networkx_cache__: dict[str, Any] = {}
-        nx.freeze(self)
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> Any:
-        # networkx makes its copies, views and results by calling G.__class__(): those are ordinary graphs.
-        return nx.DiGraph
-
-    @property
-    def _dictionaries(self) -> tuple[dict[int, Any], dict[int, Any], dict[int, Any]]:
-        built: tuple[dict[int, Any], dict[int, Any], dict[int, Any]] | None = self.__dict__.get("_built")
-        if built is None:
-            built = self.__dict__["_built"] = self._build(attributes=True)
-        return built
-
-    _node = property(lambda self: self._dictionaries[0])
-    _adj = _succ = property(lambda self: self._dictionaries[1])
-    _pred = property(lambda self: self._dictionaries[2])
-
-    def __len__(self) -> int:
-        return len(self.accounts)
-
-    def number_of_nodes(self) -> int:
-        """Return how many accounts are known; nothing is built for it."""
-        return len(self.accounts)
-
-    order = number_of_nodes
-
-    def number_of_edges(self, u: int | None = None, v: int | None = None) -> int:
-        """Return how many follows are current, or whether u follows v; nothing is built for the former."""
-        if u is None:
-            return len(self.src)
-        return int(nx.DiGraph.number_of_edges(self, u, v))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return FollowGraph, (self.accounts, self.src, self.dst, self.removed)
-
-    def to_networkx(self, attributes: bool = True) -> nx.DiGraph:
-        """Return an ordinary, changeable `networkx.DiGraph` of its own, with or without the accounts' facts."""
-        graph = nx.DiGraph()
-        graph._node, graph._adj, graph._pred = self._build(attributes=attributes)
-        return graph
-
-    def _build(self, *, attributes: bool) -> tuple[dict[int, Any], dict[int, Any], dict[int, Any]]:
-        ids = self.accounts.id.tolist()
-        nodes = dict(zip(ids, _attributes(self.accounts) if attributes else ({} for _ in ids), strict=True))
-        successors: dict[int, Any] = {key: {} for key in ids}
-        predecessors: dict[int, Any] = {key: {} for key in ids}
-        for source, target in zip(
-            self.accounts.id[self.src].tolist(), self.accounts.id[self.dst].tolist(), strict=True
-        ):
-            successors[source][target] = predecessors[target][source] = {}
-        return nodes, successors, predecessors
-
-
-def _attributes(accounts: Accounts) -> Iterator[dict[str, Any]]:
-    """Yield the facts of each account in the words of the exports; what is missing is left out."""
-    for handle, standing, depth, followers, following in zip(
-        accounts.handle,
-        accounts.standing.tolist(),
-        accounts.depth.tolist(),
-        accounts.followers.tolist(),
-        accounts.following.tolist(),
-        strict=True,
-    ):
-        word = STANDINGS[standing]
-        facts = {
-            "handle": handle,
-            "role": "seed" if depth == 0 else "expanded" if standing < LISTED else "boundary",
-            "completeness": word if standing < VISITED else None,
-            "depth": None if depth == UNKNOWN else depth,
-            "followers_reported": None if followers == UNKNOWN else followers,
-            "following_reported": None if following == UNKNOWN else following,
-        }
-        yield {name: value for name, value in facts.items() if value is not None}
-
-
-def load_graph(place: str | Path) -> FollowGraph:
-    """Read the graph of a database, by path or address, through a read-only connection. Raises a DatabaseError."""
+    at = _moment(as_of)
     # Only the upgrade of an older database would ask for the time, and reading never upgrades.
-    with closing(Database.open(place, now=lambda: 0.0, mode="read")) as database, database.read() as conn:
-        return read_graph(conn)
+    with closing(Database.open(place, now=lambda: 0.0, mode="read")) as database:
+        path = cache.path_beside(database.path)
+
+        def read(door: Door) -> FollowGraph:
+            before = columns.file_state(database.path)
+            key = cache.key_of(before, columns.marks(door), at)
+            arrays = cache.stored(path, key) if keep else None
+            if arrays is None:
+                graph = _read(door, at)
+                if keep and columns.file_state(database.path) == before:
+                    cache.store(path, key, _packed(graph), changed_ns=max(before[1::2]))
+            else:
+                graph = _unpacked(arrays)
+            return graph
+
+        graph = columns.fast(database, read)
+    graph.accounts.read_from(FromDatabase(place))
+    return graph
 
 
 def read_graph(conn: Any) -> FollowGraph:
-    """Read the graph through an open connection of storage."""
-    codes = {word: code for code, word in enumerate(STANDINGS)}
-    rows = list(export.account_rows(conn))
-    ids, handles, standings, depths, followers, following, first_seen = zip(*rows, strict=True) if rows else ((),) * 7
+    """Read the graph through an open connection of storage, with handles: in the very state that it sees."""
+    graph = _read(columns.through(conn), None)
+    graph.accounts.read_from(lambda name: dict(columns.attribute_rows(conn, name)))
+    graph.accounts.column("handle")
+    return graph
+
+
+def _moment(as_of: float | datetime | None) -> float | None:
+    if not isinstance(as_of, datetime):
+        return as_of
+    if as_of.tzinfo is None:
+        raise ValueError(f"as_of={as_of.isoformat()} has no time zone; add one, such as datetime.UTC")
+    return as_of.timestamp()
+
+
+def _read(door: Door, as_of: float | None) -> FollowGraph:
+    id_, standing, depth, followers, following, first_seen = columns.account_columns(door, as_of)
     accounts = Accounts(
-        id=_column(ids),
-        handle=list(handles),
-        standing=np.fromiter((codes[word] for word in standings), dtype=np.uint8, count=len(rows)),
-        depth=_column(depths),
-        followers=_column(followers),
-        following=_column(following),
-        first_seen=_column(first_seen),
+        id=id_,
+        standing=standing.astype(np.uint8),
+        depth=depth,
+        followers=followers,
+        following=following,
+        first_seen=first_seen,
     )
-    # Never np.array over rows: 27 times slower (research/graph.md, section 3).
-    flat = np.fromiter(chain.from_iterable(export.follow_pairs(conn)), dtype=np.int64)
-    return from_pairs(accounts, flat[0::2], flat[1::2])
-
-
-def _column(values: Iterable[int | None]) -> Ints:
-    return np.fromiter((UNKNOWN if value is None else value for value in values), dtype=np.int64)
+    return _assembled(accounts, door(columns.follow_query(as_of)))
 
 
 def from_pairs(accounts: Accounts, sources: Ints, targets: Ints) -> FollowGraph:
     """Make the graph of follows given as account ids, in any order; what is taken out is counted."""
-    src, dst = _compact(accounts.id, sources), _compact(accounts.id, targets)
-    known = (src < len(accounts)) & (dst < len(accounts))
-    loops = known & (src == dst)
-    keys = (src.astype(np.uint64) << np.uint64(32) | dst.astype(np.uint64))[known & ~loops]
-    if np.any(keys[1:] <= keys[:-1]):
-        keys = np.sort(keys)  # np.unique is 17 times slower (research/graph.md, pitfall 9)
-    first = np.ones(len(keys), dtype=np.bool_)
-    first[1:] = keys[1:] != keys[:-1]
-    removed = Removed(int(loops.sum()), int(len(keys) - first.sum()), int(len(known) - known.sum()))
-    keys = keys[first]
-    return FollowGraph(accounts, (keys >> np.uint64(32)).astype(np.uint32), keys.astype(np.uint32), removed)
+    return _assembled(accounts, iter([(sources, targets)]))
 
 
-def _compact(ids: Ints, wanted: Ints) -> Ints:
-    """Return the position of each wanted id among the sorted ids; len(ids) for one that is not there."""
-    found = np.searchsorted(ids, wanted)
-    missing = found == len(ids)
-    found[missing] = 0
-    if len(ids):
-        missing |= ids[found] != wanted
-    found[missing] = len(ids)
-    return found.astype(np.int64)
+def _assembled(accounts: Accounts, batches: Iterable[tuple[Ints, ...]]) -> FollowGraph:
+    parts: list[tuple[Indices, Indices]] = []
+    loops = orphans = 0
+    is_sorted = True
+    last = -1
+    for sources, targets in batches:
+        followers, is_source = columns.positions(accounts.id, sources)
+        followed, is_target = columns.positions(accounts.id, targets)
+        known = is_source & is_target
+        if not known.all():
+            orphans += len(known) - int(known.sum())
+            followers, followed = followers[known[is_source]], followed[known[is_target]]
+        other = followers != followed
+        if not other.all():
+            loops += len(other) - int(other.sum())
+            followers, followed = followers[other], followed[other]
+        if len(followers):
+            keys = followers << 32 | followed
+            is_sorted = is_sorted and keys[0] > last and bool(np.all(keys[1:] > keys[:-1]))
+            last = int(keys[-1])
+            parts.append((followers.astype(np.uint32), followed.astype(np.uint32)))
+    none = np.zeros(0, dtype=np.uint32)
+    src, dst = (np.concatenate([none, *(part[at] for part in parts)]) for at in (0, 1))
+    duplicates = 0
+    if not is_sorted:
+        pairs = np.sort(src.astype(np.uint64) << np.uint64(32) | dst)  # np.unique is 17 times slower
+        first = np.concatenate(([True], pairs[1:] != pairs[:-1]))
+        duplicates = int(len(pairs) - first.sum())
+        pairs = pairs[first]
+        src, dst = (pairs >> np.uint64(32)).astype(np.uint32), pairs.astype(np.uint32)
+    return FollowGraph(accounts, src, dst, Removed(loops, duplicates, orphans))
+
+
+def _packed(graph: FollowGraph) -> cache.Arrays:
+    removed = graph.removed
+    return {
+        "src": graph.src,
+        "dst": graph.dst,
+        "removed": np.array([removed.loops, removed.duplicates, removed.orphans]),
+        **{name: getattr(graph.accounts, name) for name in NUMBERS},
+    }
+
+
+def _unpacked(arrays: cache.Arrays) -> FollowGraph:
+    accounts = Accounts(**{name: arrays[name] for name in NUMBERS})  # type: ignore[arg-type]
+    return FollowGraph(accounts, arrays["src"], arrays["dst"], Removed(*arrays["removed"].tolist()))  # type: ignore[arg-type]

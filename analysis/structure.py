@@ -1,13 +1,13 @@
-"""The shape of the graph: components, reciprocity and degree distributions, each with whom it may be said of."""
+"""The shape of the graph: components, bow-tie, cores, reciprocity, degrees, each with whom it may be said of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import breadth_first_order
 
+from analysis.engine import component_labels, core_numbers, matrix, symmetrised
 from analysis.graph import FollowGraph, Indices, Ints, Mask
 
 
@@ -50,19 +50,10 @@ class Distribution:
         return int(self.count.sum())
 
 
-def labels(n: int, src: Indices, dst: Indices, *, strong: bool = False) -> Ints:
-    """Return the component of each of n nodes, numbered from 0, shape (n,)."""
-    if n == 0:
-        return np.zeros(0, dtype=np.int64)
-    matrix = coo_array((np.ones(len(src), dtype=np.int8), (src, dst)), shape=(n, n)).tocsr()
-    _, found = connected_components(matrix, directed=True, connection="strong" if strong else "weak")
-    return found.astype(np.int64)
-
-
 def components(graph: FollowGraph) -> Components:
     """Count the weak and strong components of all known accounts."""
-    weak = np.bincount(labels(len(graph), graph.src, graph.dst))
-    strong = np.bincount(labels(len(graph), graph.src, graph.dst, strong=True))
+    weak = np.bincount(component_labels(len(graph), graph.src, graph.dst))
+    strong = np.bincount(component_labels(len(graph), graph.src, graph.dst, strong=True))
     linked = np.zeros(len(graph), dtype=np.bool_)
     linked[graph.src] = linked[graph.dst] = True
     return Components(
@@ -95,3 +86,117 @@ def distribution(values: Ints) -> Distribution:
     value = np.flatnonzero(counts)
     count = counts[value]
     return Distribution(value.astype(np.int64), count, np.cumsum(count[::-1])[::-1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BowTie:
+    """How the graph hangs about its largest strong component (Broder et al. 2000), in accounts that sum to all.
+
+    `into` reach the core, `out` are reached by it, `tubes` lead past it from the one to the other, `tendrils` hang on
+    one of them only, `apart` are not connected to it at all.
+    """
+
+    core: int
+    into: int
+    out: int
+    tubes: int
+    tendrils: int
+    apart: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CoreProfile:
+    """For each k from 0 to the largest: the accounts in the k-core, each with k connections or more inside it.
+
+    `number` is the core number of each account, shape (n,).
+    """
+
+    accounts: Ints
+    number: Ints
+
+    @property
+    def largest(self) -> int:
+        """The largest k with accounts in its core."""
+        return len(self.accounts) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assortativity:
+    """Correlations of the degrees at the two ends of the follows (Newman 2003), follower's first; None without spread.
+
+    `total` is of the number of connections at the two ends of connected pairs, without direction.
+    """
+
+    in_in: float | None
+    in_out: float | None
+    out_in: float | None
+    out_out: float | None
+    total: float | None
+    follows: int
+
+
+def bow_tie(graph: FollowGraph) -> BowTie:
+    """Sort all known accounts by how they hang on the largest strong component; of equals that of the lowest id.
+
+    In a crawl an account that was not visited follows nobody as far as is known, so it is never in the core.
+    """
+    n, src, dst = len(graph), graph.src, graph.dst
+    if not n:
+        return BowTie(core=0, into=0, out=0, tubes=0, tendrils=0, apart=0)
+    strong = component_labels(n, src, dst, strong=True)
+    sizes = np.bincount(strong)
+    start = int(np.flatnonzero(sizes[strong] == sizes.max())[0])
+    core = strong == strong[start]
+    out = _reached(n, src, dst, core) & ~core
+    into = _reached(n, dst, src, core) & ~core
+    weak = component_labels(n, src, dst)
+    apart = weak != weak[start]
+    rest = ~(core | out | into | apart)
+    tubes = rest & _reached(n, src, dst, into) & _reached(n, dst, src, out)
+    counts = (int(part.sum()) for part in (core, into, out, tubes, rest & ~tubes, apart))
+    return BowTie(**dict(zip(("core", "into", "out", "tubes", "tendrils", "apart"), counts, strict=True)))
+
+
+def _reached(n: int, src: Indices, dst: Indices, start: Mask) -> Mask:
+    """Return what can be reached along the edges from any of the start nodes, them included."""
+    if not start.any():
+        return start
+    # All start nodes are drawn together into one more node, from which one search does for all.
+    first = np.where(start[src], np.uint32(n), src).astype(np.uint32)
+    last = np.where(start[dst], np.uint32(n), dst).astype(np.uint32)
+    order = np.argsort(first, kind="stable")
+    found = breadth_first_order(matrix(n + 1, first[order], last[order]), n, return_predecessors=False)
+    reached = np.zeros(n + 1, dtype=np.bool_)
+    reached[found] = True
+    return reached[:n] | start
+
+
+def core_profile(graph: FollowGraph) -> CoreProfile:
+    """Count the accounts of each k-core (Seidman 1983) of the graph with its arrows taken off."""
+    number = core_numbers(len(graph), *symmetrised(graph.src, graph.dst))
+    return CoreProfile(np.cumsum(np.bincount(number)[::-1])[::-1], number)
+
+
+def assortativity(graph: FollowGraph, among: Mask | None = None) -> Assortativity:
+    """Correlate the observed degrees at the ends of the follows whose both ends are `among` the given accounts."""
+    src, dst = graph.src, graph.dst
+    if among is not None:
+        inside = among[src] & among[dst]
+        src, dst = src[inside], dst[inside]
+    given, received = np.bincount(src, minlength=len(graph)), np.bincount(dst, minlength=len(graph))
+    low, high = symmetrised(src, dst)
+    degree = np.bincount(low, minlength=len(graph)) + np.bincount(high, minlength=len(graph))
+    return Assortativity(
+        in_in=_correlation(received[src], received[dst]),
+        in_out=_correlation(received[src], given[dst]),
+        out_in=_correlation(given[src], received[dst]),
+        out_out=_correlation(given[src], given[dst]),
+        total=_correlation(np.concatenate((degree[low], degree[high])), np.concatenate((degree[high], degree[low]))),
+        follows=len(src),
+    )
+
+
+def _correlation(one: Ints, other: Ints) -> float | None:
+    if not len(one) or one.min() == one.max() or other.min() == other.max():
+        return None
+    return float(np.corrcoef(one.astype(np.float64), other.astype(np.float64))[0, 1])

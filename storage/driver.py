@@ -50,13 +50,19 @@ def check_file(path: Path) -> None:
         raise errors.NotADatabase(f"{path} is not a SQLite database")
 
 
-def read_engine(path: Path) -> sa.Engine:
+def read_address(path: Path) -> str:
+    """Return the address at which SQLite opens a file for reading only."""
     # On a read-only medium SQLite cannot make the file that readers of a write-ahead log share; nobody writes there.
     is_fixed = not os.access(path.parent, os.W_OK, effective_ids=_EFFECTIVE) and not Path(f"{path}-wal").exists()
+    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_fixed else ''}"
+
+
+def read_engine(path: Path) -> sa.Engine:
+    address = read_address(path)
 
     def connect() -> sqlite3.Connection:
         conn = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_fixed else ''}",
+            address,
             uri=True,
             isolation_level=None,
             check_same_thread=False,

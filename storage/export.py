@@ -81,9 +81,10 @@ class Exported:
     edges: int
 
 
-_CURRENT = follows.c.ended_visit.is_(None)
+STANDINGS = ("complete", "capped", "partial", "hidden", "private", "not_found", "failed", "skipped", "waiting")
+"""What is known of an account's own list; each known account has exactly one. Waiting: no page came yet."""
 
-_PAIRS = sa.select(follows.c.src, follows.c.dst).where(_CURRENT).order_by(follows.c.src, follows.c.dst)
+CURRENT = follows.c.ended_visit.is_(None)
 
 _FIRST, _LAST = visits.alias("first_visit"), visits.alias("last_visit")
 _LATEST = sa.func.coalesce(follows.c.last_visit, follows.c.first_visit)
@@ -91,7 +92,7 @@ _DATED = (
     sa.select(follows.c.src, follows.c.dst, _FIRST.c.started_at, _LAST.c.started_at)
     .outerjoin(_FIRST, _FIRST.c.id == follows.c.first_visit)
     .outerjoin(_LAST, _LAST.c.id == _LATEST)
-    .where(_CURRENT)
+    .where(CURRENT)
     .order_by(follows.c.src, follows.c.dst)
 )
 
@@ -103,10 +104,10 @@ _NEWEST = (
     .subquery("newest")
 )
 _LIST = visits.alias("list")
-_UNLISTED = (Completeness.HIDDEN, Completeness.PRIVATE, Completeness.NOT_FOUND)
+UNLISTED = (Completeness.HIDDEN, Completeness.PRIVATE, Completeness.NOT_FOUND)
 _COMPLETENESS = sa.case(
     (_LIST.c.id.is_not(None), _LIST.c.completeness),
-    (frontier.c.completeness.in_(_UNLISTED), frontier.c.completeness),
+    (frontier.c.completeness.in_(UNLISTED), frontier.c.completeness),
     else_=None,
 )
 _STANDING = sa.func.coalesce(
@@ -128,17 +129,15 @@ _FACTS = (
     accounts.c.following,
     accounts.c.first_seen_at,
 )
-_ACCOUNTS = sa.select(*_FACTS).select_from(_KNOWN).order_by(accounts.c.id)
-
 _ENTERING = (
     sa.select(follows.c.dst, sa.func.count().label("n"), sa.func.max(_LAST.c.started_at).label("at"))
     .outerjoin(_LAST, _LAST.c.id == _LATEST)
-    .where(_CURRENT)
+    .where(CURRENT)
     .group_by(follows.c.dst)
     .subquery("entering")
 )
 _LEAVING = (
-    sa.select(follows.c.src, sa.func.count().label("n")).where(_CURRENT).group_by(follows.c.src).subquery("leaving")
+    sa.select(follows.c.src, sa.func.count().label("n")).where(CURRENT).group_by(follows.c.src).subquery("leaving")
 )
 _EXPORTED = (
     sa.select(
@@ -151,20 +150,6 @@ _EXPORTED = (
     )
     .order_by(accounts.c.id)
 )
-
-
-def account_rows(conn: sa.Connection) -> Iterator[Row]:
-    """Yield (id, handle, standing, depth, followers, following, first_seen_at) of every known account, by id.
-
-    `standing` says what is known of its list: complete, capped, partial; else why not: hidden, private, not_found,
-    failed, skipped, waiting (queued, or its first page is on its way).
-    """
-    return _rows(conn, _ACCOUNTS)
-
-
-def follow_pairs(conn: sa.Connection) -> Iterator[tuple[int, int]]:
-    """Yield (src, dst) of every current follow, in this order."""
-    return _rows(conn, _PAIRS)
 
 
 def credit_rows(conn: sa.Connection) -> Iterator[tuple[int | None, int]]:
@@ -189,7 +174,7 @@ def failure_rows(conn: sa.Connection) -> Iterator[tuple[str | None, int]]:
 
 def ended_follows(conn: sa.Connection) -> int:
     """Return how many follows were seen once and are not current."""
-    gone = sa.select(sa.func.count()).select_from(follows).where(~_CURRENT).scalar_subquery()
+    gone = sa.select(sa.func.count()).select_from(follows).where(~CURRENT).scalar_subquery()
     past = sa.select(sa.func.count()).select_from(past_follows).scalar_subquery()
     return int(conn.execute(sa.select(gone + past)).scalar_one())
 
@@ -221,7 +206,7 @@ def _exported_accounts(conn: sa.Connection) -> Iterator[Row]:
             str(key),
             None if handle is None else _sound(handle),
             "seed" if depth == 0 else "expanded" if expanded else "boundary",
-            standing if expanded or standing in _UNLISTED else None,
+            standing if expanded or standing in UNLISTED else None,
             depth,
             followers,
             following,
@@ -404,7 +389,7 @@ def _labelled(conn: sa.Connection) -> Iterator[tuple[str, str]]:
     query = (
         sa.select(*labels)
         .select_from(follows.join(source, source.c.id == follows.c.src).join(target, target.c.id == follows.c.dst))
-        .where(_CURRENT)
+        .where(CURRENT)
         .order_by(*labels)
     )
     return _rows(conn, query)

@@ -23,7 +23,7 @@ from storage.secret import ProjectKey
 
 NO_POLICY: Mapping[str, str] = {}
 
-PACKAGES = ("followgraph", "matplotlib", "networkx", "numpy", "scipy")
+PACKAGES = ("followgraph", "matplotlib", "networkit", "networkx", "numpy", "scipy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,7 +135,7 @@ def find(
     partition: Partition | None = None
     too_many: int | None = None
     try:
-        partition = communities.louvain(graph, resolution=settings.resolution, rng_seed=settings.rng_seed)
+        partition = communities.leiden(graph, resolution=settings.resolution, rng_seed=settings.rng_seed)
     except communities.TooManyPairs as refused:
         too_many = refused.pairs
     progress("structure", 3, 5)

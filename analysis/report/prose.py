@@ -149,15 +149,16 @@ def method(findings: Findings, versions: dict[str, str], generated_at: int) -> M
         ),
         Markup(
             "PageRank (damping {}; unvisited accounts, whose follows are unknown, pass their score to all alike) was "
-            "computed on all known accounts with networkx {} and scipy {}."
-        ).format(DAMPING, versions["networkx"], versions["scipy"]),
+            "computed on all known accounts with scipy {}."
+        ).format(DAMPING, versions["scipy"]),
     ]
     if partition is not None and partition.pairs:
         parts.append(
             Markup(
-                "Communities are one run of Louvain (networkx, resolution {}, seed {}) on {} with directions dropped; "
+                "Communities are one run of Leiden (networkit {}, resolution {}, seed {}) on {}, directions dropped; "
                 "a community found in pieces was parted into them ({} so)."
             ).format(
+                versions["networkit"],
                 f"{settings.resolution:g}",
                 settings.rng_seed,
                 text.count(partition.pairs, "connected pair"),

@@ -50,7 +50,7 @@ def record(findings: Findings, *, generated_at: int, versions: dict[str, str]) -
         "communities": None
         if partition is None
         else {
-            "method": "louvain",
+            "method": "leiden",
             "accounts": int(partition.size.sum()),
             "pairs": partition.pairs,
             "modularity": partition.modularity,

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import networkx as nx
 import numpy as np
 import pytest
 
+from analysis import columnar
+from analysis.cache import path_beside
+from analysis.columnar import TooManyFollows
 from analysis.graph import STANDINGS, UNKNOWN, Accounts, FollowGraph, Removed, from_pairs, load_graph
+from storage.database import Database
 from storage.errors import MissingDatabase
-from tests.analysis.sample import Sample, Visit, closed, edges, write
+from tests.analysis.sample import START, Sample, Visit, closed, edges, write
 
 SMALL = Sample(
     seeds=("ann", "bob"),
@@ -68,10 +75,6 @@ def test_arrays_hold_the_follows_sorted_and_the_accounts_by_id(database: Path) -
 
 def test_ended_follows_are_not_in_the_graph(database: Path) -> None:
     """A follow that a later complete visit did not list is no edge."""
-    from contextlib import closing
-
-    from storage.database import Database
-
     with closing(Database.open(database, now=lambda: 0.0)) as opened:
         opened.transact(
             lambda conn: conn.exec_driver_sql("UPDATE follows SET ended_visit = 9 WHERE src = 1 AND dst = 2")
@@ -193,3 +196,130 @@ def test_a_reference_graph_comes_back_whole(tmp_path: Path) -> None:
     }
     assert (len(graph), graph.number_of_edges()) == (7_115, 103_689)
     assert {(number[source], number[target]) for source, target in graph.edges} == set(pairs)
+
+
+def change(path: Path, statement: str) -> None:
+    with closing(Database.open(path, now=lambda: 0.0)) as opened:
+        opened.transact(lambda conn: conn.exec_driver_sql(statement))
+    backdate(path)
+
+
+def backdate(path: Path) -> None:
+    """Let the last write be some time ago: right after one nothing is kept."""
+    state = path.stat()
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns - 10**9))
+
+
+def same(graph: FollowGraph, other: FollowGraph) -> bool:
+    columns = ("id", "standing", "depth", "followers", "following", "first_seen")
+    pairs = [(getattr(graph.accounts, name), getattr(other.accounts, name)) for name in columns]
+    pairs += [(graph.src, other.src), (graph.dst, other.dst)]
+    return all(np.array_equal(one, two) and one.dtype == two.dtype for one, two in pairs)
+
+
+def test_the_second_load_comes_from_beside_the_database(database: Path) -> None:
+    """What was loaded is kept in a file for its owner alone, without a name in it, and gives the same graph."""
+    backdate(database)
+    first = load_graph(database)
+    kept = path_beside(database)
+    assert kept.name == "small.db-graph.npz"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert b"ann" not in kept.read_bytes()
+    written = kept.stat().st_mtime_ns
+    second = load_graph(database)
+    assert same(first, second)
+    assert first.removed == second.removed
+    assert second.accounts.handle == first.accounts.handle
+    assert kept.stat().st_mtime_ns == written
+
+
+def test_a_change_of_the_database_is_seen(database: Path) -> None:
+    """A kept graph is used for the content it was made from only, however small the change."""
+    backdate(database)
+    assert load_graph(database).has_edge(1, 2)
+    change(database, "UPDATE follows SET ended_visit = 9 WHERE src = 1 AND dst = 2")
+    assert not load_graph(database).has_edge(1, 2)
+    change(database, "UPDATE accounts SET followers = 1001 WHERE id = 1")
+    assert load_graph(database).accounts.followers[0] == 1_001
+
+
+def test_a_kept_graph_of_another_time_is_not_taken(database: Path) -> None:
+    """The time asked for belongs to the key."""
+    backdate(database)
+    assert len(load_graph(database, as_of=START - 1).src) == 0
+    assert len(load_graph(database).src) == 6
+    assert len(load_graph(database, as_of=START + 1_000).src) == 6
+    assert len(load_graph(database, as_of=datetime.fromtimestamp(START + 90, UTC)).src) == 3
+    with pytest.raises(ValueError, match="no time zone"):
+        load_graph(database, as_of=datetime(2026, 10, 26))  # noqa: DTZ001 - this is what is refused
+
+
+@pytest.mark.parametrize("damage", [b"", b"not an archive", b"PK\x03\x04 cut off"])
+def test_a_damaged_kept_graph_is_made_anew(database: Path, damage: bytes) -> None:
+    """Whatever stands in its place, the graph is that of the database."""
+    backdate(database)
+    whole = load_graph(database)
+    path_beside(database).write_bytes(damage)
+    assert same(load_graph(database), whole)
+    assert same(load_graph(database), whole)
+
+
+def test_nothing_is_kept_where_it_is_not_wanted_or_not_safe(database: Path) -> None:
+    """keep=False leaves no file, and neither does a load so soon after a write that a second one might not show."""
+    backdate(database)
+    load_graph(database, keep=False)
+    assert not path_beside(database).exists()
+    later = database.stat().st_mtime_ns + 60 * 10**9  # as if it were written while it was read
+    os.utime(database, ns=(later, later))
+    load_graph(database)
+    assert not path_beside(database).exists()
+
+
+def test_facts_are_read_when_asked_for(database: Path) -> None:
+    """Any fact of the accounts is a column, aligned with the others; a word that is none is refused by name."""
+    change(database, "UPDATE accounts SET bio = 'likes cats', region = 'DE' WHERE handle = 'bob'")
+    graph = load_graph(database)
+    assert graph.accounts.column("bio") == [None, "likes cats", *[None] * 5]
+    assert graph.where(region="DE").accounts.handle == ["bob"]
+    with pytest.raises(KeyError, match="no fact 'shoe_size' of an account; there are handle"):
+        graph.accounts.column("shoe_size")
+
+
+def test_parts_are_follow_graphs(database: Path) -> None:
+    """Parts keep ids and facts, and hold the follows among the accounts kept, as networkx's own functions find them."""
+    graph = load_graph(database)
+    plain = graph.to_networkx()
+    for part, expected in (
+        (graph.induced([1, 3, 4, 77]), plain.subgraph([1, 3, 4])),
+        (graph.ego(2), nx.ego_graph(plain, 2)),
+        (graph.ego(4, undirected=True), nx.ego_graph(plain, 4, undirected=True)),
+        (graph.ego(4, 0), nx.ego_graph(plain, 4, 0)),
+        (graph.ego(1, 9), nx.ego_graph(plain, 1, 9)),
+        (graph.giant(), plain.subgraph([1, 2, 3, 4])),
+        (graph.giant(strong=True), plain.subgraph([1, 2, 3])),
+        (graph.core(2), nx.k_core(nx.Graph(plain), 2)),
+        (graph.where(standing={"complete", "capped"}), plain.subgraph([1, 2])),
+        (graph.where(followers=lambda count: count >= 7, depth=0), plain.subgraph([1])),
+        (graph.where(handle="nobody"), plain.subgraph([])),
+    ):
+        assert type(part) is FollowGraph
+        assert sorted(part.nodes) == sorted(expected.nodes)
+        assert sorted(nx.Graph(part).edges) == sorted(nx.Graph(expected).edges)
+        assert all(part.nodes[key] == plain.nodes[key] for key in part)
+    with pytest.raises(nx.NodeNotFound, match="no account has the id 77"):
+        graph.ego(77)
+
+
+def test_dictionaries_of_a_large_graph_are_refused_with_a_way_out(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the limit networkx gets no dictionaries by accident; a part, or an express wish, still works."""
+    monkeypatch.setattr(columnar, "LIMIT", 5)
+    graph = load_graph(database)
+    with pytest.raises(TooManyFollows, match=r"6 follows .limit: 5.; take a part first .graph.ego"):
+        graph.edges([1])
+    assert graph.has_edge(1, 2)
+    assert not graph.has_edge(2, 4)
+    assert (1 in graph, 77 in graph, list(graph)) == (True, False, [1, 2, 3, 4, 5, 6, 7])
+    assert graph.ego(2).edges([2])
+    assert graph.to_networkx().number_of_edges() == 6

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.centrality import in_degree
 from analysis.graph import load_graph
-from analysis.structure import components, distribution, reciprocity
+from analysis.structure import BowTie, assortativity, bow_tie, components, core_profile, distribution, reciprocity
 from tests.analysis.sample import Sample, Visit, closed, edges, write
 
 
@@ -76,3 +76,63 @@ def test_distribution_of_nothing_is_empty() -> None:
     """No accounts, no values."""
     found = distribution(np.zeros(0, dtype=np.int64))
     assert (found.accounts, len(found.value)) == (0, 0)
+
+
+def test_the_bow_tie_is_as_drawn(tmp_path: Path) -> None:
+    """In a graph drawn by hand every part has the accounts it should, and all parts together are all accounts."""
+    core = [(1, 2), (2, 3), (3, 1)]
+    into, out = [(4, 1), (5, 4)], [(3, 6), (6, 7)]
+    tube, tendrils, apart = [(5, 8), (8, 7)], [(4, 9), (10, 6), (9, 11)], [(12, 13)]
+    pairs = [*core, *into, *out, *tube, *tendrils, *apart]
+    found = bow_tie(load_graph(write(tmp_path / "graph.db", closed(pairs, range(1, 15)))))
+    assert found == BowTie(core=3, into=2, out=2, tubes=1, tendrils=3, apart=3)
+    nobody = bow_tie(load_graph(write(tmp_path / "empty.db", Sample())))
+    assert nobody == BowTie(core=0, into=0, out=0, tubes=0, tendrils=0, apart=0)
+
+
+@pytest.mark.parametrize("name", ["wiki-vote", "polblogs"])
+def test_the_bow_tie_agrees_with_networkx(tmp_path: Path, name: str) -> None:
+    """Core, in and out are what networkx's descendants and ancestors of the largest strong component are."""
+    graph = load_graph(write(tmp_path / "graph.db", closed(edges(name))))
+    plain = graph.to_networkx(attributes=False)
+    found = bow_tie(graph)
+    core = max(nx.strongly_connected_components(plain), key=len)
+    after, before = nx.descendants(plain, min(core)) - core, nx.ancestors(plain, min(core)) - core
+    assert (found.core, found.into, found.out) == (len(core), len(before), len(after))
+    assert sum((found.core, found.into, found.out, found.tubes, found.tendrils, found.apart)) == len(graph)
+    assert found.apart == len(graph) - len(max(nx.weakly_connected_components(plain), key=len))
+
+
+def test_the_core_profile_agrees_with_networkx(tmp_path: Path) -> None:
+    """For every k the accounts in the k-core are networkx's."""
+    graph = load_graph(write(tmp_path / "graph.db", closed(edges("email-eu-core"))))
+    plain = graph.pairs().to_networkx(attributes=False)
+    found = core_profile(graph)
+    numbers = nx.core_number(plain)
+    assert dict(zip(graph.accounts.id.tolist(), found.number.tolist(), strict=True)) == numbers
+    assert found.accounts.tolist() == [
+        sum(number >= k for number in numbers.values()) for k in range(found.largest + 1)
+    ]
+    empty = core_profile(load_graph(write(tmp_path / "empty.db", Sample())))
+    assert (empty.accounts.tolist(), empty.largest) == ([], -1)
+
+
+@pytest.mark.parametrize("name", ["polblogs", "wiki-vote"])
+def test_assortativity_is_networkxs(tmp_path: Path, name: str) -> None:
+    """Without direction and along arrows, in all four readings, it is what networkx computes on its own graphs."""
+    graph = load_graph(write(tmp_path / "graph.db", closed(edges(name))))
+    found = assortativity(graph)
+    plain = graph.pairs().to_networkx(attributes=False)
+    assert found.total == pytest.approx(nx.degree_assortativity_coefficient(plain))
+    for x in ("in", "out"):
+        for y in ("in", "out"):
+            expected = nx.degree_assortativity_coefficient(graph.to_networkx(attributes=False), x=x, y=y)
+            assert getattr(found, f"{x}_{y}") == pytest.approx(expected)
+
+
+def test_assortativity_needs_a_spread(tmp_path: Path) -> None:
+    """Where all degrees are alike, or none is left among the accounts asked about, there is no correlation."""
+    graph = load_graph(write(tmp_path / "graph.db", closed([(1, 2), (2, 3), (3, 1)])))
+    found = assortativity(graph, np.zeros(3, dtype=np.bool_))
+    assert (found.total, found.out_in, found.follows) == (None, None, 0)
+    assert assortativity(graph).total is None

@@ -1,0 +1,95 @@
+"""Between communities: flows and brokers counted by hand and by plain loops."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.brokers import brokerage, brokers, flows
+from analysis.communities import NOWHERE, consensus, leiden
+from analysis.graph import FollowGraph, load_graph
+from analysis.portraits import portraits
+from tests.analysis.sample import Sample, Visit, closed, edges, write
+from tests.analysis.test_graph import change
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> FollowGraph:
+    return load_graph(write(tmp_path_factory.mktemp("graph") / "graph.db", closed(edges("polblogs"))))
+
+
+def test_flows_are_the_follows_that_cross(graph: FollowGraph) -> None:
+    """Every follow between two communities is counted once, in its direction."""
+    partition = leiden(graph)
+    found = flows(graph, partition)
+    source, target = partition.label[graph.src].tolist(), partition.label[graph.dst].tolist()
+    expected = Counter(pair for pair in zip(source, target, strict=True) if pair[0] != pair[1])
+    pairs = zip(found.source.tolist(), found.target.tolist(), strict=True)
+    assert dict(zip(pairs, found.follows.tolist(), strict=True)) == expected
+    assert found.follows.tolist() == sorted(found.follows.tolist(), reverse=True)
+
+
+def test_brokerage_is_its_definition(graph: FollowGraph) -> None:
+    """Pairs outside and participation are what a loop over each account's neighbours gives."""
+    partition = leiden(graph)
+    found = brokerage(graph, partition)
+    neighbours: list[set[int]] = [set() for _ in range(len(graph))]
+    for one, other in zip(graph.src.tolist(), graph.dst.tolist(), strict=True):
+        neighbours[one].add(other)
+        neighbours[other].add(one)
+    for at in range(0, len(graph), 7):
+        groups = Counter(partition.label[other] for other in neighbours[at])
+        assert found.outside[at] == len(neighbours[at]) - groups[partition.label[at]]
+        spread = 1 - sum((count / len(neighbours[at])) ** 2 for count in groups.values()) if groups else 0
+        assert found.participation[at] == pytest.approx(spread)
+    best = brokers(graph, partition, 5)
+    assert found.outside[best].tolist() == sorted(found.outside.tolist(), reverse=True)[:5]
+
+
+def test_nothing_lies_between_when_there_is_nothing(tmp_path: Path) -> None:
+    """A graph without follows has no flows and no brokers."""
+    empty = load_graph(write(tmp_path / "graph.db", Sample(seeds=("a", "b"))))
+    partition = leiden(empty)
+    assert partition.label.tolist() == [NOWHERE, NOWHERE]
+    assert len(flows(empty, partition).follows) == len(brokers(empty, partition)) == 0
+    assert brokerage(empty, partition).participation.tolist() == [0, 0]
+
+
+def test_portraits_say_what_a_community_is(tmp_path: Path) -> None:
+    """Size, density, conductance, accounts, words and regions are those of the community, in plain words."""
+    left, right = [f"cat{at}" for at in range(6)], [f"dog{at}" for at in range(5)]
+    lists = {name: [other for other in side if other != name] for side in (left, right) for name in side}
+    lists["cat0"].append("dog0")
+    path = write(tmp_path / "graph.db", Sample(seeds=("cat0",), visits={k: Visit(tuple(v)) for k, v in lists.items()}))
+    change(path, "UPDATE accounts SET bio = 'Loves CATS and tea', region = 'DE' WHERE handle LIKE 'cat%'")
+    change(path, "UPDATE accounts SET bio = 'Walks dogs, and tea', language = 'fr' WHERE handle LIKE 'dog%'")
+    graph = load_graph(path)
+    cats, dogs = portraits(graph, consensus(graph, runs=4))
+    assert (cats.accounts, cats.visited, cats.density, cats.stability) == (6, 6, 1.0, 1.0)
+    assert cats.conductance == pytest.approx(1 / 21)  # one connection out, over the dogs' 21 ends
+    assert {word for word, _ in cats.words} == {"loves", "cats"}
+    assert (cats.regions, dogs.languages) == ((("DE", 1.0),), (("fr", 1.0),))
+    assert [graph.accounts.handle[at] for at in cats.bridges] == ["cat0"]
+    text = cats.sentence(graph)
+    assert text.startswith(
+        "Community 1: 6 accounts, 6 of them visited, stable (1.00). 100.0% of its pairs are connected"
+    )
+    assert "Most connected outside: cat0." in text
+    assert "Shared words: cats (100%), loves (100%)." in text
+    assert portraits(graph, leiden(graph))[0].trust == "one run, stability not measured"
+
+
+def test_portraits_agree_with_networkx(graph: FollowGraph) -> None:
+    """Density and conductance are networkx's, for every community of a real graph."""
+    import networkx as nx
+
+    partition = leiden(graph)
+    plain = graph.pairs().to_networkx(attributes=False)
+    ids = graph.accounts.id
+    for portrait in portraits(graph, partition, largest=6):
+        members = set(ids[np.flatnonzero(partition.label == portrait.number)].tolist())
+        assert portrait.density == pytest.approx(nx.density(plain.subgraph(members)))
+        assert portrait.conductance == pytest.approx(nx.conductance(plain, members))
