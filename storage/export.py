@@ -245,7 +245,7 @@ def write_counts(conn: sa.Connection, format: Literal["csv", "parquet"], folder:
             columns = zip(*aggregate.tables(conn), strict=True)
             pq.write_table(pa.table(dict(zip(aggregate.COLUMNS, columns, strict=True))), temporary)
     known = conn.execute(sa.select(sa.func.count()).select_from(accounts)).scalar_one()
-    current = conn.execute(sa.select(sa.func.count()).select_from(follows).where(_CURRENT)).scalar_one()
+    current = conn.execute(sa.select(sa.func.count()).select_from(follows).where(CURRENT)).scalar_one()
     return Exported(folder, known, current)
 
 
