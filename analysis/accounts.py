@@ -101,6 +101,10 @@ class Accounts:
         part._texts = {name: [values[at] for at in positions.tolist()] for name, values in self._texts.items()}
         return part
 
+    def called(self, handles: list[str | None]) -> Accounts:
+        """Return the accounts under other handles, and without any other text."""
+        return Accounts(**{name: getattr(self, name) for name in NUMBERS}, handle=handles)
+
     def attributes(self) -> Iterator[dict[str, Any]]:
         """Yield the facts of each account in the words of the exports; what is missing is left out."""
         for handle, standing, depth, followers, following in zip(

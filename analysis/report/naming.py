@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from analysis.graph import FollowGraph
 from storage.pseudonyms import shortest
@@ -29,4 +28,4 @@ def veiled(
         cut = shortest(made.values())
         labels = {key: cut(pseudonym) for key, pseudonym in made.items()}
     handles = [labels.get(key, handle) for key, handle in zip(accounts.id.tolist(), accounts.handle, strict=True)]
-    return FollowGraph(replace(accounts, handle=handles), graph.src, graph.dst, graph.removed), unnamed
+    return FollowGraph(accounts.called(handles), graph.src, graph.dst, graph.removed), unnamed
