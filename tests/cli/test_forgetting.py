@@ -12,6 +12,9 @@ import pytest
 import rehearsal
 from people import holding, name, popular, town, traces
 
+from analysis.cache import path_beside
+from analysis.graph import load_graph
+
 if TYPE_CHECKING:
     from conftest import Run, Shell
 
@@ -153,3 +156,12 @@ def test_killed_at_any_moment(run: Run, shell: Shell, tmp_path: Path, crawled: P
         assert rehearsal.findings(path) == []
         assert run(*arguments, "--json").document["scoured"] is True
         assert holding(path.parent, needles) == []
+
+
+def test_the_graph_kept_beside_the_database_goes_too(run: Run, crawled: Path, home: dict[str, str]) -> None:
+    """A loaded graph is kept as numbers beside the database; whom a forgotten person followed is not kept in it."""
+    load_graph(crawled)
+    kept = path_beside(crawled)
+    assert kept.exists()
+    run("forget", popular(crawled), "--db", crawled, environ=home)
+    assert not kept.exists()
