@@ -14,7 +14,8 @@ from random import Random
 from typing import TYPE_CHECKING, assert_never
 
 from crawler import policy
-from crawler.breakers import Breakers, Tripped
+from crawler.breakers import Breakers, Row, Tripped
+from crawler.budget import Last
 from crawler.limiter import Limiter
 from crawler.policy import Defer, Fail, Restart, Retry, Stop
 from crawler.progress import Progress
@@ -26,12 +27,14 @@ from storage.archive import Archive
 from storage.database import Database
 from storage.frontier import Lease, Returned
 from storage.pages import Stored
+from storage.readings import ABANDONED
 from storage.schema import Completeness
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
 
-CURSOR_REFUSED = "cursor_refused"
+BREATH = 8
+"""How many times the first delay is waited when everybody failed at once: a server that was restarted is back then."""
 
 
 @dataclass(kw_only=True)
@@ -46,6 +49,7 @@ class Desk:
     breakers: Breakers
     retry: Retry
     max_wait_s: float
+    last: Last
     progress: Progress
     archive: Archive | None
     now: Callable[[], float]
@@ -58,7 +62,13 @@ class Desk:
     end: tuple[str, str, str | None] | None = None
     trouble_since_s: float | None = None
     """When the provider stopped answering, by the loop's clock."""
+    unanswered: Row = field(default_factory=Row)
+    """Calls in a row that were refused for overload, or for which nobody was there."""
+    is_probing: bool = False
+    """Everybody failed at once: one call at a time, until one brings a page."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    found_nothing: asyncio.Event | None = None
+    """The `changed` after which somebody looked for work in vain: nobody else need look before it is set."""
     turned: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by each stored page, for whoever looks at the crawl now and then."""
 
@@ -92,6 +102,10 @@ async def work(desk: Desk) -> None:
     """Buy pages until the run stops or nothing is left."""
     while not desk.is_over and await desk.limiter.acquire():
         changed = desk.changed  # before looking, so that no change in between is missed
+        if desk.found_nothing is changed:
+            desk.limiter.release()
+            await changed.wait()
+            continue
         try:
             lease = await desk.db.submit(desk.purchases.lease, desk.now())
         except BaseException:
@@ -99,14 +113,21 @@ async def work(desk: Desk) -> None:
             raise
         if lease is None:
             desk.limiter.release()
-            await _wait_for_work(desk, changed)
+            if desk.found_nothing is changed:
+                await changed.wait()
+            else:
+                await _wait_for_work(desk, changed)
         else:
             await _read_list(desk, lease)
             desk.wake()
 
 
 async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
-    """Nothing could be leased: wait for those who hold a lease, for a deferred entry or a new day, or see the end."""
+    """Nothing could be leased: wait for those who hold a lease, for a deferred entry or a new day, or see the end.
+
+    One worker does so for all that find nothing.
+    """
+    desk.found_nothing = changed
     ahead, credits = await desk.db.write(partial(desk.purchases.look_ahead, now=desk.now()))
     if changed.is_set() or desk.is_over:
         return
@@ -121,6 +142,7 @@ async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
         await _wait_for_a_day(desk, changed)
         return
     elif ahead.has_queued and ahead.limit != "retry_reserve":
+        desk.wake()
         return
     elif ahead.next_due_at is not None:
         await _wait_for_an_entry(desk, changed, ahead.next_due_at)
@@ -147,6 +169,7 @@ async def _wait_for_an_entry(desk: Desk, changed: asyncio.Event, due_at: float) 
     if wait > desk.retry.longest_delay_s:
         # Nothing is deferred for longer once the limiter lets anybody look: the clock was set back meanwhile.
         await desk.db.write(frontier.wake)
+        desk.wake()
         return
     try:
         async with asyncio.timeout(wait):
@@ -204,13 +227,21 @@ async def _ask(desk: Desk, lease: Lease) -> Page | errors.SocialFetchError:
     try:
         page = await desk.client.following(lease.handle, lease.cursor)
     except errors.SocialFetchError as error:
+        desk.last.called_s = desk.time()
+        if error.code in ABANDONED:
+            desk.last.abandoned_s = desk.last.called_s
         if isinstance(error, errors.Throttled | errors.TimedOut | errors.Unreachable):
             desk.limiter.overloaded(sent_at=sent_at)
         return error
     except BaseException:
         desk.limiter.release()
         raise
+    desk.last.called_s = desk.time()
     desk.limiter.succeeded()
+    desk.unanswered.succeed(sent_at_s=sent_at)
+    if desk.is_probing:
+        desk.is_probing = False
+        desk.limiter.widen()
     desk.trouble_since_s = None
     desk.progress.waiting = None
     return page
@@ -270,9 +301,14 @@ def _note_end(desk: Desk, lease: Lease, completeness: str, reason: str | None) -
 async def _refused(desk: Desk, lease: Lease, error: errors.SocialFetchError, sent_at_s: float) -> None:
     """Decide after an error and write what was decided, once."""
     now = desk.now()
+    attempts = lease.attempts
+    is_unanswered = isinstance(error, errors.Throttled | errors.Unreachable)
+    if is_unanswered:
+        desk.unanswered.fail(sent_at_s=sent_at_s, now_s=desk.time())
+        attempts = max(0, desk.unanswered.rounds - 1)
     decision = policy.decide(
         error,
-        attempts=lease.attempts,
+        attempts=attempts,
         has_cursor=lease.cursor is not None,
         now=now,
         rng=desk.rng,
@@ -306,8 +342,21 @@ async def _refused(desk: Desk, lease: Lease, error: errors.SocialFetchError, sen
             await _give_back(desk, returned(counts_as_attempt=False))
         case _:
             assert_never(decision)
-    if not isinstance(error, errors.Throttled | errors.Unreachable | errors.PaymentRefused | errors.Unauthorized):
-        _obey(desk, desk.breakers.failure(sent_at_s=sent_at_s, maybe_charged=maybe_charged))
+    if not is_unanswered and not isinstance(error, errors.PaymentRefused | errors.Unauthorized):
+        tripped = desk.breakers.failure(sent_at_s=sent_at_s, now_s=desk.time(), maybe_charged=maybe_charged)
+        _obey(desk, tripped)
+        if tripped is None and desk.breakers.is_suspicious and not desk.is_probing:
+            _probe(desk)
+
+
+def _probe(desk: Desk) -> None:
+    """Take a breath, and go on with one call at a time: many failed at once, and the next tells what that was."""
+    desk.is_probing = True
+    breath_s = min(desk.retry.longest_delay_s, BREATH * desk.retry.first_delay_s)
+    desk.breakers.pause(until_s=desk.time() + breath_s)
+    desk.limiter.narrow()
+    desk.limiter.block(breath_s)
+    desk.log.warning("limiter.narrowed", seconds=breath_s)
 
 
 def _mind_outage(desk: Desk, error: errors.SocialFetchError, wait_s: float) -> None:
