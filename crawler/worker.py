@@ -102,7 +102,7 @@ async def work(desk: Desk) -> None:
     """Buy pages until the run stops or nothing is left."""
     while not desk.is_over and await desk.limiter.acquire():
         changed = desk.changed  # before looking, so that no change in between is missed
-        if desk.found_nothing is changed:
+        if desk.found_nothing is changed and not desk.is_over:
             desk.limiter.release()
             await changed.wait()
             continue
@@ -113,6 +113,8 @@ async def work(desk: Desk) -> None:
             raise
         if lease is None:
             desk.limiter.release()
+            if desk.is_over:  # after the end nobody wakes anybody
+                return
             if desk.found_nothing is changed:
                 await changed.wait()
             else:
