@@ -59,6 +59,8 @@ class Desk:
     trouble_since_s: float | None = None
     """When the provider stopped answering, by the loop's clock."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    found_nothing: asyncio.Event | None = None
+    """The `changed` after which somebody looked for work in vain: nobody else need look before it is set."""
     turned: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by each stored page, for whoever looks at the crawl now and then."""
 
@@ -92,6 +94,10 @@ async def work(desk: Desk) -> None:
     """Buy pages until the run stops or nothing is left."""
     while not desk.is_over and await desk.limiter.acquire():
         changed = desk.changed  # before looking, so that no change in between is missed
+        if desk.found_nothing is changed:
+            desk.limiter.release()
+            await changed.wait()
+            continue
         try:
             lease = await desk.db.submit(desk.purchases.lease, desk.now())
         except BaseException:
@@ -99,14 +105,21 @@ async def work(desk: Desk) -> None:
             raise
         if lease is None:
             desk.limiter.release()
-            await _wait_for_work(desk, changed)
+            if desk.found_nothing is changed:
+                await changed.wait()
+            else:
+                await _wait_for_work(desk, changed)
         else:
             await _read_list(desk, lease)
             desk.wake()
 
 
 async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
-    """Nothing could be leased: wait for those who hold a lease, for a deferred entry or a new day, or see the end."""
+    """Nothing could be leased: wait for those who hold a lease, for a deferred entry or a new day, or see the end.
+
+    One worker does so for all that find nothing.
+    """
+    desk.found_nothing = changed
     ahead, credits = await desk.db.write(partial(desk.purchases.look_ahead, now=desk.now()))
     if changed.is_set() or desk.is_over:
         return
@@ -121,6 +134,7 @@ async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
         await _wait_for_a_day(desk, changed)
         return
     elif ahead.has_queued and ahead.limit != "retry_reserve":
+        desk.wake()
         return
     elif ahead.next_due_at is not None:
         await _wait_for_an_entry(desk, changed, ahead.next_due_at)
@@ -147,6 +161,7 @@ async def _wait_for_an_entry(desk: Desk, changed: asyncio.Event, due_at: float) 
     if wait > desk.retry.longest_delay_s:
         # Nothing is deferred for longer once the limiter lets anybody look: the clock was set back meanwhile.
         await desk.db.write(frontier.wake)
+        desk.wake()
         return
     try:
         async with asyncio.timeout(wait):

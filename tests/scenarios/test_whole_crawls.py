@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rehearsal
@@ -15,6 +17,7 @@ from crawler.strategies.registry import NAMES
 from socialfetch import errors
 from socialfetch.simulator import network
 from storage.errors import BudgetMissing, BudgetTooSmall, LockedByCrawl
+from storage.writer import InlineWriter
 
 SMALL = network.generate(400, rng_seed=3)
 SEEDS = ("u1", "u2", "u3")
@@ -252,6 +255,28 @@ def test_a_second_crawl_on_the_same_database_is_refused(tmp_path: Path) -> None:
 
     virtual_time.run(both())
     assert api.ledger.charged == 50
+
+
+class Counting(InlineWriter):
+    """A writer that counts its transactions."""
+
+    count = 0
+
+    def commit(self, batch: Sequence[Any]) -> list[Any]:
+        """Commit a batch."""
+        Counting.count += 1
+        return super().commit(batch)
+
+
+def test_workers_without_work_leave_the_database_alone(tmp_path: Path) -> None:
+    """Two lists among 500 workers: one of the idle looks for work whenever something changed, not all of them."""
+    follows = [("a", f"x{n}") for n in range(200)] + [("b", "a")]
+    api, path = rehearsal.service(follows), tmp_path / "a.db"
+    Counting.count = 0
+    result = rehearsal.go(path, api, seeds=["b"], budget=100, concurrency=500, writer=Counting)
+    assert result.stop_reason == "frontier_empty"
+    assert api.ledger.calls == 11
+    assert Counting.count < 100
 
 
 def test_changing_the_strategy_between_runs_loses_nothing(tmp_path: Path) -> None:
