@@ -7,9 +7,8 @@ it. Whatever the fault and the moment, the same must hold.
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import Any
 
 import pytest
 import rehearsal
-import structlog
 import virtual_time
 from aftermath import check_ledgers, stored_pages
 
@@ -268,14 +266,6 @@ def cells() -> list[tuple[str, str]]:
         if not (fault == "deadline" and moment.earlier and moment.which)
         if fault not in TWINS or name in TWINS_AT
     ]
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    """Log what is wrong only: hundreds of crawls have much to say."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="module")

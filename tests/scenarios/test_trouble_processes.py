@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 import rehearsal
-import structlog
 import virtual_time
 from aftermath import (
     BUDGET,
@@ -127,7 +126,7 @@ async def crawl_by(
             options=Options(budget=BUDGET, **options),
             now=clock,
             rng=Random(7),
-            log=structlog.get_logger(),
+            log=rehearsal.LOG,
         )
         beside = asyncio.ensure_future(meanwhile) if meanwhile is not None else None
         try:

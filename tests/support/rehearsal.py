@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -10,6 +11,7 @@ from typing import Any
 
 import structlog
 import virtual_time
+from structlog.typing import FilteringBoundLogger
 
 from crawler import seeding
 from crawler.engine import Crawl, Result
@@ -27,6 +29,11 @@ from storage.summary import Summary
 from storage.writer import InlineWriter
 
 KEY = "sfk_rehearsal"
+
+LOG: FilteringBoundLogger = structlog.wrap_logger(
+    structlog.PrintLogger(), wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+)
+"""Logs what is wrong only: hundreds of crawls have much to say."""
 
 
 def service(
@@ -91,7 +98,7 @@ async def crawl(
             options=Options(**options),
             now=virtual_time.now,
             rng=Random(rng_seed),
-            log=structlog.get_logger(),
+            log=LOG,
         )
         if meanwhile is None:
             return await run.run()

@@ -25,15 +25,18 @@ def _handle(text: str) -> str:
     return f"u{text}" if text.isdigit() else text.lower()
 
 
-def reachable(lists: Lists, seeds: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Return the lists that a search from the seeds meets: what a crawl to the end must store, and nothing else."""
+def reachable(lists: Lists, seeds: Iterable[str], *, hops: int | None = None) -> dict[str, frozenset[str]]:
+    """Return the lists that a search from the seeds meets: what a crawl to the end must store, and nothing else.
+
+    With `hops` only the lists of accounts at most so far from a seed.
+    """
     found: dict[str, frozenset[str]] = {}
-    waiting = list(seeds)
-    while waiting:
-        source = waiting.pop()
-        if source not in found and source in lists:
-            found[source] = lists[source]
-            waiting += lists[source]
+    layer, hop = set(seeds), 0
+    while layer and (hops is None or hop <= hops):
+        new = {source: lists[source] for source in layer if source in lists}
+        found |= new
+        layer = {target for targets in new.values() for target in targets} - found.keys()
+        hop += 1
     return found
 
 
