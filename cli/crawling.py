@@ -133,7 +133,7 @@ async def crawl(
     deadline
         Stop after this time: 90s, 10m, 2h, 1d.
     max_wait
-        How long to wait for an API that cannot be reached: 30m.
+        How long to wait for an API that cannot be reached, or a database that another program locks: 30m.
     rng_seed
         Seed of everything random in the run.
     api_url

@@ -294,7 +294,7 @@ class Crawl(Section):
     )
     max_wait: Duration = _setting(
         durations.parse("30m"),
-        "How long to wait for an API that cannot be reached before the run stops.",
+        "How long to wait for an API that cannot be reached, or a locked database, before the run stops.",
         flag="--max-wait",
         gt=0,
         le=315_360_000,

@@ -120,6 +120,7 @@ class Crawl:
         settled = None if settlements is None else sum(charged for _, charged in settlements.values())
         if reclaimed:
             self._log.warning("lease.reclaimed", count=reclaimed, uncertain_credits=reclaimed)
+        self._db.be_patient(options.max_wait_s, lambda: self._log.warning("database.locked"))
         pages = archive.Archive(await self._db.write(archive.newest_dictionary)) if options.archive else None
         course = Course(
             db=self._db,

@@ -5,6 +5,7 @@ Invariant: all writing goes through one connection and one immediate transaction
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -34,6 +35,9 @@ class Database:
         self._writer = writer
         self._readers = readers
         self._lock: FileLock | None = None
+        self._patience_s = 0.0
+        self._on_busy: Callable[[], None] = lambda: None
+        self._is_busy = False
 
     @classmethod
     def open(
@@ -86,10 +90,30 @@ class Database:
         with translated(), self._readers.connect() as conn:
             yield conn
 
+    def be_patient(self, seconds: float, on_busy: Callable[[], None]) -> None:
+        """Let `submit` and `write` wait so long for another program's lock; `on_busy` is called when it begins to.
+
+        What was paid for is in their hands: giving up loses it.
+        """
+        self._patience_s, self._on_busy = seconds, on_busy
+
     async def submit(self, unit: Unit[I, R], item: I) -> R:
         """Run a unit of work on the writer; returns after its commit. Raises a DatabaseError."""
         assert self._writer is not None, "opened for reading"  # noqa: S101 - a fault of ours, not of a user
-        return await self._writer.submit(unit, item)
+        time = asyncio.get_running_loop().time
+        began_s = time()
+        while True:
+            try:
+                result = await self._writer.submit(unit, item)
+            except errors.Busy:  # after driver.BUSY_TIMEOUT_S
+                if time() - began_s >= self._patience_s:
+                    raise
+                if not self._is_busy:
+                    self._is_busy = True
+                    self._on_busy()
+            else:
+                self._is_busy = False
+                return result
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` in one transaction on the writer; returns after its commit."""

@@ -39,6 +39,7 @@ from processes import environment, result, run, start
 from rehearsal import edges, findings, rows, state
 
 from socialfetch.simulator import network
+from storage.driver import BUSY_TIMEOUT_S
 from storage.errors import Corrupt
 
 
@@ -93,29 +94,30 @@ def test_a_limit_on_the_size_of_files_ends_the_crawl_in_words(tmp_path: Path) ->
         check_going_on(api, tmp_path, stored=stored)
 
 
-def test_a_short_lock_is_waited_for(tmp_path: Path) -> None:
-    """Another program that holds the write lock for a second delays the crawl and costs nothing."""
+def test_a_lock_is_waited_for(tmp_path: Path) -> None:
+    """Another program that locks the database for longer than SQLite waits delays the crawl, and no paid page is lost."""
     database = tmp_path / DATABASE
     with provider(latency_s=0.1) as api, ending(start(crawling(api.url), cwd=tmp_path)) as process:
         wait_for_pages(database, 10, process)
         with held(database):
-            time.sleep(0.5)
+            time.sleep(1.0)
             calls = api.charged
-            time.sleep(0.5)
+            time.sleep(BUSY_TIMEOUT_S + 0.5)
             assert api.charged == calls  # every worker waits for its commit
-            assert process.poll() is None
+            assert process.poll() is None, process.communicate()
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
         assert '"frontier_empty"' in out
+        assert err.count("database.locked") == 1
         assert set(api.pages.values()) == {1}
         assert edges(database) == reachable()
         check_ledgers(database, api.pages)
 
 
 def test_a_lock_for_ever_ends_the_crawl_soon(tmp_path: Path) -> None:
-    """The crawl gives up with 5 after its patience, once for all that waited, and goes on when the lock is gone."""
+    """The crawl gives up with 5 after --max-wait, once for all that waited, and goes on when the lock is gone."""
     database = tmp_path / DATABASE
-    many = "--concurrency", "100"
+    many = "--concurrency", "100", "--max-wait", "3s"
     with provider(latency_s=0.2) as api, ending(start(crawling(api.url, *many), cwd=tmp_path)) as process:
         wait_for_pages(database, 10, process)
         with held(database):
