@@ -348,9 +348,11 @@ class Retry(Section):
 class Breakers(Section):
     """When to stop rather than pay on. Nothing is lost: the next crawl goes on."""
 
-    consecutive_failures: int = _setting(10, "Failed calls in a row.", ge=1)
+    consecutive_failures: int = _setting(10, "Failed calls in a row; what was in flight together is one event.", ge=1)
     credits_without_new_edge: int = _setting(200, "Credits spent since the last new follow.", ge=1)
-    error_share: float = _setting(0.5, "Share of failures among the last 100 calls; 1 switches it off.", gt=0, le=1)
+    error_share: float = _setting(
+        0.5, "Share of failures among the last 100 calls, or 4 x concurrency; 1 switches it off.", gt=0, le=1
+    )
 
 
 class Report(Section):

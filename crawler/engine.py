@@ -217,7 +217,7 @@ class Crawl:
             run_id=started.run_id,
             purchases=Purchases(started=started, rules=rules, taking=taking, left_out=options.left_out),
             limiter=Limiter(concurrency=options.concurrency, rate=options.rate, time=time),
-            breakers=Breakers(options.breakers),
+            breakers=Breakers(options.breakers, concurrency=options.concurrency),
             retry=options.retry,
             max_wait_s=options.max_wait_s,
             progress=progress,
@@ -287,9 +287,7 @@ class Crawl:
             try:
                 return await call()
             except (errors.Throttled, errors.InternalError, errors.ServerFault, errors.LookupFailed) as error:
-                wait = policy.retry_after_s(error.retry_after, now=self._now())
-                if wait is None:
-                    wait = policy.backoff_s(attempts, rng=self._rng, retry=self._options.retry)
+                wait = policy.wait_s(error, attempts, now=self._now(), rng=self._rng, retry=self._options.retry)
                 attempts += 1
                 waited_s += wait
                 is_ours = isinstance(error, errors.Throttled)

@@ -62,7 +62,10 @@ Decision = Defer | Restart | Fail | Stop
 def decide(
     error: errors.SocialFetchError, *, attempts: int, has_cursor: bool, now: float, rng: Random, retry: Retry
 ) -> Decision:
-    """Decide after a call that brought no page; `attempts` counts the failed calls for this page before it."""
+    """Decide after a call that brought no page.
+
+    `attempts` counts the failed calls for this page before it; where nobody is answered, the rounds of such calls.
+    """
     match error:
         case errors.Unauthorized():
             return Stop(reason="unauthorized")
@@ -73,14 +76,18 @@ def decide(
         case errors.BadRequest():
             return Restart(reason="cursor_refused") if has_cursor else Fail(reason=error.code)
         case errors.Throttled() | errors.Unreachable():
-            asked = retry_after_s(error.retry_after, now=now)
-            wait = backoff_s(attempts, rng=rng, retry=retry) if asked is None else asked
+            wait = wait_s(error, attempts, now=now, rng=rng, retry=retry)
             return Defer(until=now + wait, counts=False, blocks=True)
         case _:
             limit = retry.attempts if error.charged is errors.Charged.NO else retry.maybe_charged_attempts
             if attempts + 1 >= limit:
                 return Fail(reason=error.code)
             return Defer(until=now + backoff_s(attempts, rng=rng, retry=retry))
+
+
+def wait_s(error: errors.SocialFetchError, attempts: int, *, now: float, rng: Random, retry: Retry) -> float:
+    """Return how long to wait, in seconds: as the provider asks, but no shorter than the backoff. It may ask for 0."""
+    return max(retry_after_s(error.retry_after, now=now) or 0.0, backoff_s(attempts, rng=rng, retry=retry))
 
 
 def backoff_s(attempts: int, *, rng: Random, retry: Retry) -> float:

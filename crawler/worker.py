@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, assert_never
 
 from crawler import policy
-from crawler.breakers import Breakers, Tripped
+from crawler.breakers import Breakers, Row, Tripped
 from crawler.limiter import Limiter
 from crawler.policy import Defer, Fail, Restart, Retry, Stop
 from crawler.progress import Progress
@@ -31,7 +31,8 @@ from storage.schema import Completeness
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
 
-CURSOR_REFUSED = "cursor_refused"
+BREATH = 8
+"""How many times the first delay is waited when everybody failed at once: a server that was restarted is back then."""
 
 
 @dataclass(kw_only=True)
@@ -58,6 +59,10 @@ class Desk:
     end: tuple[str, str, str | None] | None = None
     trouble_since_s: float | None = None
     """When the provider stopped answering, by the loop's clock."""
+    unanswered: Row = field(default_factory=Row)
+    """Calls in a row that were refused for overload, or for which nobody was there."""
+    is_probing: bool = False
+    """Everybody failed at once: one call at a time, until one brings a page."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     found_nothing: asyncio.Event | None = None
     """The `changed` after which somebody looked for work in vain: nobody else need look before it is set."""
@@ -226,6 +231,10 @@ async def _ask(desk: Desk, lease: Lease) -> Page | errors.SocialFetchError:
         desk.limiter.release()
         raise
     desk.limiter.succeeded()
+    desk.unanswered.succeed(sent_at_s=sent_at)
+    if desk.is_probing:
+        desk.is_probing = False
+        desk.limiter.widen()
     desk.trouble_since_s = None
     desk.progress.waiting = None
     return page
@@ -285,9 +294,14 @@ def _note_end(desk: Desk, lease: Lease, completeness: str, reason: str | None) -
 async def _refused(desk: Desk, lease: Lease, error: errors.SocialFetchError, sent_at_s: float) -> None:
     """Decide after an error and write what was decided, once."""
     now = desk.now()
+    attempts = lease.attempts
+    is_unanswered = isinstance(error, errors.Throttled | errors.Unreachable)
+    if is_unanswered:
+        desk.unanswered.fail(sent_at_s=sent_at_s, now_s=desk.time())
+        attempts = max(0, desk.unanswered.rounds - 1)
     decision = policy.decide(
         error,
-        attempts=lease.attempts,
+        attempts=attempts,
         has_cursor=lease.cursor is not None,
         now=now,
         rng=desk.rng,
@@ -321,8 +335,21 @@ async def _refused(desk: Desk, lease: Lease, error: errors.SocialFetchError, sen
             await _give_back(desk, returned(counts_as_attempt=False))
         case _:
             assert_never(decision)
-    if not isinstance(error, errors.Throttled | errors.Unreachable | errors.PaymentRefused | errors.Unauthorized):
-        _obey(desk, desk.breakers.failure(sent_at_s=sent_at_s, maybe_charged=maybe_charged))
+    if not is_unanswered and not isinstance(error, errors.PaymentRefused | errors.Unauthorized):
+        tripped = desk.breakers.failure(sent_at_s=sent_at_s, now_s=desk.time(), maybe_charged=maybe_charged)
+        _obey(desk, tripped)
+        if tripped is None and desk.breakers.is_suspicious and not desk.is_probing:
+            _probe(desk)
+
+
+def _probe(desk: Desk) -> None:
+    """Take a breath, and go on with one call at a time: many failed at once, and the next tells what that was."""
+    desk.is_probing = True
+    breath_s = min(desk.retry.longest_delay_s, BREATH * desk.retry.first_delay_s)
+    desk.breakers.pause(until_s=desk.time() + breath_s)
+    desk.limiter.narrow()
+    desk.limiter.block(breath_s)
+    desk.log.warning("limiter.narrowed", seconds=breath_s)
 
 
 def _mind_outage(desk: Desk, error: errors.SocialFetchError, wait_s: float) -> None:

@@ -95,7 +95,7 @@ def test_a_limit_on_the_size_of_files_ends_the_crawl_in_words(tmp_path: Path) ->
 
 
 def test_a_lock_is_waited_for(tmp_path: Path) -> None:
-    """Another program that locks the database for longer than SQLite waits delays the crawl, and no paid page is lost."""
+    """Another program that locks the database for longer than SQLite waits delays the crawl; no paid page is lost."""
     database = tmp_path / DATABASE
     with provider(latency_s=0.1) as api, ending(start(crawling(api.url), cwd=tmp_path)) as process:
         wait_for_pages(database, 10, process)
