@@ -23,6 +23,14 @@ LAG_S = 120.0
 
 
 @dataclass(slots=True)
+class Last:
+    """When this process last had an answer, and last gave up waiting for one, by a clock that nobody can set."""
+
+    called_s: float = float("-inf")
+    abandoned_s: float = float("-inf")
+
+
+@dataclass(slots=True)
 class _Since:
     """What happened since the last reading that can be built on."""
 
@@ -41,11 +49,16 @@ class _Since:
         self.abandoned_at = max(self.abandoned_at, step.abandoned_at or self.abandoned_at)
 
 
-def weigh(steps: Sequence[Interval]) -> dict[int, tuple[int, int]] | None:
+def weigh(
+    steps: Sequence[Interval], *, last: Last | None = None, now_s: float = 0.0
+) -> dict[int, tuple[int, int]] | None:
     """Return by run how many uncertain credits are settled by the last reading, and how many of them were charged.
 
     None where more than one answer is possible. `steps` are in order; the last one ends at the newest reading.
+    Their times are of the wall clock, which may have been set since: it is believed of other processes, while of this
+    one `last` and `now_s` say how long it has been quiet.
     """
+    last = Last() if last is None else last
     lag_s = LAG_S  # what the readings so far allow it to be
     somebody_else = False
     since = _Since()
@@ -61,12 +74,13 @@ def weigh(steps: Sequence[Interval]) -> dict[int, tuple[int, int]] | None:
                 continue
             if excess > 0:
                 somebody_else = True
-            elif excess == 0 and step.charged > 0 and step.at - since.called_at <= PROMPT_S:
+            elif excess == 0 and step.charged > 0 and 0 <= step.at - since.called_at <= PROMPT_S:
                 lag_s = max(0.0, step.at - since.called_at - ROUNDING_S)
             since = _Since()
             continue
         is_sure = step.at - since.called_at >= lag_s and step.at - since.abandoned_at >= LAG_S
         if index == len(steps) - 1:
+            is_sure = is_sure and now_s - last.called_s >= lag_s and now_s - last.abandoned_s >= LAG_S
             if is_sure and not somebody_else and 0 <= excess <= count:
                 return _split(open_by_run, excess)
             return None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from crawler import policy
 from crawler.breakers import Breakers
+from crawler.budget import Last
 from crawler.course import Course
 from crawler.limiter import Limiter
 from crawler.options import Options
@@ -96,6 +97,7 @@ class Crawl:
         self._on_begin = on_begin
         self._stop: tuple[str, str, str | None] | None = None
         self._at: Desk | None = None
+        self._last = Last()
 
     def stop(self, reason: str, detail: str, key: str | None = None) -> None:
         """Drain: what is in flight is finished and stored, nothing new is bought. The first reason stands."""
@@ -115,6 +117,8 @@ class Crawl:
         await self._free_call(self._client.whoami)
         balance = await self._read_balance()
         reclaimed = await self._db.write(partial(frontier.reclaim, now=self._now()))
+        if reclaimed:
+            self._last.abandoned_s = asyncio.get_running_loop().time()
         started = await self._db.write(self._start)
         settlements = None if balance is None else await self._reconcile(balance)
         settled = None if settlements is None else sum(charged for _, charged in settlements.values())
@@ -220,6 +224,7 @@ class Crawl:
             breakers=Breakers(options.breakers, concurrency=options.concurrency),
             retry=options.retry,
             max_wait_s=options.max_wait_s,
+            last=self._last,
             progress=progress,
             archive=rules.archive,
             now=self._now,
@@ -298,7 +303,14 @@ class Crawl:
     async def _reconcile(self, balance: BalanceData) -> dict[int, tuple[int, int]] | None:
         """Note a balance read while nothing was in flight; returns by run the credits settled and those charged."""
         settled = await self._db.write(
-            partial(reconcile, balance=balance.balance, refill_state=balance.refill_state, now=self._now())
+            partial(
+                reconcile,
+                balance=balance.balance,
+                refill_state=balance.refill_state,
+                now=self._now(),
+                last=self._last,
+                now_s=asyncio.get_running_loop().time(),
+            )
         )
         for run_id, (uncertain, charged) in (settled or {}).items():
             self._log.info("uncertain.reconciled", run=run_id, uncertain_credits=uncertain, charged=charged)

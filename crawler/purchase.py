@@ -174,13 +174,13 @@ class Purchases:
 
 
 def reconcile(
-    conn: Connection, *, balance: int, refill_state: str | None, now: float
+    conn: Connection, *, balance: int, refill_state: str | None, now: float, last: budget.Last, now_s: float
 ) -> dict[int, tuple[int, int]] | None:
     """Note a balance read while nothing was in flight, and settle uncertain credits where it leaves one answer.
 
     Returns by run how many uncertain credits were settled and how many of them were charged; None without an answer.
     """
-    settled = budget.weigh(readings.intervals(conn, balance=balance, now=now))
+    settled = budget.weigh(readings.intervals(conn, balance=balance, now=now), last=last, now_s=now_s)
     for run_id, (uncertain, charged) in (settled or {}).items():
         readings.settle(conn, run_id, uncertain=uncertain, charged=charged, now=now)
     readings.note(conn, balance=balance, refill_state=refill_state, now=now)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from crawler import policy
 from crawler.breakers import Breakers, Row, Tripped
+from crawler.budget import Last
 from crawler.limiter import Limiter
 from crawler.policy import Defer, Fail, Restart, Retry, Stop
 from crawler.progress import Progress
@@ -26,6 +27,7 @@ from storage.archive import Archive
 from storage.database import Database
 from storage.frontier import Lease, Returned
 from storage.pages import Stored
+from storage.readings import ABANDONED
 from storage.schema import Completeness
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Desk:
     breakers: Breakers
     retry: Retry
     max_wait_s: float
+    last: Last
     progress: Progress
     archive: Archive | None
     now: Callable[[], float]
@@ -224,12 +227,16 @@ async def _ask(desk: Desk, lease: Lease) -> Page | errors.SocialFetchError:
     try:
         page = await desk.client.following(lease.handle, lease.cursor)
     except errors.SocialFetchError as error:
+        desk.last.called_s = desk.time()
+        if error.code in ABANDONED:
+            desk.last.abandoned_s = desk.last.called_s
         if isinstance(error, errors.Throttled | errors.TimedOut | errors.Unreachable):
             desk.limiter.overloaded(sent_at=sent_at)
         return error
     except BaseException:
         desk.limiter.release()
         raise
+    desk.last.called_s = desk.time()
     desk.limiter.succeeded()
     desk.unanswered.succeed(sent_at_s=sent_at)
     if desk.is_probing:

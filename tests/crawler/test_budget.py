@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.budget import LAG_S, weigh
+from crawler.budget import LAG_S, Last, weigh
 from storage.readings import Interval
 
 
@@ -62,6 +62,16 @@ def test_an_abandoned_call_may_be_charged_later() -> None:
     assert weigh([CALIBRATED, young]) is None
     old = interval(400, fall=50, charged=50, uncertain={1: 1}, abandoned_at=199.0)
     assert weigh([CALIBRATED, old]) == {1: (1, 0)}
+
+
+def test_a_wall_clock_that_was_set_proves_nothing() -> None:
+    """What this process asked for a minute ago is a minute old, whatever the wall clock says meanwhile."""
+    jumped = interval(200 + 86_400, fall=52, charged=50, uncertain={1: 3}, called_at=199.0, abandoned_at=199.0)
+    assert weigh([jumped], last=Last(called_s=1000.0, abandoned_s=1000.0), now_s=1060.0) is None
+    assert weigh([jumped], last=Last(called_s=1000.0, abandoned_s=1000.0), now_s=1000.0 + LAG_S) == {1: (3, 2)}
+    back = interval(100, fall=5, charged=5, called_at=3_700.0)
+    prompt = interval(3_800, fall=52, charged=50, uncertain={1: 3})
+    assert weigh([back, prompt]) is None
 
 
 def test_what_could_not_be_settled_does_not_block_what_comes_later() -> None:

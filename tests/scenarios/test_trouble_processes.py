@@ -43,7 +43,10 @@ from socialfetch import errors
 from socialfetch.client import Client, HttpTransport, Reply, Transport
 from socialfetch.patience import patience
 from socialfetch.simulator import network
-from socialfetch.simulator.service import Service
+from socialfetch.simulator.answers import Answer
+from socialfetch.simulator.faults import Faults
+from socialfetch.simulator.service import BALANCE, Service
+from socialfetch.simulator.settings import Settings
 from socialfetch.simulator.transport import InProcess
 from storage.database import Database
 
@@ -161,6 +164,42 @@ def test_a_clock_that_jumps_by_days_holds_nobody_up(tmp_path: Path, jumps: list[
     assert result.stop_reason == "frontier_empty"
     assert seconds < 1_800
     assert rehearsal.edges(path) == rehearsal.follows(api, SEEDS)
+    check_ledgers(path, api.ledger.pages)
+
+
+class SlowToCharge(Service):
+    """A provider slow to book calls that were cut off; whenever its balance is asked, a clock is set to tomorrow."""
+
+    clock: Clock
+
+    def answer(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+        """Answer one request."""
+        if path != BALANCE:
+            return super().answer(path, query, headers)
+        self.clock.error_s += DAY_S
+        unbooked = self.ledger.charged - len(
+            self.ledger.pages
+        )  # each page is charged once but where a call was cut off
+        self.top_up(unbooked)
+        answer = super().answer(path, query, headers)
+        self.top_up(-unbooked)
+        return answer
+
+
+def test_a_clock_set_forwards_settles_nothing_too_early(tmp_path: Path) -> None:
+    """A day that passed on the wall clock only is no day in which the provider could have charged what was cut off."""
+    path, clock = tmp_path / "a.db", Clock()
+    api = SlowToCharge(
+        network=network.generate(200, rng_seed=2),
+        settings=Settings(key=rehearsal.KEY, latency_s=0.2),
+        faults=Faults({"hang_up": 0.1}),
+        now=virtual_time.now,
+    )
+    api.clock = clock
+    virtual_time.run(crawl_by(path, api, clock=clock))
+    state = rehearsal.state(path)
+    assert api.ledger.charged > len(api.ledger.pages)
+    assert state.charged <= api.ledger.charged <= state.charged + state.uncertain
     check_ledgers(path, api.ledger.pages)
 
 
