@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import optout, runs
+from storage import errors, optout, runs
 from storage.frontier import Lease, Returned, give_back
 from storage.history import CHUNK, Call, History, Visit
 from storage.parking import skip_nameless
@@ -196,6 +196,8 @@ class Replica:
             if found is None:
                 found = conn.execute(sa.select(accounts.c.id).where(column.in_(values)).limit(1)).scalar_one_or_none()
         if found is None:
+            if not handles:
+                raise errors.ArchiveIncomplete(f"visit {visit.id} is of an account that never had a handle")
             # Nobody lists it any more, but its list was paid for.
             found = _add(conn, handles[0], visit)
         self._ids[known_as] = found

@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 import pytest
 import rehearsal
-import structlog
 import virtual_time
 
 from crawler import seeding
@@ -353,7 +352,7 @@ def test_a_crawl_in_real_time_on_a_thread_is_replayed(tmp_path: Path) -> None:
             seeding.seed(db, SEEDS, now=time.time())
             client = Client(InProcess(api, key=rehearsal.KEY, timeout_s=30.0))
             options = Options(budget=250, concurrency=60)
-            log = structlog.get_logger()
+            log = rehearsal.LOG
             await Crawl(db=db, client=client, options=options, now=time.time, rng=Random(1), log=log).run()
         finally:
             db.close()
@@ -399,7 +398,7 @@ def overlooked(tmp_path: Path) -> Overlooked:
                 options=Options(budget=80),
                 now=virtual_time.now,
                 rng=Random(1),
-                log=structlog.get_logger(),
+                log=rehearsal.LOG,
             )
             await run.run()
         finally:
@@ -461,7 +460,7 @@ def test_a_list_that_was_taken_for_ended_goes_on(tmp_path: Path) -> None:
         db = Database.open(path, now=virtual_time.now)
         seeding.seed(db, ["hub"], now=virtual_time.now())
         client = Short(InProcess(api, key=rehearsal.KEY, timeout_s=30.0))
-        options, log = Options(budget=10), structlog.get_logger()
+        options, log = Options(budget=10), rehearsal.LOG
         await Crawl(db=db, client=client, options=options, now=virtual_time.now, rng=Random(1), log=log).run()
         db.close()
 
@@ -499,6 +498,7 @@ def test_without_an_archive_nothing_is_replayed(tmp_path: Path) -> None:
         ("DELETE FROM archive WHERE ledger_id IN (3, 4)", "2 of 20 answers were not archived"),
         ("DELETE FROM ledger WHERE id = 5; DELETE FROM archive WHERE ledger_id = 5", "1 rows are missing"),
         ("UPDATE ledger SET visit_id = 999 WHERE id = 5", "ledger row 5"),
+        ("UPDATE accounts SET handle = NULL, platform_user_id = NULL WHERE id = 1", "never had a handle"),
         ("INSERT INTO journal (ledger_id, act, details) VALUES (20, 'danced', '{}')", "danced"),
     ],
 )
