@@ -118,7 +118,7 @@ def test_a_bad_line_is_named(tmp_path: Path, content: bytes, line_number: int, s
         ("mark", b"\xef\xbb\xbf\r\n", "empty"),
         ("binary", b"1\t2\n\0\x01", "binary"),
         ("plain.gz", b"1\t2\n", "not gzip"),
-        ("cut.gz", gzip.compress(b"1\t2\n" * 100)[:-12], "damaged or cut"),
+        ("cut.gz", gzip.compress(b"1\t2\n" * 100, mtime=0)[:-12], "damaged or cut"),
         ("damaged.gz", b"\x1f\x8b\x08\x00" + b"\x07" * 40, "damaged or cut"),
     ],
 )
