@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from cli.escaping import shortened
+from cli.escaping import escaped, shortened
 from cli.settings import Section, Settings, every, flag_of, sections
 from cli.wording import named, refusal, unknown_key, unknown_section, unknown_variable
 
@@ -110,7 +110,7 @@ def variable(key: str) -> str:
 def _from_file(path: Path | None) -> Iterator[_Written | Mistake]:
     if path is None:
         return
-    source = shortened(str(path))
+    source = escaped(str(path))
     document = _parsed(path)
     if isinstance(document, str):
         yield Mistake(source=source, problem=document)

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from cli.config import ConfigError, Mistake
-from cli.escaping import shortened
+from cli.escaping import escaped
 from cli.settings import Settings
 from cli.wording import KEY_VARIABLE
 
@@ -51,7 +51,7 @@ def find(settings: Settings, environ: Mapping[str, str]) -> Key | None:
         return Key(SecretStr(_checked(given, KEY_VARIABLE)), KEY_VARIABLE)
     if settings.api.key_file is None:
         return None
-    source = shortened(settings.api.key_file)
+    source = escaped(settings.api.key_file)
     content = _content(Path(settings.api.key_file).expanduser(), source)
     return Key(SecretStr(_checked(content, source)), source)
 

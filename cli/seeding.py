@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from cli.escaping import shortened
+from cli.escaping import escaped, shortened
 from cli.exits import Exit
 from cli.failure import Failure, usage
 from cli.session import Bound, Session
@@ -108,7 +108,7 @@ def sorted_out(given: Iterable[Written], file: str | None) -> tuple[list[str], l
             reason = error.problem if isinstance(error, InvalidHandle) else "neither a handle nor an address"
             rejected.append(Rejected(text=written.text, line=written.line, reason=reason))
     if not good and not rejected:
-        where = "no account was named" if file is None else f"{shortened(file)} names no account"
+        where = "no account was named" if file is None else f"{escaped(file)} names no account"
         raise usage("no_seeds", where, hint="Write: followgraph seed @name, or followgraph seed --file seeds.txt")
     return good, rejected
 
@@ -124,7 +124,7 @@ def lines(place: str) -> Iterator[Written]:
     except OSError as error:
         raise usage(
             "unreadable_file",
-            f"{shortened(place)} cannot be read: {error.strerror}",
+            f"{escaped(place)} cannot be read: {error.strerror}",
             hint="Name a text file with one account a line, or - for standard input.",
         ) from None
     for number, line in enumerate(text.split("\n"), start=1):

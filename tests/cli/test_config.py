@@ -158,6 +158,14 @@ def test_mistakes_in_a_file(tmp_path: Path, text: str, told: str) -> None:
     assert "\n" not in found
 
 
+def test_a_long_path_is_named_whole(tmp_path: Path) -> None:
+    """Who reads of a mistake can open the file: its path is never cut."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    path = written(folder, "[crawl]\nconcurrency = 900")
+    assert mistakes(path).startswith(f"{path}: ")
+
+
 def test_all_mistakes_at_once(tmp_path: Path) -> None:
     """All mistakes of all sources are told together, so that they are corrected together."""
     path = written(tmp_path, "[crawl]\nrate = 0\nzzz = 1\n")
