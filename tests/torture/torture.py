@@ -41,7 +41,7 @@ SHARE_EARLY = 0.25
 START_S = 1.2
 LINGER_S = 0.25
 """The other random kills strike at most so long after the first new page."""
-LONGEST_START_S = 60.0
+LONGEST_START_S = 300.0
 LONGEST_END_S = 600.0
 CHAIN_BUDGET = 300
 """Credits of a crawl whose n-th process dies at its n-th commit."""
