@@ -99,7 +99,7 @@ def simulate(shell: Shell) -> Iterator[Simulate]:
     yield start
     for number, process in enumerate(running):
         process.send_signal(signal.SIGTERM if number % 2 else signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
         assert process.returncode == 0
         assert out == b""
         assert b"stopped" in err

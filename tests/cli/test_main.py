@@ -183,8 +183,8 @@ def test_interrupted(shell: Shell, tmp_path: Path) -> None:
     process = shell("seed", "--file", "seeds", "--json", stdout=-1, stderr=-1)
     with (tmp_path / "seeds").open("wb"):  # opens when the command does
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=20)
-    out, err = process.communicate(timeout=20)
+        process.wait(timeout=120)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert b"Traceback" not in err
     assert json.loads(out)["exit_code"] == 130
@@ -198,7 +198,7 @@ def test_reader_goes_away(run: Run, shell: Shell) -> None:
         os.close(reading)
         process = shell(*arguments, stdout=writing, stderr=-1)
         os.close(writing)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=120)
         assert (process.returncode, err) == (0, b"")
 
 
@@ -209,7 +209,7 @@ def test_full_disk_behind_standard_output(run: Run, shell: Shell) -> None:
     for arguments in (["status"], ["status", "--json"]):
         with Path("/dev/full").open("wb") as full:
             process = shell(*arguments, stdout=full, stderr=-1)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=120)
         assert process.returncode == 2
         assert err.startswith(b"error: standard output cannot be written")
 
@@ -218,7 +218,7 @@ def test_standard_error_that_cannot_be_written(shell: Shell) -> None:
     """A broken standard error does not change how a command ends."""
     with Path("/dev/full").open("wb") as full:
         process = shell("seed", "a b", stdout=-1, stderr=full)
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
     assert process.returncode == 2
 
 
@@ -226,7 +226,7 @@ def test_narrow_encoding(run: Run, shell: Shell) -> None:
     """A terminal that knows ASCII only gets escapes, not an error."""
     run("seed", "@a")
     process = shell("status", environ={"PYTHONIOENCODING": "ascii"}, stdout=-1)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert b"\\xb7" in out
 
@@ -236,7 +236,7 @@ def test_streams_that_are_closed(run: Run, shell: Shell) -> None:
     run("seed", "@a")
     for arguments, code in ((["status", "--json"], 0), (["nope"], 2)):
         process = shell(*arguments, preexec_fn=lambda: os.closerange(0, 3))
-        assert process.wait(timeout=20) == code
+        assert process.wait(timeout=120) == code
 
 
 def test_colour(run: Run) -> None:

@@ -92,9 +92,9 @@ def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
         for kill in range(10):
             process = start(crawl, cwd=tmp_path)
             before = state(database).pages if database.exists() else 0
-            deadline = time.monotonic() + 20.0  # on a busy machine; idle it is one
+            deadline = time.monotonic() + 120.0  # on a busy machine; idle it is one
             while True:  # no lease is waited for: this process stores a page of its own
-                assert time.monotonic() < deadline, f"kill {kill}: no page within 20 s"
+                assert time.monotonic() < deadline, f"kill {kill}: no page within 120 s"
                 if database.exists() and database.stat().st_size and _pages(database) > before:
                     break
                 time.sleep(0.02)
@@ -158,7 +158,7 @@ def test_a_signal_drains(tmp_path: Path, number: signal.Signals) -> None:
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
         assert '"stop_reason": "interrupted"' in out
         stopped = state(database)
@@ -182,7 +182,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=5)
+        _, err = process.communicate(timeout=30)
         assert process.returncode == 130, err
         assert "Traceback" not in err
         done = run(["--json", "crawl", "--deadline", "1s", "--api-url", api.url], cwd=tmp_path)
@@ -211,7 +211,7 @@ def test_a_second_crawl_is_refused_while_one_runs(tmp_path: Path) -> None:
         assert "another crawl works on" in second.stderr
         assert "Traceback" not in second.stderr
         first.send_signal(signal.SIGINT)
-        first.communicate(timeout=20)
+        first.communicate(timeout=120)
         assert first.returncode == 0
         assert "u2|" not in api.pages
 
@@ -237,5 +237,5 @@ def test_a_crawl_with_nothing_left_to_spend_ends_at_once(tmp_path: Path) -> None
     with simulator("--accounts", "300", "--credits", "40", cwd=tmp_path) as api:
         crawl = ["--json", "crawl", "--seed", "u1", "--api-url", api.url, "--budget"]
         assert result(run([*crawl, "50"], cwd=tmp_path))["stop_reason"] == "insufficient_credits"
-        done = run([*crawl, "40"], cwd=tmp_path, timeout=20)
+        done = run([*crawl, "40"], cwd=tmp_path, timeout=120)
         assert result(done)["stop_reason"] == "budget_exhausted", done.stderr

@@ -62,7 +62,7 @@ def test_a_suspended_process_goes_on(tmp_path: Path) -> None:
         process.send_signal(signal.SIGSTOP)
         time.sleep(5.2)
         process.send_signal(signal.SIGCONT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         check_words(subprocess.CompletedProcess([], process.returncode, out, err), 0, '"frontier_empty"')
         assert rehearsal.edges(database) == reachable()
         assert set(api.pages.values()) == {1}

@@ -71,7 +71,7 @@ def provider(*, latency_s: float = 0.0) -> Iterator[Provider]:
 
     thread = threading.Thread(target=run_loop)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     try:
         yield found
     finally:
@@ -109,7 +109,7 @@ def ending(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def limited(
-    arguments: Sequence[str], *, cwd: Path, limit: tuple[int, int], timeout: float = 60
+    arguments: Sequence[str], *, cwd: Path, limit: tuple[int, int], timeout: float = 300
 ) -> subprocess.CompletedProcess[str]:
     """Run the command under a limit of the system: which one (`resource.RLIMIT_…`) and how much."""
     # Not by preexec_fn: a fork must not run Python beside the thread of the provider.
@@ -136,12 +136,12 @@ def stored_pages(database: Path) -> set[str]:
         return set()
 
 
-def wait_for_pages(database: Path, count: int, process: subprocess.Popen[str], *, timeout_s: float = 30.0) -> None:
+def wait_for_pages(database: Path, count: int, process: subprocess.Popen[str], *, timeout_s: float = 120.0) -> None:
     """Wait until a crawl has stored so many pages."""
     wait_until(lambda: len(stored_pages(database)) >= count, process, timeout_s=timeout_s)
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], *, timeout_s: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], *, timeout_s: float = 120.0) -> None:
     """Wait until a condition holds while a process runs."""
     deadline = time.monotonic() + timeout_s
     while not condition():

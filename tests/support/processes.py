@@ -45,7 +45,7 @@ def start(arguments: Sequence[str], *, cwd: Path, **more: str) -> subprocess.Pop
     )
 
 
-def run(arguments: Sequence[str], *, cwd: Path, timeout: float = 120, **more: str) -> subprocess.CompletedProcess[str]:
+def run(arguments: Sequence[str], *, cwd: Path, timeout: float = 600, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     with start(arguments, cwd=cwd, **more) as process:
         try:
@@ -99,4 +99,4 @@ def simulator(*arguments: str, cwd: Path) -> Iterator[Simulator]:
         yield Simulator(url)
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)

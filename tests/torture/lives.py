@@ -96,7 +96,7 @@ def _speaking(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             assert process.stdin is not None
             process.stdin.close()
             try:
-                process.wait(timeout=10)
+                process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
 
