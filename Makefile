@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint torture install clean lock
+.PHONY: demo test lint torture soak install clean lock
 
 demo: $(VENV)/.installed
 	$(BIN)/followgraph demo --dir followgraph-demo --accounts 20000 --budget 2000
@@ -24,6 +24,11 @@ KILLS ?= 200
 SEED ?= 1
 torture: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests/support $(BIN)/python tests/torture/torture.py --kills $(KILLS) --seed $(SEED) $(MORE)
+
+# A daemon at 200 requests a second for an hour; prints its memory and the slope: make soak MINUTES=60
+MINUTES ?= 60
+soak: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests/support $(BIN)/python benchmarks/soak.py --minutes $(MINUTES)
 
 # The locks are complete, so nothing is resolved here: a resolver would want a pin for each extra too, and fail
 # on the day a package it asks for with an extra has a newer release.
