@@ -7,7 +7,7 @@ from pathlib import Path
 
 from study import Study, facts
 
-from storage import changes, export, past
+from storage import changes, export, past, summary
 
 DAY = 86_400.0
 
@@ -83,13 +83,15 @@ def test_standings_as_of_a_day(study: Callable[..., Study]) -> None:
     """What an account's list was known to be is of that day too, and accounts not yet seen are not there."""
     made, days = history(study)
 
-    def standings(at: float) -> dict[str, str]:
+    def standings(at: float) -> dict[str, int]:
         with made.db.read() as conn, past.as_of(conn, at):
-            return {row[1]: row[2] for row in export.account_rows(conn)}
+            return dict(summary.read(conn).accounts)
 
-    assert standings(days[0]) == {"a": "complete", "x": "waiting", "y": "waiting"}
-    assert standings(days[1])["x"] == "complete"
-    assert standings(days[3])["a"] == "complete"  # hidden today, but its list was read once
+    assert standings(days[0]) == dict.fromkeys(("hidden", "private", "not_found", "failed"), 0) | {
+        "known": 3, "visited": 1, "boundary": 2,
+    }  # fmt: skip
+    assert standings(days[1])["visited"] == 2
+    assert standings(days[3])["hidden"] == 1
 
 
 def test_the_file_stays_closed_to_writing(study: Callable[..., Study]) -> None:
