@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint torture slashdot install clean lock
+.PHONY: demo test lint torture slashdot soak install clean lock
 
 demo: $(VENV)/.installed
 	$(BIN)/followgraph demo --dir followgraph-demo --accounts 20000 --budget 2000
@@ -29,6 +29,11 @@ torture: $(VENV)/.installed-dev
 # Crawls the whole of soc-slashdot0902 through mixed faults, in virtual time, and prints the ledgers: takes minutes.
 slashdot: $(VENV)/.installed-dev
 	$(BIN)/pytest -m complete -rP tests/scenarios/test_slashdot.py
+
+# A daemon at 200 requests a second for an hour; prints its memory and the slope: make soak MINUTES=60
+MINUTES ?= 60
+soak: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests/support $(BIN)/python benchmarks/soak.py --minutes $(MINUTES)
 
 # The locks are complete, so nothing is resolved here: a resolver would want a pin for each extra too, and fail
 # on the day a package it asks for with an extra has a newer release.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -30,6 +31,10 @@ if TYPE_CHECKING:  # what the help page does without
     from socialfetch.client import Client
     from storage.database import Database
     from storage.summary import Summary
+
+
+REFRESH = "refresh"
+"""The key in a run's settings that marks a refresh."""
 
 
 async def crawl(
@@ -185,7 +190,7 @@ async def crawl(
         if rejected:
             return refuse(rejected, session)
         handles = list(dict.fromkeys(good))
-    key = _key(configuration, session)
+    key = api_key(configuration, session)
 
     from cli.connection import client  # noqa: PLC0415
 
@@ -209,12 +214,21 @@ class Done:
 
 
 async def buy(
-    configuration: Configuration, session: Session, api: Client, handles: list[str], *, new_run: bool = False
+    configuration: Configuration,
+    session: Session,
+    api: Client,
+    handles: list[str],
+    *,
+    new_run: bool = False,
+    refresh: bool = False,
 ) -> Done:
-    """Crawl with settings that were checked, and say on the console what happened."""
+    """Crawl with settings that were checked, and say on the console what happened.
+
+    `refresh` reads known lists again instead of new ones; the JSON then says what that showed.
+    """
     from crawler.forgetting import forget_met  # noqa: PLC0415
     from crawler.seeding import seed  # noqa: PLC0415
-    from storage import summary  # noqa: PLC0415
+    from storage import rereads, summary  # noqa: PLC0415
     from storage.database import Database  # noqa: PLC0415
     from storage.writer import ThreadWriter  # noqa: PLC0415
 
@@ -235,7 +249,9 @@ async def buy(
                 hint="Name one: followgraph crawl --seed @name, or: followgraph seed --file seeds.txt",
             )
         try:
-            result = await _run(configuration, session, api, database, new_run=new_run)
+            if refresh:
+                new_run = before.run is None or not json.loads(before.run.settings).get(REFRESH)
+            result = await _run(configuration, session, api, database, new_run=new_run, refresh=refresh)
         except Exception as error:
             refused = _refused(error, before, session)
             if refused is None:
@@ -243,32 +259,56 @@ async def buy(
             return refused
         with database.read() as conn:
             found = summary.read(conn)
+            edges_new, edges_gone = rereads.totals(conn, result.run_id)
     finally:
         database.close()
     _tell(result, found, configuration, session)
+    document = {**standing.document(found), "stop_reason": result.stop_reason}
+    if refresh:
+        session.output.line(f"{edges_new:,} gained · {edges_gone:,} lost", label="change")
+        document |= {"edges_new": edges_new, "edges_gone": edges_gone}
     return Done(
-        document={**standing.document(found), "stop_reason": result.stop_reason},
+        document=document,
         exit_code=stops.exit_code(result.stop_reason),
         stop_reason=result.stop_reason,
     )
 
 
 async def _run(
-    configuration: Configuration, session: Session, api: Client, database: Database, *, new_run: bool
+    configuration: Configuration,
+    session: Session,
+    api: Client,
+    database: Database,
+    *,
+    new_run: bool,
+    refresh: bool,
 ) -> Result:
     import structlog  # noqa: PLC0415
 
     from cli.days import caps  # noqa: PLC0415
+    from crawler import refresh as policy  # noqa: PLC0415
     from crawler.breakers import Limits  # noqa: PLC0415
     from crawler.engine import Crawl  # noqa: PLC0415
     from crawler.filter import Filter  # noqa: PLC0415
     from crawler.options import Options  # noqa: PLC0415
+    from crawler.planner import Planner  # noqa: PLC0415
     from crawler.policy import Retry  # noqa: PLC0415
+    from crawler.steering import obey  # noqa: PLC0415
     from crawler.stopping import StopRules  # noqa: PLC0415
 
     settings = configuration.settings
     asked = settings.crawl
     begun: asyncio.Future[Progress] = asyncio.get_running_loop().create_future()
+    refill = None
+    if refresh:
+        planner = Planner(
+            db=database,
+            now=session.now,
+            offload=asyncio.to_thread,
+            weigh=policy.WEIGHTS.get(asked.strategy, policy.by_followers),
+            intervals=policy.Intervals(**settings.refresh.intervals()),
+        )
+        refill = planner.refill(lambda: begun.result().left, batch=max(50, 5 * asked.concurrency))
 
     def on_begin(preflight: Preflight, figures: Progress) -> None:
         _announce(preflight, configuration, session)
@@ -298,6 +338,8 @@ async def _run(
             rng_seed=asked.rng_seed,
             max_wait_s=asked.max_wait,
             archive=settings.storage.archive == "on",
+            refresh_only=refresh,
+            labels={REFRESH: True} if refresh else {},
             source=urlsplit(settings.api.base_url).hostname or "",
             left_out=settings.policy.left_out,
             retry=Retry(**settings.retry.model_dump()),
@@ -307,15 +349,18 @@ async def _run(
         rng=Random(int.from_bytes(os.urandom(8))),  # noqa: S311 - a fresh seed, which is stored with the run
         log=structlog.get_logger(),
         on_begin=on_begin,
+        refill=refill,
     )
     outcome: Result | Exception
     async with _signals(crawl, session), asyncio.TaskGroup() as group:
         showing = group.create_task(_show(begun, session))
+        steering = group.create_task(obey(database, crawl, now=session.now, log=structlog.get_logger()))
         try:
             outcome = await crawl.run()
         except Exception as error:  # raised below: inside the group it would become a group of errors
             outcome = error
         showing.cancel()
+        steering.cancel()
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
@@ -357,7 +402,7 @@ async def _signals(crawl: Crawl, session: Session) -> AsyncIterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _key(configuration: Configuration, session: Session) -> Key | None:
+def api_key(configuration: Configuration, session: Session) -> Key | None:
     """Return the key. A rehearsal on this machine needs none of one's own; raises CommandFailed elsewhere."""
     from pydantic import SecretStr  # noqa: PLC0415
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from cli import policies, projectkey
+from cli import moments, policies, projectkey
 from cli.amounts import amount
 from cli.failure import usage
 from cli.session import Bound, Session
@@ -26,6 +27,7 @@ def export(
     format: Literal["csv", "parquet", "graphml", "edgelist"] | None = None,
     output: Path | None = None,
     dataset: Path | None = None,
+    as_of: Annotated[str | None, Parameter(name="--as-of")] = None,
     pseudonymise: bool = False,
     level: Annotated[str | None, Parameter(name="--level")] = None,
     key: str | None = None,
@@ -50,8 +52,11 @@ def export(
         raw, pseudonymous or aggregate; policy.export_level where it is not given.
     key
         The project key's file: the same key gives the same person the same pseudonym in another wave.
+    as_of
+        The follows as they were known at this time: a date (2026-03-01), a date with a time (UTC), or how long ago.
     """
     from storage import export as exports  # noqa: PLC0415 - pyarrow and SQLAlchemy, which the help page does without
+    from storage import past  # noqa: PLC0415
     from storage.database import Database  # noqa: PLC0415
     from storage.pseudonyms import Pseudonymous  # noqa: PLC0415
 
@@ -66,13 +71,14 @@ def export(
     place = _place(format, output, dataset)
     if dataset is None and chosen == "aggregate" and format not in {"csv", "parquet"}:
         raise usage("format", f"counts are no {format}", hint="Give --format csv or parquet.")
+    when = None if as_of is None else moments.parse(as_of, flag="--as-of", now=session.now())
     database = Database.open(configuration.settings.storage.database, now=session.now, mode="read")
     secret: ProjectKey | None = None
     try:
         if chosen == "pseudonymous":
             secret = projectkey.project_key(configuration, session, database)
             projectkey.warn_of_another(secret, session, database)
-        with database.read() as conn:
+        with database.read() as conn, nullcontext() if when is None else past.as_of(conn, when):
             mask = exports.BARE if secret is None else Pseudonymous(conn, secret)
             if dataset is not None:
                 done = _dataset(conn, dataset, chosen, mask, configuration, at=session.now())

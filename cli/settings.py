@@ -71,6 +71,13 @@ def _place(value: str) -> str:
     return value
 
 
+def _listen(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError("an address and a port, with a colon between")
+    return value
+
+
 def _key_file(value: str) -> str:
     if value.strip().startswith("sfk_"):
         raise ValueError("this is a key, not the path of a file that holds one")
@@ -130,6 +137,7 @@ Caps = Annotated[
     Allowed("a list of whole numbers such as [10, 500, 1000]"),
 ]
 TimeZone = Annotated[str, AfterValidator(_time_zone), Allowed('a time zone such as "UTC" or "Europe/Berlin"')]
+Listen = Annotated[str, AfterValidator(_listen), Allowed('an address and a port ("127.0.0.1:8787")')]
 Pattern = Annotated[str, AfterValidator(_pattern), Allowed("a regular expression")]
 YesNo = Annotated[bool, Allowed("true or false")]
 Place = Annotated[str, AfterValidator(_place), Allowed("a path")]
@@ -355,6 +363,60 @@ class Breakers(Section):
     )
 
 
+class Refresh(Section):
+    """Reading known lists again: by `followgraph refresh`, and by the daemon beside new ones."""
+
+    share: float = _setting(0.3, "Share of a daemon's credits for lists it knows; the rest buys new ones.", ge=0, le=1)
+    shortest: Duration = _setting(
+        durations.parse("1d"), "Time between two visits of a list, at least.", ge=0, le=315_360_000
+    )
+    hidden: Duration = _setting(durations.parse("30d"), "Ask again for a hidden list after.", gt=0, le=315_360_000)
+    private: Duration = _setting(durations.parse("90d"), "Ask again for a private list after.", gt=0, le=315_360_000)
+    vanished: Duration = _setting(
+        durations.parse("180d"), "Ask again for an account that was not found after.", gt=0, le=315_360_000
+    )
+    failed: Duration = _setting(durations.parse("7d"), "Ask again for a list that failed after.", gt=0, le=315_360_000)
+
+    def intervals(self) -> dict[str, float]:
+        """Return the waits, in seconds."""
+        return self.model_dump(exclude={"share"})
+
+
+class Daemon(Section):
+    """The daemon: where its page is, and how it ends."""
+
+    listen: Listen = _setting(
+        "127.0.0.1:8787",
+        "Address and port of the page and /metrics. Anything but this machine needs a token.",
+        flag="--listen",
+    )
+    token_file: KeyFile | None = _setting(
+        None, "A file that holds the page's token, readable by you alone.", example="followgraph.token"
+    )
+    drain: Duration = _setting(
+        durations.parse("30s"), "Time to finish what is in flight when it is asked to end.", gt=0, le=86_400
+    )
+
+
+class Alerts(Section):
+    """Whom to tell when the daemon is in trouble, its budget half, four fifths or all used, or the balance low."""
+
+    webhook: Address | None = _setting(
+        None,
+        "An address that gets each notice as JSON, its field text in one line.",
+        example="https://example.org/hook",
+    )
+    command: str | None = _setting(
+        None,
+        "A command that gets each notice as JSON on its standard input; run without a shell.",
+        example="/usr/local/bin/tell-me",
+        min_length=1,
+    )
+    balance_low: int | None = _setting(
+        None, "Tell when the provider's balance is below so many credits.", example=1000, ge=0
+    )
+
+
 class Report(Section):
     """The HTML report."""
 
@@ -443,6 +505,9 @@ class Settings(BaseModel):
     stop: Stop = Stop()
     retry: Retry = Retry()
     breakers: Breakers = Breakers()
+    refresh: Refresh = Refresh()
+    daemon: Daemon = Daemon()
+    alerts: Alerts = Alerts()
     report: Report = Report()
     policy: Policy = Policy()
     dataset: Dataset = Dataset()

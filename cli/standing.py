@@ -10,6 +10,7 @@ from cli.amounts import amount
 from cli.session import Bound
 
 if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
+    from storage.daemons import Daemon
     from storage.summary import RunRow, Summary
 
 
@@ -18,7 +19,7 @@ def status(*, session: Bound) -> None:
 
     Reads only, at any time: also while a crawl runs, and after one was killed.
     """
-    from storage import summary  # noqa: PLC0415
+    from storage import daemons, orders, summary  # noqa: PLC0415
     from storage.database import Database  # noqa: PLC0415
 
     configuration = session.configure()
@@ -27,12 +28,18 @@ def status(*, session: Bound) -> None:
     try:
         with database.read() as conn:
             found = summary.read(conn)
+            daemon = daemons.read(conn)
     finally:
         database.close()
     session.output.line(f"{place}, {configuration.whence('storage.database')}", label="database")
+    if daemon is not None:
+        is_silent = daemon.state != "stopped" and session.now() - daemon.heartbeat_at > orders.SILENT_S
+        until = "" if daemon.until_at is None or is_silent else f" · until {moment(daemon.until_at)}"
+        silent = f" · not heard of since {moment(daemon.heartbeat_at)}: killed?" if is_silent else ""
+        session.output.line(f"{daemon.state.replace('_', ' ')} · {daemon.detail}{until}{silent}", label="daemon")
     for label, text in lines(found):
         session.output.line(text, label=label)
-    session.output.finish(document(found))
+    session.output.finish({**document(found), "daemon": None if daemon is None else _of_daemon(daemon)})
 
 
 def document(found: Summary) -> dict[str, Any]:
@@ -124,6 +131,19 @@ def _foreseen(foreseen: dict[str, Any]) -> str:
         said.append(f"{of['low']:,}–{of['high']:,} new {word}, {of['actual']:,} came")
     so_far = "" if foreseen["is_whole"] else " so far"
     return f"{' · '.join(said)}{so_far} (from credit {foreseen['from_credit']:,} on)"
+
+
+def _of_daemon(daemon: Daemon) -> dict[str, Any]:
+    return {
+        "state": daemon.state,
+        "detail": daemon.detail,
+        "until": None if daemon.until_at is None else moment(daemon.until_at),
+        "started_at": moment(daemon.started_at),
+        "heartbeat_at": moment(daemon.heartbeat_at),
+        "pid": daemon.pid,
+        "total": daemon.total,
+        "per_day": daemon.per_day,
+    }
 
 
 def _of_run(run: RunRow) -> dict[str, Any]:

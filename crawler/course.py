@@ -197,6 +197,7 @@ class Course:
             ceiling=phase.ceiling,
             only=only,
             explores=explores if share > 0 and phase.queue == "main" else None,
+            ahead_only=self._options.refresh_only,
             caps=self._options.caps,
         )
 

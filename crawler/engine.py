@@ -87,7 +87,9 @@ class Crawl:
         rng: Random,
         log: BoundLogger,
         on_begin: Callable[[Preflight, Progress], None] = lambda *_: None,
+        refill: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
+        """`refill` is asked when nothing is left to take: it queues more and tells whether it did."""
         self._db = db
         self._client = client
         self._options = options
@@ -95,6 +97,7 @@ class Crawl:
         self._rng = rng
         self._log = log
         self._on_begin = on_begin
+        self._refill = refill
         self._stop: tuple[str, str, str | None] | None = None
         self._at: Desk | None = None
         self._last = Last()
@@ -105,6 +108,21 @@ class Crawl:
             self._stop = (reason, detail, key)
             if self._at is not None:
                 self._at.go_home()
+
+    def hold(self) -> None:
+        """Ask for nothing new until `go_on`; what is in flight is stored."""
+        if self._at is not None:
+            self._at.limiter.hold()
+
+    def go_on(self) -> None:
+        """Go on after `hold`."""
+        if self._at is not None:
+            self._at.limiter.let_go()
+
+    @property
+    def limiter(self) -> Limiter | None:
+        """The limiter of the crawl under way, to be looked at."""
+        return None if self._at is None else self._at.limiter
 
     async def run(self) -> Result:
         """Crawl until a rule stops it. The caller holds the database's claim.
@@ -232,6 +250,7 @@ class Crawl:
             rng=Random(started.rng_seed),  # noqa: S311 - jitter, not secrets
             log=self._log,
             stop=self.stop,
+            refill=self._refill,
         )
 
     async def _work(self, desk: Desk, started: runs.Started, course: Course) -> None:

@@ -30,8 +30,10 @@ class Limiter:
         self._decreased_at = -1.0
         self._waiting: deque[asyncio.Future[bool]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = 0.0
         self._is_closed = False
         self._is_paused = False
+        self._is_held = False
         self._is_narrow = False
         self._quiet: asyncio.Future[None] | None = None
 
@@ -113,6 +115,15 @@ class Limiter:
         self._is_paused = False
         self._grant()
 
+    def hold(self) -> None:
+        """Start nothing until let go, without waiting for what is in flight."""
+        self._is_held = True
+
+    def let_go(self) -> None:
+        """Go on after a hold."""
+        self._is_held = False
+        self._grant()
+
     def reopen(self) -> None:
         """Grant slots again after a close."""
         self._is_closed = False
@@ -129,7 +140,7 @@ class Limiter:
                 future.set_result(False)
 
     def _grant(self) -> None:
-        if self._is_closed or self._is_paused:
+        if self._is_closed or self._is_paused or self._is_held:
             return
         now = self._time()
         while self._waiting and self._in_flight < self.limit:
@@ -147,9 +158,10 @@ class Limiter:
 
     def _wake_at(self, due: float) -> None:
         if self._timer is not None:
-            if self._timer.when() <= due and not self._timer.cancelled():
+            if self._wakes_at <= due and not self._timer.cancelled():
                 return
             self._timer.cancel()
+        self._wakes_at = due  # uvloop's handle of a moment that is nearly now does not say when
         self._timer = asyncio.get_running_loop().call_at(due, self._woken)
 
     def _woken(self) -> None:

@@ -46,6 +46,10 @@ class Options:
     rng_seed: int | None = None
     max_wait_s: float = 1800.0
     archive: bool = True
+    refresh_only: bool = False
+    """Buy nothing but lists that were queued before everything else, to be read again."""
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    """Kept with the run's settings."""
     source: str = ""
     """The host that is asked, kept with the run so that a rehearsal is never taken for the real thing."""
     left_out: tuple[str, ...] = ()
@@ -87,4 +91,5 @@ class Options:
             "archive": self.archive,
             "left_out": list(self.left_out),
             "source": self.source,
+            **self.labels,
         }

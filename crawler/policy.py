@@ -137,6 +137,30 @@ def judge(evidence: Evidence, *, max_pages: int | None) -> End | GoOn:
         return End(completeness=Completeness.PARTIAL, reason="empty_page")
     if evidence.page_fresh == 0 and evidence.pages > 1:
         return End(completeness=Completeness.PARTIAL, reason="repeated_page")
+    if is_rest_known(evidence):
+        return End(completeness=Completeness.COMPLETE, reason=REST_KNOWN, is_whole=False)
     if max_pages is not None and evidence.pages >= max_pages:
         return End(completeness=Completeness.CAPPED, reason="max_pages_per_account")
     return GoOn(cursor=evidence.next_cursor)
+
+
+REST_KNOWN = "rest_known"
+"""Why a list that is read again was not read to its end: nothing in the rest can be new or gone."""
+
+PROVEN = -2.0
+"""log10 of the chance below which a list counts as newest first: one in a hundred."""
+
+
+def is_rest_known(evidence: Evidence) -> bool:
+    """Tell whether the pages not read yet of a list that is read again can hold nothing new, and nobody is missing.
+
+    That takes a list proven newest first, a known follow on this page (everything new lies before it), and as many
+    follows reported as are known with the new ones: then nobody was unfollowed either.
+    """
+    return (
+        evidence.order_chance is not None
+        and evidence.order_chance <= PROVEN
+        and evidence.page_known > 0
+        and evidence.current is not None
+        and evidence.reported_total == evidence.current
+    )

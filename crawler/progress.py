@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -9,6 +10,33 @@ from crawler.forecast import Forecast
 
 RECENT_PAGES = 200
 """Pages that `new_per_credit` looks back over."""
+
+
+PACE_S = 10.0
+"""Seconds that `pace` looks back over."""
+
+BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Upper bounds that times of answers are counted under, in seconds; the last count is of all longer ones."""
+
+
+@dataclass(slots=True)
+class Latency:
+    """How long answers took, in seconds."""
+
+    total_s: float = 0.0
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
+    recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_PAGES))
+
+    def note(self, seconds: float) -> None:
+        """Note an answer."""
+        self.total_s += seconds
+        self.counts[bisect_left(BUCKETS_S, seconds)] += 1
+        self.recent.append(seconds)
+
+    def quantile(self, share: float) -> float | None:
+        """Return the time that this share of the last answers did not exceed; None before the first."""
+        ordered = sorted(self.recent)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
 
 
 @dataclass(slots=True)
@@ -35,6 +63,8 @@ class Progress:
     """What the credits left were expected to buy when it was made, `forecast_from` new accounts ago."""
     forecast_from: int = 0
     is_draining: bool = False
+    latency: Latency = field(default_factory=Latency)
+    _arrived: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
     _recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=RECENT_PAGES))
     _recent_credits: int = 0
     _recent_new: int = 0
@@ -67,13 +97,20 @@ class Progress:
         seconds = now_s - self.started_s
         return self.pages / seconds if seconds > 0 else 0.0
 
+    def pace(self, now_s: float) -> float:
+        """Pages per second over the last ten seconds."""
+        while self._arrived and self._arrived[0] < now_s - PACE_S:
+            self._arrived.popleft()
+        return len(self._arrived) / max(1.0, min(PACE_S, now_s - self.started_s))
+
     def seconds_left(self, now_s: float) -> float | None:
         """Seconds until the budget or the known frontier ends at the rate so far; None while nobody can tell."""
         rate = self.rate(now_s)
         return min(self.left, max(self.frontier, 0) or self.left) / rate if rate > 0 else None
 
-    def page(self, *, charged: int, new_accounts: int, new_edges: int) -> None:
+    def page(self, *, charged: int, new_accounts: int, new_edges: int, now_s: float) -> None:
         """Note a stored page."""
+        self._arrived.append(now_s)
         self.pages += 1
         self.accounts_new += new_accounts
         self.edges_new += new_edges
@@ -88,3 +125,12 @@ class Progress:
     def error(self, code: str) -> None:
         """Note a call that brought no page."""
         self.errors[code] = self.errors.get(code, 0) + 1
+
+    def add(self, other: Progress) -> None:
+        """Add another process's or stint's counts to these."""
+        for name in ("pages", "accounts_new", "edges_new", "lists_read", "hidden", "private", "not_found"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for code, count in other.errors.items():
+            self.errors[code] = self.errors.get(code, 0) + count
+        self.latency.total_s += other.latency.total_s
+        self.latency.counts = [a + b for a, b in zip(self.latency.counts, other.latency.counts, strict=True)]

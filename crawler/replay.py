@@ -21,7 +21,7 @@ from crawler.strategies import registry
 from crawler.strategy import lot
 from socialfetch.client import read_page
 from socialfetch.errors import Malformed
-from storage import journal, pages, parking, ranking, runs, seeding, summary
+from storage import journal, pages, parking, ranking, requeue, runs, seeding, summary
 from storage.database import Database
 from storage.errors import ArchiveIncomplete, ArchiveUnreadable, UnknownStrategy
 from storage.history import Call, Deed, History
@@ -158,6 +158,8 @@ class _Teller:
                 parking.want(conn, details["accounts"])
             case Act.NAMELESS:
                 self._replica.pass_over(conn, details["account"])
+            case Act.REQUEUED:
+                requeue.queue(conn, [tuple(entry) for entry in details["entries"]])
             case Act.REMEMBERED:
                 runs.remember(conn, details["key"], details["value"])
             case _:

@@ -7,7 +7,7 @@ the page before it was committed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -57,6 +57,9 @@ class Desk:
     rng: Random
     log: BoundLogger
     stop: Callable[[str, str, str | None], None]
+    refill: Callable[[], Awaitable[bool]] | None
+    """Asked when nothing is left to take while credits are; queues more and tells whether it did."""
+    refilling: asyncio.Lock = field(default_factory=asyncio.Lock)
     is_over: bool = False
     """Nothing is left to take and nobody can bring more."""
     end: tuple[str, str, str | None] | None = None
@@ -136,7 +139,14 @@ async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
     if credits.reserved > 0:  # somebody holds a lease, and may bring new entries or give a credit back
         await changed.wait()
         return
-    if not ahead.has_queued and ahead.next_due_at is None:
+    if not ahead.has_queued and ahead.next_due_at is None and (desk.refill is None or ahead.limit is None):
+        if desk.refill is not None:
+            async with desk.refilling:
+                if changed.is_set() or desk.is_over:
+                    return
+                if await desk.refill():
+                    desk.wake()
+                    return
         desk.end = await _nothing_left(desk)
     elif ahead.limit in {"budget", "ceiling"}:
         desk.end = ("budget_exhausted", f"{desk.progress.budget:,} credits", "budget")
@@ -244,6 +254,7 @@ async def _ask(desk: Desk, lease: Lease) -> Page | errors.SocialFetchError:
     if desk.is_probing:
         desk.is_probing = False
         desk.limiter.widen()
+    desk.progress.latency.note(desk.time() - sent_at)
     desk.trouble_since_s = None
     desk.progress.waiting = None
     return page
@@ -255,7 +266,12 @@ async def _store(desk: Desk, lease: Lease, page: Page, sent_at_s: float) -> Stor
     stored = await commit
     progress = desk.progress
     progress.charged, progress.uncertain = stored.credits.charged, stored.credits.uncertain
-    progress.page(charged=page.credits_charged, new_accounts=stored.new_accounts, new_edges=stored.new_edges)
+    progress.page(
+        charged=page.credits_charged,
+        new_accounts=stored.new_accounts,
+        new_edges=stored.new_edges,
+        now_s=desk.time(),
+    )
     progress.frontier += stored.new_queued - (stored.end is not None)
     progress.renamed += stored.renamed
     progress.taken_over += stored.taken_over
@@ -278,7 +294,9 @@ async def _store(desk: Desk, lease: Lease, page: Page, sent_at_s: float) -> Stor
             f"an answer cost {page.credits_charged} credits where 1 was reserved; it is booked as charged",
             None,
         )
-    _obey(desk, desk.breakers.page(sent_at_s=sent_at_s, credits=page.credits_charged, new_edges=stored.new_edges))
+    # Of a list read again it is worth its credit that known follows are still there.
+    brought = stored.new_edges + stored.confirmed
+    _obey(desk, desk.breakers.page(sent_at_s=sent_at_s, credits=page.credits_charged, new_edges=brought))
     if desk.archive is not None and desk.archive.wants_training:
         dictionary = await desk.db.write(partial(desk.archive.train, now=int(desk.now())))
         if dictionary is not None:

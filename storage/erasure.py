@@ -35,6 +35,7 @@ from storage.schema import (
     past_follows,
     processes,
     receipts,
+    rereads,
     runs,
     visits,
     withheld,
@@ -139,6 +140,7 @@ def erase(conn: sa.Connection, people: Sequence[Identity], *, scrub: Scrub, now:
     for part in _parts(lists):
         conn.execute(sa.delete(visits).where(visits.c.id.in_(part)))
         conn.execute(sa.delete(withheld).where(withheld.c.visit_id.in_(part)))
+        conn.execute(sa.delete(rereads).where(rereads.c.visit_id.in_(part)))
     _delete_notes(conn, people)
     _delete_elsewhere(conn, people)
     for part in _parts([*gone, *only_through]):
@@ -345,8 +347,13 @@ def _delete_notes(conn: sa.Connection, people: Sequence[Identity]) -> None:
             details = json.loads(row.details)
             names = details.get("account") in gone or not handles.isdisjoint(_texts(details))
             listed = details.get("accounts")
+            queued = details.get("entries")
+            left = details
             if isinstance(listed, list) and not gone.isdisjoint(listed):
-                left = details | {"accounts": [each for each in listed if each not in gone]}
+                left = left | {"accounts": [each for each in listed if each not in gone]}
+            if isinstance(queued, list) and not gone.isdisjoint(each[0] for each in queued):
+                left = left | {"entries": [each for each in queued if each[0] not in gone]}
+            if left is not details:
                 change = sa.update(journal).where(journal.c.id == row.id)
                 conn.execute(change.values(details=json.dumps(left, sort_keys=True)))
         except (ValueError, TypeError, AttributeError, RecursionError):
@@ -369,8 +376,8 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(each)
 
 
-_HANDLED = (accounts, archive, dictionaries, follows, frontier, handle_history, journal, ledger, past_follows, visits,
-            withheld)  # fmt: skip
+_HANDLED = (accounts, archive, dictionaries, follows, frontier, handle_history, journal, ledger, past_follows, rereads,
+            visits, withheld)  # fmt: skip
 
 
 def _delete_elsewhere(conn: sa.Connection, people: Sequence[Identity]) -> None:

@@ -15,10 +15,15 @@ from storage.statement import Insert, Lookup, Statement
 
 
 class Recorded(NamedTuple):
-    """What one page brought: `fresh` were not listed before in this visit, `new` were not followed before."""
+    """What one page brought: `fresh` were not listed before in this visit, `new` were not followed before.
+
+    `gained` and `kept` are the fresh ones of a visit that reads a list again: not followed before, and known.
+    """
 
     fresh: int
     new: int
+    gained: frozenset[int] = frozenset()
+    kept: frozenset[int] = frozenset()
 
 
 _INSERT = Insert(follows, ("src", "dst", "first_visit"), ignore=True)
@@ -73,7 +78,22 @@ def record(conn: sa.Connection, src: int, targets: Sequence[int], *, visit_id: i
     _INSERT_PAST.run(conn, [(src, dst, first, last or first, ended) for dst, first, last, ended in back])
     _BACK.run_many(conn, [(src, row[0], visit_id) for row in back])
     _SEEN_AGAIN.run_many(conn, [(src, row[0], visit_id) for row in again if row[3] is None])
-    return Recorded(len(unknown) + len(again), len(unknown) + len(back))
+    gained = frozenset((*unknown, *(row[0] for row in back)))
+    kept = frozenset(row[0] for row in again) - gained
+    return Recorded(len(unknown) + len(again), len(gained), gained, kept)
+
+
+_CURRENT = Statement(
+    sa.select(sa.func.count())
+    .select_from(follows)
+    .where(follows.c.src == sa.bindparam("of_src"), follows.c.ended_visit.is_(None)),
+    ("of_src",),
+)
+
+
+def current(conn: sa.Connection, src: int) -> int:
+    """Return how many accounts `src` is known to follow now."""
+    return int(_CURRENT.run(conn, src).scalar())
 
 
 def end_missing(conn: sa.Connection, src: int, *, visit_id: int) -> int:

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from storage import optout, picking, runs
 from storage.allowances import PARKED, Allowances
+from storage.ordering import AHEAD_LANE
 from storage.parking import park, skip_nameless
 from storage.picking import Picked, Taking
 from storage.runs import Credits
@@ -248,11 +249,18 @@ def wake(conn: sa.Connection) -> None:
 
 
 _NEXT_DUE = Statement(
-    sa.select(sa.func.min(frontier.c.not_before)).where(sa.literal_column("state") == sa.literal_column("5"))
+    sa.select(sa.func.min(frontier.c.not_before)).where(
+        sa.literal_column("state") == sa.literal_column("5"), frontier.c.lane >= sa.bindparam("lowest")
+    ),
+    ("lowest",),
 )
 _ANY_QUEUED = Statement(
-    sa.select(frontier.c.account_id).where(sa.literal_column("state") == sa.literal_column("0")).limit(1)
+    sa.select(frontier.c.account_id)
+    .where(sa.literal_column("state") == sa.literal_column("0"), frontier.c.lane >= sa.bindparam("lowest"))
+    .limit(1),
+    ("lowest",),
 )
+_ANY_LANE = -32_768
 _STATE_OF = Lookup(
     frontier.c.account_id,
     lambda condition: sa.select(frontier.c.state, frontier.c.not_before).where(condition),
@@ -283,8 +291,9 @@ def outlook(conn: sa.Connection, credits: Credits, taking: Taking, *, now: float
     elif credits.free <= taking.caps.retry_reserve:
         limit = "retry_reserve"
     if taking.only is None:
-        has_queued = _ANY_QUEUED.run(conn).first() is not None
-        return Outlook(has_queued=has_queued, next_due_at=_NEXT_DUE.run(conn).scalar(), limit=limit)
+        lowest = AHEAD_LANE if taking.ahead_only else _ANY_LANE
+        has_queued = _ANY_QUEUED.run(conn, lowest).first() is not None
+        return Outlook(has_queued=has_queued, next_due_at=_NEXT_DUE.run(conn, lowest).scalar(), limit=limit)
     states = list(_STATE_OF.run(conn, taking.only))
     due = [not_before for state, not_before in states if state == State.DEFERRED]
     return Outlook(
@@ -433,3 +442,8 @@ def reclaim(conn: sa.Connection, *, but_process: int | None = None, now: float) 
         .values(ended_at=int(now))
     )
     return len(dead)
+
+
+def has_queued(conn: sa.Connection) -> bool:
+    """Tell whether anything waits to be taken now."""
+    return _ANY_QUEUED.run(conn, _ANY_LANE).first() is not None

@@ -48,6 +48,8 @@ class Act:
     """The entry of `account` was passed over: it had no handle."""
     REMEMBERED = "remembered"
     """`value` was kept under `key`."""
+    REQUEUED = "requeued"
+    """The `entries`, pairs of account and priority, were queued again."""
 
 
 _NOTE = Statement(

@@ -12,6 +12,9 @@ from typing import NamedTuple, Protocol
 MAIN_LANE = 0
 """Where every entry stands under a strategy that has no lanes."""
 
+AHEAD_LANE = 32_767
+"""Where entries stand that are taken before all others, whatever the strategy: named by hand, or to be read again."""
+
 STATE = "strategy_state"
 """The key under which a database keeps what its strategy has learned."""
 

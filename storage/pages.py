@@ -12,13 +12,13 @@ from math import log1p
 
 import sqlalchemy as sa
 
-from storage import follows, optout, picking, runs
+from storage import follows, optout, picking, rereads, runs
 from storage.accounts import Entry, Facts, Register, Wants, enter, reconsider
 from storage.allowances import Allowances, Caps
 from storage.archive import Archive
 from storage.depth import shorten
 from storage.frontier import Lease
-from storage.ordering import STATE, Bought, Candidate, Ordering
+from storage.ordering import AHEAD_LANE, STATE, Bought, Candidate, Ordering
 from storage.runs import Credits
 from storage.schema import Completeness, Outcome, State, frontier, ledger, visits
 from storage.statement import Insert, Statement
@@ -62,14 +62,21 @@ class Evidence:
     next_cursor: str | None
     is_cursor_known: bool
     reported_total: int | None
+    page_known: int = 0
+    """Of a list that is read again: follows on this page that were known before."""
+    current: int | None = None
+    """How many accounts it is known to follow now; only where a list read again is to be judged by its order."""
+    order_chance: float | None = None
+    """log10 of the chance that its new follows always came first by accident; above 0: they did not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """The list ends here."""
+    """The list ends here. `is_whole`: every page was read, so that a follow not listed has ended."""
 
     completeness: str
     reason: str | None = None
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +118,9 @@ class Stored:
     new_accounts: int = 0
     new_queued: int = 0
     new_edges: int = 0
+    gone_edges: int = 0
+    confirmed: int = 0
+    """Known follows that a list read again showed."""
     duplicates: int = 0
     self_follows: int = 0
     renamed: int = 0
@@ -236,6 +246,9 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
         entry, stored, targets = _admit(conn, register, listing, rules, ordering)
         recorded = follows.record(conn, lease.account_id, targets, visit_id=lease.visit_id, is_revisit=lease.is_revisit)
         stored.new_edges = recorded.new
+        stored.confirmed = len(recorded.kept)
+        if lease.is_revisit:
+            rereads.note_page(conn, lease.visit_id, targets, recorded)
         stored.duplicates += len(targets) - recorded.fresh
         calls.append(
             (
@@ -258,21 +271,27 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
         allowances.charge(lease.seed_id, lease.visit_depth, listing.charged)
         stored.overcharge = max(0, listing.charged - 1)
 
-        verdict = rules.judge(_evidence(conn, listing, stored, recorded.fresh))
+        verdict = rules.judge(_evidence(conn, listing, stored, recorded))
         if listing.withheld:
             optout.count_withheld(conn, lease.visit_id, listing.withheld)
         cursor: str | None = None
         if isinstance(verdict, GoOn):
             cursor = verdict.cursor
             total = listing.reported_total if listing.reported_total is not None else lease.reported_total
-            entry.rank(ordering)  # leased again or not: a lease that is given back waits in this place
+            is_ahead = entry.lane == AHEAD_LANE
+            if not is_ahead:
+                entry.rank(ordering)  # leased again or not: a lease that is given back waits in this place
             # Under another handle the list is somebody else's: the next lease asks by the account's present one.
             if (
                 entry.handle == lease.handle
                 and credits.free > 0
                 and rules.may_go_on(credits)
                 and allowances.have_room(lease.seed_id, lease.visit_depth, credits)
-                and not (ordering.is_pagewise and picking.is_surpassed(conn, ordering, entry.lane, entry.priority))
+                and (
+                    is_ahead
+                    or not ordering.is_pagewise
+                    or not picking.is_surpassed(conn, ordering, entry.lane, entry.priority)
+                )
             ):
                 credits.reserved += 1
                 allowances.reserve(lease.seed_id, lease.visit_depth)
@@ -291,8 +310,18 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
             state = State.DONE
             if verdict.completeness == Completeness.CAPPED:
                 cursor = listing.next_cursor  # kept, so that a larger cap can go on from here
-            if verdict.completeness == Completeness.COMPLETE and lease.is_revisit:
-                follows.end_missing(conn, lease.account_id, visit_id=lease.visit_id)
+            if lease.is_revisit:
+                is_whole = verdict.completeness == Completeness.COMPLETE and verdict.is_whole
+                if is_whole:
+                    stored.gone_edges = follows.end_missing(conn, lease.account_id, visit_id=lease.visit_id)
+                rereads.note_end(
+                    conn,
+                    lease.visit_id,
+                    recorded,
+                    gone=stored.gone_edges,
+                    following=entry.following,
+                    is_whole=is_whole,
+                )
         end = stored.end
         visit_rows.append(
             (
@@ -421,7 +450,7 @@ def _admit(
                 shorten(conn, register, entry, depth, ordering=ordering, max_depth=rules.max_depth)
             if share or is_counted:
                 entry.is_dirty = True
-                if entry.state != State.DONE:
+                if entry.state != State.DONE and entry.lane != AHEAD_LANE:
                     place = ordering.place(entry.candidate())
                     if place.lane != entry.lane or _has_moved(entry.priority, place.priority):
                         entry.lane, entry.priority = place
@@ -474,21 +503,28 @@ def _share(listing: Listing, lister: Entry, count: int) -> float:
     return min(lease.cash / length, max(lister.cash, 0.0) / count)
 
 
-def _evidence(conn: sa.Connection, listing: Listing, stored: Stored, fresh: int) -> Evidence:
+def _evidence(conn: sa.Connection, listing: Listing, stored: Stored, recorded: follows.Recorded) -> Evidence:
     lease = listing.lease
     cursor = listing.next_cursor
     is_known = cursor is not None and (
         cursor == lease.cursor
         or (lease.pages > 0 and _KNOWN_CURSOR.run(conn, lease.visit_id, cursor).first() is not None)
     )
+    current, chance = None, None
+    if recorded.kept and cursor is not None and listing.reported_total is not None:
+        chance = rereads.order_chance(conn, lease.account_id)
+        current = follows.current(conn, lease.account_id) if chance is not None and chance < 0 else None
     return Evidence(
         status=listing.status,
         pages=lease.pages + 1,
         page_listed=stored.listed + listing.withheld,
-        page_fresh=fresh + listing.withheld,
-        edges=lease.edges + fresh,
+        page_fresh=recorded.fresh + listing.withheld,
+        edges=lease.edges + recorded.fresh,
         has_more=listing.has_more,
         next_cursor=cursor,
         is_cursor_known=is_known,
         reported_total=listing.reported_total if listing.reported_total is not None else lease.reported_total,
+        page_known=len(recorded.kept),
+        current=current,
+        order_chance=chance,
     )

@@ -1,4 +1,4 @@
-"""Which waiting entries are taken next: by place, by lane, by lot, by name.
+"""Which waiting entries are taken next: ahead of all, by place, by lane, by lot, by name.
 
 Invariant: an entry is taken by the statement that finds it waiting, so that nobody else can take it.
 """
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from storage.allowances import Caps
-from storage.ordering import MAIN_LANE, Candidate, Ordering
+from storage.ordering import AHEAD_LANE, MAIN_LANE, Candidate, Ordering
 from storage.schema import Queue, accounts, frontier, visits
 from storage.statement import Statement
 
@@ -33,6 +33,8 @@ class Taking:
     ceiling: int | None = None
     only: Sequence[int] | None = None
     explores: Callable[[int], bool] | None = None
+    ahead_only: bool = False
+    """Take what was queued before everything else, and nothing more."""
     caps: Caps = field(default_factory=Caps)
 
 
@@ -142,10 +144,14 @@ def take(
     who = (process_id, int(now))
     if taking.only is not None:
         return _take_named(conn, taking, who, at_most)
+    ahead = _rows(_TAKE.run(conn, *who, AHEAD_LANE, at_most), Queue.AHEAD)
+    left = at_most - len(ahead)
+    if not left or taking.ahead_only:
+        return ahead
     by_lot = 0
     if taking.explores is not None:
-        by_lot = sum(taking.explores(next_visit + index) for index in range(at_most))
-    found = _rows(_TAKE_BY_LOT.run(conn, *who, by_lot), Queue.EXPLORE) if by_lot else []
+        by_lot = sum(taking.explores(next_visit + index) for index in range(left))
+    found = ahead + (_rows(_TAKE_BY_LOT.run(conn, *who, by_lot), Queue.EXPLORE) if by_lot else [])
     left = at_most - len(found)
     if not left:
         return found

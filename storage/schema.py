@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import sqlalchemy as sa
 
-HEAD = "0004"
+HEAD = "0005"
 """The migration this program's tables correspond to."""
 
 APPLICATION_ID = 0x466F6C67
@@ -35,6 +35,7 @@ class Queue:
 
     MAIN = "main"
     EXPLORE = "explore"
+    AHEAD = "ahead"
     AUDIT = "audit"
     CONTROL = "control-"
 
@@ -355,4 +356,69 @@ receipts = sa.Table(
     sa.Column("act", sa.Text, nullable=False, comment="forgotten, opted_out or purged"),
     sa.Column("details", sa.Text, nullable=False, comment="JSON: counts, nobody's name"),
     sa.Column("hash", sa.Text, nullable=False, comment="SHA-256 of the three columns before it"),
+)
+
+orders = sa.Table(
+    "orders",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("act", sa.Text, nullable=False),
+    sa.Column("details", sa.Text, nullable=False, comment="JSON"),
+    sa.Column("origin", sa.Text, nullable=False, comment="where it was asked: command or page"),
+    sa.Column("done_at", sa.BigInteger, comment="NULL until the crawl obeyed"),
+    sa.Column("answer", sa.Text, comment="what came of it"),
+)
+
+budget_changes = sa.Table(
+    "budget_changes",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("run_id", sa.BigInteger, comment="the run whose budget was raised; NULL: the daemon's total"),
+    sa.Column("credits", sa.BigInteger, nullable=False),
+    sa.Column("note", sa.Text),
+    sa.Column("origin", sa.Text, nullable=False),
+)
+
+daemon = sa.Table(
+    "daemon",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("pid", sa.BigInteger, nullable=False),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("heartbeat_at", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("until_at", sa.BigInteger, comment="when it goes on by itself"),
+    sa.Column("total", sa.BigInteger, comment="credits of budget.total; NULL: none"),
+    sa.Column("per_day", sa.BigInteger, comment="credits of budget.per_day; NULL: none"),
+)
+
+rereads = sa.Table(
+    "rereads",
+    metadata,
+    sa.Column("visit_id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("gone", sa.BigInteger, nullable=False, comment="follows that this visit found ended"),
+    sa.Column("following", sa.BigInteger, comment="what listings said that the account follows when it ended"),
+    sa.Column(
+        "order_chance",
+        sa.Float,
+        comment="log10 of the chance that new follows came first by accident; above 0: they did not come first",
+    ),
+)
+
+notices = sa.Table(
+    "notices",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False, comment="what it is told about once only"),
+    sa.Column("details", sa.Text, nullable=False, comment="JSON"),
+    sa.Column("attempts", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("settled_at", sa.BigInteger, comment="delivered or given up; NULL: to be sent"),
+    sa.Column("outcome", sa.Text),
+    sa.UniqueConstraint("event", "subject"),
 )

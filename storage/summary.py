@@ -96,6 +96,15 @@ class Summary:
         return self.runs[-1] if self.runs else None
 
 
+_RUNS = sa.select(*(runs.c[name] for name in RunRow.__dataclass_fields__))
+
+
+def last_run(conn: sa.Connection) -> RunRow | None:
+    """Return the newest run."""
+    row: Any = conn.execute(_RUNS.order_by(runs.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else RunRow(**row._mapping)
+
+
 def read(conn: sa.Connection) -> Summary:
     """Count everything; a scan of the frontier and of the follows, so seconds on a database of tens of millions."""
     groups: Any = conn.execute(
@@ -138,8 +147,7 @@ def read(conn: sa.Connection) -> Summary:
     edges = conn.execute(
         sa.select(sa.func.count()).select_from(follows).where(follows.c.ended_visit.is_(None))
     ).scalar_one()
-    columns = [runs.c[name] for name in RunRow.__dataclass_fields__]
-    rows = conn.execute(sa.select(*columns).order_by(runs.c.id)).all()
+    rows = conn.execute(_RUNS.order_by(runs.c.id)).all()
     return Summary(
         runs=[RunRow(**row._mapping) for row in rows],
         charged=charged,

@@ -64,7 +64,7 @@ class Network:
     ) -> None:
         """Take follows grouped by ascending source, each list newest first, without repetitions."""
         accounts = len(handles)
-        self._handles = handles
+        self._handles = list(handles)
         self._index = {handle: index for index, handle in enumerate(handles)}
         self._targets = target
         self.following_counts = np.bincount(source, minlength=accounts)
@@ -173,6 +173,16 @@ class Network:
             self._flagged.add(index)
         else:
             self._flagged.discard(index)
+
+    def rename(self, handle: str, new: str) -> None:
+        """Give an account another handle, which nobody has. The old one is free for somebody else from now on."""
+        index = self._known(handle)
+        if new in self._index:
+            raise ValueError(f"{new} is somebody's handle")
+        self.changes += 1
+        del self._index[handle]
+        self._handles[index] = new
+        self._index[new] = index
 
     def _known(self, handle: str) -> int:
         index = self._index.get(handle)

@@ -175,3 +175,23 @@ def test_a_cancelled_waiter_leaves_no_hole() -> None:
         assert limiter.in_flight == 0
 
     virtual_time.run(main())
+
+
+def test_a_high_rate_on_uvloop() -> None:
+    """Moments that are nearly now are waited for on the loop of the command too, whose timers differ."""
+    import uvloop
+
+    async def hurry() -> int:
+        limiter = Limiter(concurrency=50, rate=5000.0, time=asyncio.get_running_loop().time)
+        waiting = [asyncio.ensure_future(limiter.acquire()) for _ in range(2000)]
+        taken = 0
+        while taken < len(waiting):
+            await asyncio.sleep(0)
+            done = sum(each.done() for each in waiting)
+            for _ in range(done - taken):
+                limiter.release()
+            taken = done
+        return sum(each.result() for each in waiting)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(hurry()) == 2000

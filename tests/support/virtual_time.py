@@ -39,7 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
-        self._clock_resolution = 1e-9
+        self._clock_resolution = 1e-8  # above the grain of a float for two years of seconds
 
     def time(self) -> float:
         """Return the virtual seconds since the loop began."""

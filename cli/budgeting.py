@@ -1,0 +1,179 @@
+"""`followgraph budget` and `followgraph spending`: raise a budget, and see where the credits went."""
+
+from __future__ import annotations
+
+import csv
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from cli.amounts import amount
+from cli.failure import usage
+from cli.session import Bound, Session
+from cli.standing import moment
+
+if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
+    from storage.database import Database
+    from storage.summary import RunRow
+
+_MOST = 10**12
+
+_KEYS = ("day", "outcome", "cause", "run")
+
+
+def budget(
+    action: Literal["add", "show"],
+    credits: Annotated[int | None, Parameter(name="N")] = None,
+    /,
+    *,
+    note: str | None = None,
+    session: Bound,
+) -> None:
+    """`budget add N` raises the budget by N credits, also while a crawl runs; `budget show` says where it stands.
+
+    It raises the daemon's total where a daemon crawls, else the last run's budget. Every change is kept.
+
+    Parameters
+    ----------
+    action
+        add or show.
+    credits
+        How many credits more.
+    note
+        Why, kept with the change: `--note "grant 7b"`.
+    """
+    if action == "add" and (credits is None or not 0 < credits <= _MOST):
+        raise usage("no_budget", "how many credits more?", hint="Write: followgraph budget add 10000 --note 'grant 7b'")
+    if action == "show" and credits is not None:
+        raise usage("usage", "`budget show` takes no number", hint="Write: followgraph budget add N")
+
+    from storage import budgets  # noqa: PLC0415
+    from storage.database import Database  # noqa: PLC0415
+
+    settings = session.configure().settings
+    mode: Literal["write", "read"] = "write" if action == "add" else "read"
+    database = Database.open(settings.storage.database, now=session.now, mode=mode)
+    try:
+        if credits is not None:
+            change = database.transact(
+                partial(budgets.add, credits=credits, note=note, origin="command", now=session.now())
+            )
+            if change is None:
+                raise usage("no_run", "no run has a budget yet", hint="Begin one: followgraph crawl --budget N")
+            what = "the daemon's total" if change.run_id is None else f"run {change.run_id}"
+            session.output.line(f"{amount(credits, 'credit')} more for {what}", label="added")
+        _show(database, session)
+    finally:
+        database.close()
+
+
+def _show(database: Database, session: Session) -> None:
+    from crawler import calendar  # noqa: PLC0415
+    from storage import budgets, daemons, summary  # noqa: PLC0415
+
+    asked = session.configure().settings.budget
+    with database.read() as conn:
+        changes = budgets.changes(conn)
+        last = summary.last_run(conn)
+        daemon = daemons.read(conn)
+        standing = budgets.standing(conn, None if daemon is None else daemon.total)
+    today = calendar.day(session.now(), calendar.zone(asked.time_zone))
+    document: dict[str, Any] = {
+        "run": _of_run(last),
+        "daemon": None,
+        "changes": [
+            {"at": moment(each.at), "run": each.run_id, "credits": each.credits, "note": each.note, "by": each.origin}
+            for each in changes
+        ],
+    }
+    line = session.output.line
+    if last is not None:
+        line(
+            f"{last.id} · {last.charged:,} spent · {last.uncertain:,} uncertain · {last.remaining:,} left"
+            f" of {last.budget:,}",
+            label="run",
+        )
+    if daemon is not None:
+        spent_today = standing.by_day.get(today, 0)
+        document["daemon"] = {
+            "total": standing.total,
+            "used": standing.used,
+            "left": standing.left,
+            "per_day": daemon.per_day,
+            "today": spent_today,
+        }
+        limit = "no total" if standing.total is None else f"{standing.left:,} left of {standing.total:,}"
+        line(f"{standing.used:,} spent in all · {limit}", label="daemon")
+        line(f"{spent_today:,}" + (f" of {daemon.per_day:,}" if daemon.per_day else ""), label="today")
+    for each in changes:
+        whose = "total" if each.run_id is None else f"run {each.run_id}"
+        line(f"{moment(each.at)} · {each.credits:+,} · {whose} · {each.note or 'no note'}", label="change")
+    session.output.finish(document)
+
+
+def _of_run(run: RunRow | None) -> dict[str, Any] | None:
+    if run is None:
+        return None
+    return {
+        "id": run.id,
+        "budget": run.budget,
+        "charged": run.charged,
+        "uncertain": run.uncertain,
+        "reserved": run.reserved,
+        "remaining": run.remaining,
+    }
+
+
+def spending(*, by: str = "day,outcome", output: Path | None = None, session: Bound) -> None:
+    """Where the credits went: calls and credits of the ledger, summed. Reads only.
+
+    Parameters
+    ----------
+    by
+        What to sum by, in this order: day, outcome, cause, run. Days are of budget.time_zone.
+    output
+        Write the sums into this CSV file as well.
+    """
+    keys = tuple(dict.fromkeys(key.strip() for key in by.split(",") if key.strip()))
+    if not keys or not set(keys) <= set(_KEYS):
+        raise usage("unknown_key", f"--by: {by!r} cannot be summed by", hint=f"Write some of: {','.join(_KEYS)}.")
+
+    from crawler import calendar  # noqa: PLC0415
+    from storage import budgets, export  # noqa: PLC0415
+    from storage.database import Database  # noqa: PLC0415
+
+    settings = session.configure().settings
+    where = calendar.zone(settings.budget.time_zone)
+    database = Database.open(settings.storage.database, now=session.now, mode="read")
+    try:
+        with database.read() as conn:
+            rows = budgets.spending(conn)
+    finally:
+        database.close()
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for at, outcome, cause, run, *counts in rows:
+        found = {"day": calendar.day(at, where), "outcome": outcome, "cause": cause or "", "run": run}
+        place = sums.setdefault(tuple(found[key] for key in keys), [0, 0, 0])
+        place[:] = [old + more for old, more in zip(place, counts, strict=True)]
+    header = (*keys, "calls", "charged", "uncertain")
+    table = [(*key, *counts) for key, counts in sorted(sums.items())]
+    if output is not None:
+        with export.replacing(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([header, *(map(export.cell, row) for row in table)])
+    for *key, calls, charged, uncertain in table:
+        doubtful = f" · {uncertain:+,} uncertain" if uncertain else ""
+        words = " · ".join(str(each) for each in key if each != "")
+        session.output.line(f"{words}: {charged:,} charged{doubtful} · {amount(calls, 'call')}")
+    charged, uncertain = sum(row[-2] for row in table), sum(row[-1] for row in table)
+    session.output.line(f"{charged:,} charged · {uncertain:,} uncertain", label="in all")
+    session.output.finish(
+        {
+            "by": list(keys),
+            "rows": [dict(zip(header, row, strict=True)) for row in table],
+            "charged": charged,
+            "uncertain": uncertain,
+            "output": None if output is None else str(output),
+        }
+    )

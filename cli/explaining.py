@@ -1,0 +1,98 @@
+"""`followgraph why`: the story of one account, from who listed it to each credit it cost."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from cli.amounts import amount
+from cli.failure import usage
+from cli.seeding import Written, refuse, sorted_out
+from cli.session import Bound, Session
+from cli.standing import moment
+
+if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
+    from storage.biography import Biography
+
+_TIMES = ("at", "started_at", "ended_at", "first_seen_at", "not_before")
+
+
+def why(handle: Annotated[str, Parameter(name="HANDLE")], /, *, session: Bound) -> int | None:
+    """Why an account was visited, or was not: when seen and by whom, its place in the queue, attempts, each charge.
+
+    Reads only, at any time.
+
+    Parameters
+    ----------
+    handle
+        @name, name or a profile address; a handle that the account had earlier serves too.
+    """
+    good, rejected = sorted_out([Written(text=handle)], None)
+    if rejected:
+        return refuse(rejected, session)
+
+    from storage import biography  # noqa: PLC0415
+    from storage.database import Database  # noqa: PLC0415
+
+    database = Database.open(session.configure().settings.storage.database, now=session.now, mode="read")
+    try:
+        with database.read() as conn:
+            found = biography.read(conn, good[0])
+    finally:
+        database.close()
+    if found is None:
+        raise usage(
+            "unknown_account", f"nobody here is or was called @{good[0]}", hint="To crawl it: followgraph seed HANDLE"
+        )
+    _tell(found, session)
+    session.output.finish(_dated(asdict(found)))
+    return None
+
+
+def _tell(found: Biography, session: Session) -> None:
+    line = session.output.line
+    line(f"{found.id} · @{found.handle}" if found.handle else f"{found.id} · without a handle", label="account")
+    for former, reason, until in found.former_handles:
+        line(f"@{former} until {moment(until)} ({reason.replace('_', ' ')})", label="before")
+    origin = "a seed" if found.depth == 0 else f"{amount(found.depth, 'hop')} from a seed"
+    line(
+        f"{moment(found.first_seen_at)} · {origin} · listed by {amount(found.followers_seen, 'account')}", label="seen"
+    )
+    for sighting in found.sightings[:5]:
+        line(f"by @{sighting.by or '?'} · {moment(sighting.at)}", label="")
+    state = found.state if found.reason is None else f"{found.state} ({found.reason})"
+    place = "" if found.ahead is None else f" · {amount(found.ahead, 'account')} before it"
+    when = "" if found.not_before is None else f" · not before {moment(found.not_before)}"
+    line(f"{state} · priority {found.priority:.6g}{place}{when}", label="queue")
+    if found.attempts:
+        line(f"{found.attempts} for its next page", label="attempts")
+    for visit in found.visits:
+        ended = "not ended" if visit.ended_at is None else visit.completeness
+        reason = f" ({visit.reason})" if visit.reason else ""
+        line(
+            f"{moment(visit.started_at)} · {ended}{reason} · {amount(visit.pages, 'page')} · {visit.new_edges:,} new"
+            f" and {visit.gone:,} ended of {amount(visit.edges, 'follow')}",
+            label="visit",
+        )
+    for charge in found.charges:
+        cause = f" ({charge.cause})" if charge.cause else ""
+        line(
+            f"{moment(charge.at)} · {charge.outcome}{cause} · {charge.charged} charged, {charge.uncertain} uncertain",
+            label="credit",
+        )
+    line(
+        f"{sum(each.charged for each in found.charges):,} charged"
+        f" · {sum(each.uncertain for each in found.charges):,} uncertain",
+        label="in all",
+    )
+
+
+def _dated(found: Any) -> Any:
+    """Return the JSON of it: times as ISO 8601 in UTC."""
+    if isinstance(found, dict):
+        return {
+            key: moment(value) if key in _TIMES and value is not None else _dated(value) for key, value in found.items()
+        }
+    return [_dated(each) for each in found] if isinstance(found, list | tuple) else found

@@ -1,0 +1,430 @@
+"""The daemon: crawls and refreshes for months, one stint after another, and sleeps where nothing may be bought.
+
+Each day of the configured time zone has a run of its own, whose budget is what the day and the total leave; so a day's
+limit is exact, whatever is in flight at midnight. Invariant: the daemon ends only when it is asked to, or by a fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, tzinfo
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from crawler import calendar, policy
+from crawler import refresh as revisiting
+from crawler.engine import Crawl, Preflight, Result
+from crawler.options import Options
+from crawler.planner import Offload, Planner
+from crawler.progress import Progress
+from crawler.refresh import Intervals
+from crawler.strategies import registry
+from socialfetch.client import Client
+from socialfetch.errors import SocialFetchError
+from storage import budgets, daemons, frontier, orders, runs, summary
+from storage.daemons import Daemon as Standing
+from storage.database import Database
+from storage.errors import Busy, DiskFull, OutOfFiles
+from storage.orders import Act, Order
+
+if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
+
+HEARTBEAT_S = 15.0
+FIRST_WAIT_S = 60.0
+LONGEST_WAIT_S = 6 * 3600.0
+"""How long to wait after trouble: doubled each time, from the one to the other."""
+
+ROUND = 200
+"""Credits after which the next lists to read again are chosen, at most."""
+
+
+class State:
+    """What the daemon does."""
+
+    STARTING = "starting"
+    CRAWLING = "crawling"
+    PAUSED = "paused"
+    PAUSED_BUDGET = "paused_budget"
+    DAY_DONE = "day_done"
+    IDLE = "idle"
+    WAITING = "waiting"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+    ALL = (STARTING, CRAWLING, PAUSED, PAUSED_BUDGET, DAY_DONE, IDLE, WAITING, DRAINING, STOPPED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What the daemon is asked to do. Credits, seconds; `share` of the credits goes to lists that are known."""
+
+    options: Options
+    total: int | None
+    per_day: int | None
+    zone: tzinfo
+    share: float = 0.3
+    intervals: Intervals = field(default_factory=Intervals)
+    drain_s: float = 30.0
+    balance_low: int | None = None
+
+    def changed(self, key: str, value: Any) -> Config:
+        """Return it with one setting changed. Raises ValueError for what cannot be changed so."""
+        match key, value:
+            case "crawl.rate", None | int() | float() if value is None or 0 < value <= 10_000:
+                return replace(self, options=replace(self.options, rate=value))
+            case "crawl.concurrency", int() if 1 <= value <= 500:
+                return replace(self, options=replace(self.options, concurrency=value))
+            case "crawl.strategy", str() if value in registry.CHOICES:
+                return replace(self, options=replace(self.options, strategy=value))
+            case "budget.per_day", int() if 1 <= value <= 10**12 and not isinstance(value, bool):
+                return replace(self, per_day=value)
+            case _:
+                raise ValueError(f"{key} cannot be changed to {value!r}")
+
+
+Tell = Callable[[str, str, dict[str, Any]], None]
+"""Told of events: a word, what it is told about once only, details."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Why nothing is bought just now, and until when if that is known (Unix seconds)."""
+
+    state: str
+    detail: str
+    until_at: float | None = None
+
+
+class Daemon:
+    """One daemon on one database. The caller holds the database's claim."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        client: Client,
+        config: Config,
+        now: Callable[[], float],
+        rng: Random,
+        log: BoundLogger,
+        offload: Offload,
+        tell: Tell = lambda *_: None,
+        poll_s: float = 1.0,
+    ) -> None:
+        self._db = db
+        self._client = client
+        self.config = config
+        self._now = now
+        self._rng = rng
+        self._log = log
+        self._offload = offload
+        self._tell = tell
+        self._poll_s = poll_s
+        self.started_at = now()
+        self._is_draining = False
+        self._trouble: Hold | None = None
+        self._troubles = 0
+        self._nothing_left: Hold | None = None
+        self._asked = asyncio.Event()
+        self._beaten_at = 0.0
+        self._planner = self._new_planner()
+        self._planned_at = 0
+        self.hold = Hold(state=State.STARTING, detail="starting")
+        self.crawl: Crawl | None = None
+        self.progress: Progress | None = None
+        self.finished = Progress(budget=0, charged=0, uncertain=0, started_s=0.0)
+        """Figures of the stints before, added up."""
+        self.spent_before = 0
+        """Credits that today's earlier runs used, as of the last stint."""
+        self.answered_at: float | None = None
+        """When the API answered last, in Unix seconds."""
+
+    def drain(self, why: str) -> None:
+        """Finish what is in flight and end, within the deadline."""
+        self._is_draining = True
+        self._stop("interrupted", why)
+        if self.crawl is not None:
+            asyncio.get_running_loop().call_later(self.config.drain_s, self._abandon)
+
+    def reload(self, config: Config) -> None:
+        """Go on with another configuration."""
+        self.config = config
+        self._planner = self._new_planner()
+        self._trouble = self._nothing_left = None
+        self._stop("interrupted", "configuration changed")
+
+    async def run(self) -> None:
+        """Live until asked to drain. Raises a DatabaseError that waiting does not help."""
+        self._task = asyncio.current_task()
+        try:
+            while not self._is_draining:
+                await self._obey()
+                hold = self._reason_to_wait()
+                if hold is None:
+                    await self._stint()
+                else:
+                    await self._wait(hold)
+        except asyncio.CancelledError:
+            if not self._is_draining:
+                raise
+            self._uncancel()
+            self._log.warning("drain.cut_off", seconds=self.config.drain_s)
+            await self._db.write(partial(frontier.reclaim, now=self._now()))
+        finally:
+            await self._say(Hold(state=State.STOPPED, detail="drained" if self._is_draining else "ended by a fault"))
+
+    def _uncancel(self) -> None:
+        assert self._task is not None  # noqa: S101 - set by run
+        self._task.uncancel()
+
+    def _abandon(self) -> None:
+        if self.crawl is not None and self._task is not None:
+            self._task.cancel()
+
+    def _stop(self, reason: str, detail: str) -> None:
+        self._asked.set()
+        if self.crawl is not None:
+            self.crawl.stop(reason, detail)
+
+    # what may be bought
+
+    def allowance(self) -> tuple[int | None, int | None]:
+        """Return the credits that the total and the day leave, None where there is no such limit."""
+        with self._db.read() as conn:
+            standing = budgets.standing(conn, self.config.total)
+        spent = standing.by_day.get(self._day(), 0)
+        return standing.left, None if self.config.per_day is None else max(0, self.config.per_day - spent)
+
+    def _spent(self, day: str) -> int:
+        with self._db.read() as conn:
+            return budgets.standing(conn, self.config.total).by_day.get(day, 0)
+
+    def _day(self) -> str:
+        return calendar.day(self._now(), self.config.zone)
+
+    def _reason_to_wait(self) -> Hold | None:
+        now = self._now()
+        with self._db.read() as conn:
+            if orders.is_paused(conn):
+                return Hold(state=State.PAUSED, detail="paused by hand; followgraph resume goes on")
+            has_queued = frontier.has_queued(conn)
+        total, day = self.allowance()
+        if total == 0:
+            return Hold(state=State.PAUSED_BUDGET, detail="the budget is used up; followgraph budget add goes on")
+        if day == 0:
+            midnight = calendar.next_midnight(now, self.config.zone)
+            return Hold(state=State.DAY_DONE, detail="the day's budget is used up", until_at=midnight)
+        for hold in (self._trouble, None if has_queued else self._nothing_left):
+            if hold is not None and hold.until_at is not None and now < hold.until_at:
+                return hold
+        return None
+
+    async def _wait(self, hold: Hold) -> None:
+        if hold != self.hold:
+            self._log.info("daemon.waiting", state=hold.state, detail=hold.detail, until=_iso(hold.until_at))
+        await self._say(hold)
+        wait = self._poll_s if hold.until_at is None else min(self._poll_s, max(0.0, hold.until_at - self._now()))
+        self._asked.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._asked.wait()
+
+    # one stint: a crawl until something ends it
+
+    async def _stint(self) -> None:
+        day = self._day()
+        total, left_today = self.allowance()
+        left = min(each for each in (total, left_today) if each is not None)
+        with self._db.read() as conn:
+            last = summary.last_run(conn)
+        goes_on = last is not None and budgets.day_of(last.settings) == day and last.stop_reason not in runs.ENDED
+        used = last.charged + last.uncertain + last.reserved if last is not None and goes_on else 0
+        self.spent_before = self._spent(day) - used
+        crawl = self.crawl = Crawl(
+            db=self._db,
+            client=self._client,
+            options=replace(
+                self.config.options,
+                budget=used + left,
+                new_run=not goes_on,
+                deadline_s=None,
+                labels={budgets.DAY: day, **self.config.options.labels},
+            ),
+            now=self._now,
+            rng=self._rng,
+            log=self._log,
+            on_begin=self._begun,
+            refill=self._planner.refill(lambda: self._left(left), batch=ROUND),
+        )
+        await self._say(Hold(state=State.CRAWLING, detail=f"{left:,} credits may be spent today"))
+        try:
+            await self._planner.plan(round(min(ROUND, left) * self.config.share))
+            self._planned_at = 0
+            await self._digest(await self._watched(crawl, day))
+        except SocialFetchError as error:
+            self._in_trouble(error.code, str(error), asked=policy.retry_after_s(error.retry_after, now=self._now()))
+        except (Busy, DiskFull, OutOfFiles) as error:
+            self._in_trouble("database", error.problem, asked=None)
+        finally:
+            self.crawl = None
+            if self.progress is not None:
+                self.finished.add(self.progress)
+                self.progress = None
+
+    def _left(self, left: int) -> int:
+        return left if self.progress is None else self.progress.left
+
+    def _begun(self, preflight: Preflight, progress: Progress) -> None:
+        self.progress = progress
+        self.answered_at = self._now()
+        low = self.config.balance_low
+        if low is not None and preflight.balance is not None and preflight.balance < low:
+            self._tell("balance_low", self._day(), {"balance": preflight.balance, "limit": low})
+
+    async def _watched(self, crawl: Crawl, day: str) -> Result:
+        with _first_fault():
+            async with asyncio.TaskGroup() as group:
+                watch = group.create_task(self._watch(crawl, day))
+                try:
+                    return await crawl.run()
+                finally:
+                    watch.cancel()
+        raise AssertionError  # the group raised, or it returned
+
+    async def _watch(self, crawl: Crawl, day: str) -> None:
+        """Obey orders, mind the day, choose the next lists to read again, and beat, while a crawl runs."""
+        while True:
+            await asyncio.sleep(self._poll_s)
+            await self._obey()
+            if self._day() != day:
+                crawl.stop("deadline", f"{day} is over")
+            if self.progress is not None:
+                if self.progress.pages:
+                    self.answered_at = self._now()
+                self._mind_budget()
+                if self.progress.pages - self._planned_at >= ROUND:
+                    self._planned_at = self.progress.pages
+                    await self._planner.plan(round(min(ROUND, self.progress.left) * self.config.share))
+            waiting = None if self.progress is None else self.progress.waiting
+            detail = self.hold.detail if waiting is None else f"the provider asks for patience ({waiting})"
+            await self._say(Hold(state=State.DRAINING if self._is_draining else State.CRAWLING, detail=detail))
+
+    async def _digest(self, result: Result) -> None:
+        """Draw conclusions from how a stint ended."""
+        self._mind_budget()
+        match result.stop_reason:
+            case "frontier_empty" | "low_yield":
+                due = self._planner.next_due_at
+                until = self._now() + LONGEST_WAIT_S if due is None else max(due, self._now() + FIRST_WAIT_S)
+                self._nothing_left = Hold(state=State.IDLE, detail="nothing is due", until_at=until)
+                self._troubles = 0
+            case "budget_exhausted" | "deadline" | "interrupted":
+                self._troubles = 0
+            case "overcharged":
+                self._tell("breaker", f"{result.run_id}:{result.stop_reason}", {"detail": result.detail})
+                await self._db.write(partial(orders.ask, act=Act.PAUSE, origin="daemon", now=self._now()))
+            case _:
+                self._in_trouble(result.stop_reason, result.detail, asked=None)
+
+    def _in_trouble(self, code: str, detail: str, *, asked: float | None) -> None:
+        wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**self._troubles) if asked is None else max(asked, FIRST_WAIT_S)
+        self._troubles += 1
+        self._trouble = Hold(state=State.WAITING, detail=f"{code}: {detail}", until_at=self._now() + wait)
+        self._log.warning("daemon.troubled", cause=code, detail=detail, seconds=round(wait))
+        event = "breaker" if code.startswith("breaker") else "trouble"
+        self._tell(event, f"{self._day()}:{code}", {"cause": code, "detail": detail, "seconds": round(wait)})
+
+    def _mind_budget(self) -> None:
+        if self.config.total is None:
+            return
+        with self._db.read() as conn:
+            standing = budgets.standing(conn, self.config.total)
+        assert standing.total is not None  # noqa: S101 - there is a limit
+        for share in (100, 80, 50):
+            if standing.used * 100 >= standing.total * share:
+                details = {"used": standing.used, "total": standing.total}
+                self._tell(f"budget_{share}", str(standing.total), details)
+                return
+
+    # orders, and what is said of oneself
+
+    async def _obey(self) -> None:
+        with self._db.read() as conn:
+            asked = orders.waiting(conn)
+        for order in asked:
+            answer = self._answer(order)
+            self._log.info("order.obeyed", act=order.act, origin=order.origin, answer=answer)
+            await self._db.write(partial(orders.obeyed, order_id=order.id, answer=answer, now=self._now()))
+
+    def _answer(self, order: Order) -> str:
+        match order.act:
+            case Act.PAUSE:
+                self._stop("interrupted", f"paused, asked by {order.origin}")
+                return "paused"
+            case Act.RESUME:
+                self._trouble = self._nothing_left = None
+                self._asked.set()
+                return "going on"
+            case Act.DRAIN:
+                if order.at < self.started_at - 1:
+                    return "not done: it was meant for a daemon before this one"
+                self.drain(f"drain, asked by {order.origin}")
+                return "draining"
+            case Act.SET:
+                try:
+                    self.reload(self.config.changed(str(order.details.get("key")), order.details.get("value")))
+                except ValueError as error:
+                    return f"not done: {error}"
+                return "changed until the daemon ends"
+            case _:
+                return "not done: nobody knows this order"
+
+    async def _say(self, hold: Hold) -> None:
+        """Write the heartbeat, at once where the state changed."""
+        now = self._now()
+        if hold == self.hold and now - self._beaten_at < HEARTBEAT_S:
+            return
+        self.hold, self._beaten_at = hold, now
+        found = Standing(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=int(self.started_at),
+            heartbeat_at=int(now),
+            state=hold.state,
+            detail=hold.detail,
+            until_at=None if hold.until_at is None else int(hold.until_at),
+            total=self.config.total,
+            per_day=self.config.per_day,
+        )
+        await self._db.write(partial(daemons.write, found=found))
+
+    def _new_planner(self) -> Planner:
+        return Planner(
+            db=self._db,
+            now=self._now,
+            offload=self._offload,
+            weigh=revisiting.WEIGHTS.get(self.config.options.strategy, revisiting.by_followers),
+            intervals=self.config.intervals,
+        )
+
+    _task: asyncio.Task[Any] | None = None
+
+
+@contextmanager
+def _first_fault() -> Iterator[None]:
+    """Raise the one error of a group as itself."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from group
+
+
+def _iso(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

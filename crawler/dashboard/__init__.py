@@ -1,0 +1,1 @@
+"""The daemon's page: what it shows, how it is served, what may be asked of it."""

@@ -1,0 +1,142 @@
+"""What the page and the metrics show: live figures of the daemon, and readings of the database made seldom enough.
+
+A reading that takes a scan is repeated only after two hundred times as long as it took, so that it never costs more
+than half a percent of a core, however large the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import thread_time
+from typing import Any
+
+from crawler.daemon import Daemon
+from crawler.planner import Offload
+from crawler.progress import Progress
+from storage import budgets, watching
+from storage.database import Database
+
+SHORTEST_S = 5.0
+RESTS = 200
+DAY_S = 86_400.0
+WINDOW_DAYS = 7
+"""Days that a forecast looks back over."""
+
+
+class Panel:
+    """Figures of one daemon. `time` is the event loop's clock, in seconds."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        daemon: Daemon,
+        now: Callable[[], float],
+        time: Callable[[], float],
+        offload: Offload,
+    ) -> None:
+        self._db = db
+        self.daemon = daemon
+        self._now = now
+        self._time = time
+        self._offload = offload
+        self._readings: dict[str, Any] = {}
+        self._due_s = float("-inf")
+
+    async def readings(self) -> dict[str, Any]:
+        """Return what takes a scan, from the last reading or a new one."""
+        if self._time() >= self._due_s:
+            self._due_s = float("inf")  # nobody else reads meanwhile
+            took = 0.0
+            try:
+                self._readings, took = await self._offload(self._read)
+            finally:
+                self._due_s = self._time() + max(SHORTEST_S, RESTS * took)
+        return self._readings
+
+    def stale(self) -> None:
+        """Read anew at the next chance: somebody changed something."""
+        self._due_s = min(self._due_s, self._time() + 0.5)
+
+    def _read(self) -> tuple[dict[str, Any], float]:
+        """Return the readings, and the seconds of a core that they took."""
+        begin = thread_time()
+        now = self._now()
+        with self._db.read() as conn:
+            found = watching.read(conn, now=now)
+            standing = budgets.standing(conn, self.daemon.config.total)
+        found["by_day"] = standing.by_day
+        found["used"] = standing.used
+        found["total"] = standing.total
+        found["forecast"] = forecast(standing.by_day, standing.left)
+        found["read_at"] = now
+        return found, thread_time() - begin
+
+    async def snapshot(self) -> dict[str, Any]:
+        """Return everything the page shows; times in Unix seconds, money in credits."""
+        return {"live": self.live(), **await self.readings()}
+
+    def live(self) -> dict[str, Any]:
+        """Return the figures of this moment."""
+        daemon, progress = self.daemon, self.daemon.progress
+        limiter = None if daemon.crawl is None else daemon.crawl.limiter
+        options = daemon.config.options
+        latency = None if progress is None else progress.latency
+        return {
+            "at": self._now(),
+            "state": daemon.hold.state,
+            "detail": daemon.hold.detail,
+            "until_at": daemon.hold.until_at,
+            "started_at": daemon.started_at,
+            "answered_at": daemon.answered_at,
+            "per_day": daemon.config.per_day,
+            "left": None if progress is None else progress.left,
+            "spent_today": daemon.spent_before + (0 if progress is None else progress.charged + progress.uncertain),
+            "pages": self.pages(),
+            "pages_per_second": 0.0 if progress is None else round(progress.pace(self._time()), 2),
+            "new_per_credit": None if progress is None else round(progress.new_per_credit, 2),
+            "latency_median_s": None if latency is None else latency.quantile(0.5),
+            "latency_slow_s": None if latency is None else latency.quantile(0.95),
+            "in_flight": 0 if limiter is None else limiter.in_flight,
+            "limit": 0 if limiter is None else limiter.limit,
+            "blocked_s": 0.0 if limiter is None else round(limiter.blocked_s, 1),
+            "waiting": None if progress is None else progress.waiting,
+            "errors": self.errors(),
+            "strategy": options.strategy,
+            "concurrency": options.concurrency,
+            "rate": options.rate,
+        }
+
+    def pages(self) -> int:
+        """Return the pages bought since the daemon started."""
+        return sum(each.pages for each in self._all())
+
+    def errors(self) -> dict[str, int]:
+        """Return the failed calls since the daemon started, by cause."""
+        counts: dict[str, int] = {}
+        for progress in self._all():
+            for code, count in progress.errors.items():
+                counts[code] = counts.get(code, 0) + count
+        return counts
+
+    def _all(self) -> list[Progress]:
+        current = self.daemon.progress
+        return [self.daemon.finished, *([] if current is None else [current])]
+
+
+def forecast(by_day: dict[str, int], left: int | None) -> dict[str, Any] | None:
+    """Return how many days the credits left will last at the pace of the last whole days; None where nobody can tell.
+
+    `low` and `high` are at the fastest and the slowest of these days: what was, not a promise.
+    """
+    whole = [spent for _, spent in sorted(by_day.items())][-WINDOW_DAYS - 1 : -1]
+    paces = [spent for spent in whole if spent > 0]
+    if left is None or not paces:
+        return None
+    mean = sum(paces) / len(paces)
+    return {
+        "days": round(left / mean, 1),
+        "low": round(left / max(paces), 1),
+        "high": round(left / min(paces), 1),
+        "per_day": round(mean),
+    }

@@ -1,0 +1,73 @@
+"""Plans which lists to read again: reads what is known, chooses, queues the choice before everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from crawler import refresh
+from crawler.refresh import Intervals, Weigh
+from storage import requeue
+from storage.database import Database
+from storage.revisits import Revisit, Sightings
+
+T = TypeVar("T")
+
+Offload = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Runs a function elsewhere, so that reading a large database does not hold up the crawl."""
+
+
+class Planner:
+    """Plans for one database; remembers who was listed when between two plans."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        now: Callable[[], float],
+        offload: Offload,
+        weigh: Weigh = refresh.by_followers,
+        intervals: Intervals | None = None,
+        choose: Callable[..., list[refresh.Choice]] = refresh.choose,
+    ) -> None:
+        self._db = db
+        self._now = now
+        self._offload = offload
+        self._weigh = weigh
+        self._intervals = intervals or Intervals()
+        self._choose = choose
+        self._sightings = Sightings()
+        self.next_due_at: float | None = None
+        """When the first list not queued is due, as of the last plan; Unix seconds."""
+
+    async def plan(self, credits: int) -> int:
+        """Queue what is worth reading again most, for about so many credits; returns the credits it will take."""
+        now = self._now()
+        revisits: Sequence[Revisit] = await self._offload(self._read)
+        chosen = self._choose(revisits, credits=credits, now=now, weigh=self._weigh, intervals=self._intervals)
+        count = len(chosen)
+        # Equal steps: only the order counts.
+        entries = requeue.ahead((choice.account_id, (count - place) / count) for place, choice in enumerate(chosen))
+        if entries:
+            await self._db.write(partial(requeue.queue, entries=entries))
+        queued = {choice.account_id for choice in chosen}
+        self.next_due_at = refresh.next_due_at(
+            [revisit for revisit in revisits if revisit.account_id not in queued], self._intervals
+        )
+        return sum(choice.cost for choice in chosen)
+
+    def _read(self) -> list[Revisit]:
+        with self._db.read() as conn:
+            return self._sightings.read(conn, now=self._now())
+
+    def refill(self, left: Callable[[], int], *, batch: int) -> Callable[[], Awaitable[bool]]:
+        """Return what queues the next lists once nothing is left to take; `left` tells the credits that may be spent.
+
+        A `batch` of about so many credits at a time, for what the first lists show helps to choose the next.
+        """
+
+        async def more() -> bool:
+            return await self.plan(min(batch, left())) > 0
+
+        return more

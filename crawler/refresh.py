@@ -1,0 +1,180 @@
+"""Which lists to read again, and when. Pure: no I/O, no clock of its own.
+
+A list's value is the freshness that one more visit brings (Cho and Garcia-Molina, "Effective page refresh policies for
+web crawlers", ACM TODS 28(4), 2003): with changes at rate λ and τ since it was last known to be as stored,
+
+    V = μ/λ · (1 − (1 + λτ)·e^(−λτ))
+
+and the largest V/c goes first, c being the pages to buy. Listings bring every listed account's following count for
+free: where it differs from the one at the last visit the list is known to be stale, V = μ/λ; where it is the same, τ
+begins anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import exp, inf, log, sqrt
+
+from crawler.policy import PROVEN
+from crawler.strategy import PAGE_SIZE
+from storage.revisits import Revisit
+from storage.schema import Completeness
+
+DAY_S = 86_400.0
+
+PRIOR_S = 30 * DAY_S
+"""A list changes once in this time as far as nothing is known of it."""
+
+_SLOWEST = 1 / (3650 * DAY_S)
+_FASTEST = 5 / DAY_S
+
+RECHECK_SHARE = 0.1
+"""Share of a refresh's credits for lists that could not be read last time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intervals:
+    """How long to wait before asking again, in seconds: after a list was read, and after each other outcome."""
+
+    shortest: float = DAY_S
+    hidden: float = 30 * DAY_S
+    private: float = 90 * DAY_S
+    vanished: float = 180 * DAY_S
+    failed: float = 7 * DAY_S
+
+    def after(self, revisit: Revisit) -> float:
+        """Return the wait after what asking came to last; a list that listings now show as private waits as such."""
+        match revisit.outcome:
+            case Completeness.HIDDEN:
+                return self.hidden
+            case Completeness.NOT_FOUND:
+                return self.vanished
+            case Completeness.PRIVATE:
+                # Listings show it open again.
+                return self.shortest if revisit.facts_at > revisit.asked_at and not revisit.private else self.private
+            case "failed":
+                return self.failed
+            case _:
+                return self.private if revisit.private else self.shortest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A list to read again. `value` is V/c, `cost` the pages it will probably take."""
+
+    account_id: int
+    value: float
+    cost: int
+
+
+Weigh = Callable[[Revisit], float]
+"""μ: how much an account matters."""
+
+
+def by_followers(revisit: Revisit) -> float:
+    """Weigh an account by the root of its reported followers."""
+    return sqrt(max(revisit.followers or 0, 1))
+
+
+def by_fame(revisit: Revisit) -> float:
+    """Weigh an account by its reported followers: the nearest to a PageRank that is known without the whole graph."""
+    return float(max(revisit.followers or 0, 1))
+
+
+def by_neighbourhood(revisit: Revisit) -> float:
+    """Weigh an account by how many visited accounts follow it, against its fame: who belongs to the scene."""
+    return (revisit.seen_by + 1) / ((revisit.followers or 0) + 20)
+
+
+WEIGHTS: dict[str, Weigh] = {"community": by_neighbourhood, "rank": by_fame, "core": by_fame}
+"""How strategies weigh accounts that they have read, where not by the root of their followers."""
+
+
+def rate(revisit: Revisit) -> float:
+    """Return the estimated changes a second: X/T with the correction for changes that fall together.
+
+    Each changed visit counts −ln(0.5/1.5) instead of 1, for several changes may lie behind it, and half a change in
+    half of PRIOR_S stands for not knowing.
+    """
+    observed = 0.0 if revisit.first_at is None or revisit.last_at is None else float(revisit.last_at - revisit.first_at)
+    found = (log(3.0) * revisit.changes + 0.5) / (observed + 0.5 * PRIOR_S)
+    return min(max(found, _SLOWEST), _FASTEST)
+
+
+def is_known_stale(revisit: Revisit) -> bool:
+    """Tell whether listings since the last visit show another following count than then."""
+    return (
+        revisit.last_at is not None
+        and revisit.facts_at > revisit.last_at
+        and revisit.following is not None
+        and revisit.following != revisit.baseline
+    )
+
+
+def confirmed_at(revisit: Revisit) -> float:
+    """Return when the list was last known to be as stored: read, or listed with the same following count."""
+    last = revisit.last_at if revisit.last_at is not None else 0
+    if revisit.listed_at is not None and revisit.listed_at > last and revisit.following == revisit.baseline:
+        return float(revisit.listed_at)
+    return float(last)
+
+
+def value(revisit: Revisit, *, now: float, weigh: Weigh, rate: Callable[[Revisit], float] = rate) -> float:
+    """Return V, in units of the weight times seconds."""
+    changes = rate(revisit)
+    expected = inf if is_known_stale(revisit) else changes * max(0.0, now - confirmed_at(revisit))
+    lost = 0.0 if expected == inf else (1.0 + expected) * exp(-expected)
+    return weigh(revisit) / changes * (1.0 - lost)
+
+
+def cost(revisit: Revisit) -> int:
+    """Return the pages that reading the list again will probably take."""
+    length = revisit.following if revisit.following is not None else revisit.baseline or 0
+    if revisit.order_chance is not None and revisit.order_chance <= PROVEN:
+        return 1 + max(0, length - (revisit.baseline or 0)) // PAGE_SIZE
+    return max(1, -(-length // PAGE_SIZE))
+
+
+def choose(
+    revisits: Sequence[Revisit],
+    *,
+    credits: int,
+    now: float,
+    weigh: Weigh,
+    intervals: Intervals,
+    rate: Callable[[Revisit], float] = rate,
+) -> list[Choice]:
+    """Return what to read again for at most so many credits (one list at least), best first."""
+    if credits <= 0:
+        return []
+    due: list[Choice] = []
+    others: list[tuple[float, int]] = []
+    for revisit in revisits:
+        overdue = now - revisit.asked_at - intervals.after(revisit)
+        if overdue < 0:
+            continue
+        if revisit.outcome in Completeness.LISTED and not revisit.private:
+            pages = cost(revisit)
+            worth = value(revisit, now=now, weigh=weigh, rate=rate) / pages
+            due.append(Choice(account_id=revisit.account_id, value=worth, cost=pages))
+        else:
+            others.append((-overdue, revisit.account_id))
+    due.sort(key=lambda choice: (-choice.value, choice.account_id))
+    others.sort()
+    room = max(1, round(credits * RECHECK_SHARE)) if due else credits
+    chosen = [Choice(account_id=account_id, value=0.0, cost=1) for _, account_id in others[:room]]
+    left = credits - len(chosen)
+    lists: list[Choice] = []
+    for choice in due:
+        if choice.cost <= left or not (lists or chosen):
+            lists.append(choice)
+            left -= choice.cost
+        if left <= 0:
+            break
+    return [*lists, *chosen]
+
+
+def next_due_at(revisits: Sequence[Revisit], intervals: Intervals) -> float | None:
+    """Return when the first list is due, in Unix seconds; None where none ever will be."""
+    return min((revisit.asked_at + intervals.after(revisit) for revisit in revisits), default=None)

@@ -1,0 +1,177 @@
+"""Everything that is known of one account's way through the crawl: seen when, by whom, visited, charged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage.schema import State, accounts, follows, frontier, handle_history, ledger, visits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """Who listed the account, and when first (Unix seconds)."""
+
+    by: str | None
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One reading of its list. `gone` is how many follows it found ended."""
+
+    id: int
+    run_id: int
+    started_at: int
+    ended_at: int | None
+    completeness: str
+    reason: str | None
+    pages: int
+    edges: int
+    new_edges: int
+    gone: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """One call for a page of its list, or what a reading of the balance settled. Credits."""
+
+    id: int
+    at: int
+    run_id: int
+    visit_id: int | None
+    outcome: str
+    charged: int
+    uncertain: int
+    cause: str | None
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Biography:
+    """One account. `ahead` counts the waiting entries that are taken before it, None where it does not wait."""
+
+    id: int
+    handle: str | None
+    former_handles: list[tuple[str, str, int]]
+    first_seen_at: int
+    followers: int | None
+    following: int | None
+    private: bool
+    state: str
+    reason: str | None
+    completeness: str | None
+    depth: int
+    priority: float
+    attempts: int
+    not_before: float | None
+    ahead: int | None
+    followers_seen: int
+    sightings: list[Sighting]
+    visits: list[Visit]
+    charges: list[Charge]
+
+
+_SHOWN = 20
+"""Sightings returned at most: hubs are listed thousands of times."""
+
+
+def read(conn: sa.Connection, handle: str) -> Biography | None:
+    """Return the story of the account that has this handle, or had it last; None where nobody ever had it.
+
+    Who lists an account is found by a scan of all follows: seconds on a database of tens of millions.
+    """
+    row: Any = conn.execute(
+        sa.select(accounts, frontier)
+        .join(frontier, frontier.c.account_id == accounts.c.id)
+        .where(accounts.c.id == _id_of(handle))
+    ).one_or_none()
+    if row is None:
+        return None
+    history = conn.execute(
+        sa.select(handle_history.c.handle, handle_history.c.reason, handle_history.c.until_at)
+        .where(handle_history.c.account_id == row.id)
+        .order_by(handle_history.c.id)
+    ).all()
+    seen, sightings = _sightings(conn, row.id)
+    return Biography(
+        id=row.id,
+        handle=row.handle,
+        former_handles=[(str(name), str(reason), int(until)) for name, reason, until in history],
+        first_seen_at=row.first_seen_at,
+        followers=row.followers,
+        following=row.following,
+        private=bool(row.private),
+        state=State(row.state).name.lower(),
+        reason=row.reason,
+        completeness=row.completeness,
+        depth=row.depth,
+        priority=row.priority,
+        attempts=row.attempts,
+        not_before=row.not_before,
+        ahead=_ahead(conn, row) if row.state == State.QUEUED else None,
+        followers_seen=seen,
+        sightings=sightings,
+        visits=_visits(conn, row.id),
+        charges=_charges(conn, row.id),
+    )
+
+
+def _id_of(handle: str) -> sa.ScalarSelect[int]:
+    now = sa.select(accounts.c.id).where(accounts.c.handle == handle).scalar_subquery()
+    before = (
+        sa.select(handle_history.c.account_id)
+        .where(handle_history.c.handle == handle)
+        .order_by(handle_history.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return sa.select(sa.func.coalesce(now, before)).scalar_subquery()
+
+
+def _ahead(conn: sa.Connection, row: Any) -> int:
+    before = sa.or_(
+        frontier.c.priority > row.priority,
+        sa.and_(frontier.c.priority == row.priority, frontier.c.account_id < row.id),
+    )
+    waiting = sa.literal_column("state") == sa.literal_column("0")
+    return int(conn.execute(sa.select(sa.func.count()).select_from(frontier).where(waiting, before)).scalar_one())
+
+
+def _sightings(conn: sa.Connection, account_id: int) -> tuple[int, list[Sighting]]:
+    rows: Any = conn.execute(
+        sa.select(accounts.c.handle, visits.c.started_at)
+        .select_from(
+            follows.join(visits, visits.c.id == follows.c.first_visit).join(accounts, accounts.c.id == follows.c.src)
+        )
+        .where(follows.c.dst == account_id)
+        .order_by(follows.c.first_visit)
+    ).all()
+    return len(rows), [Sighting(by=handle, at=at) for handle, at in rows[:_SHOWN]]
+
+
+def _visits(conn: sa.Connection, account_id: int) -> list[Visit]:
+    ended = (
+        sa.select(sa.func.count())
+        .select_from(follows)
+        .where(follows.c.src == account_id, follows.c.ended_visit == visits.c.id)
+        .scalar_subquery()
+    )
+    names = ("id", "run_id", "started_at", "ended_at", "completeness", "reason", "pages", "edges", "new_edges")
+    rows: Any = conn.execute(
+        sa.select(*(visits.c[name] for name in names), ended.label("gone"))
+        .where(visits.c.account_id == account_id)
+        .order_by(visits.c.id)
+    )
+    return [Visit(**row._mapping) for row in rows]
+
+
+def _charges(conn: sa.Connection, account_id: int) -> list[Charge]:
+    rows: Any = conn.execute(
+        sa.select(*(ledger.c[name] for name in Charge.__dataclass_fields__))
+        .where(ledger.c.account_id == account_id)
+        .order_by(ledger.c.id)
+    )
+    return [Charge(**row._mapping) for row in rows]

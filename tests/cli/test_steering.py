@@ -1,0 +1,184 @@
+"""Commands that steer a crawl and answer questions about it, on a stopped database and beside a running one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import rehearsal
+from study import Study, facts
+
+if TYPE_CHECKING:
+    from conftest import Run, Shell, Simulate
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    """Return a database with a whole list (a), a part (b), one given up (c) and a known name (x)."""
+    made = Study(tmp_path / "followgraph.db", "a", "b", "c", budget=10)
+    made.visit("a", facts("x", followers=5, following=7), facts("y"))
+    made.visit("b", facts("x"), has_more=True)
+    for lease in made.lease(9):
+        if lease.handle == "c":
+            made.give_back(lease, failed="lookup_failed", maybe_charged=True, cause="lookup_failed")
+        else:
+            made.give_back(lease, was_called=False, counts_as_attempt=False)
+    made.db.close()
+    return made
+
+
+def states(path: Path) -> dict[str, tuple[int, float]]:
+    """Return state and priority by handle."""
+    found = rehearsal.rows(path, "SELECT handle, state, priority FROM accounts JOIN frontier ON account_id = id")
+    return {handle: (state, priority) for handle, state, priority in found}
+
+
+def test_requeue(run: Run, study: Study) -> None:
+    """What failed and what was read in part is queued by rank, named accounts before all; nothing stored is lost."""
+    ran = run("requeue", "--failed", "--partial", "--json")
+    assert ran.document == {"schema": 1, "requeued": 2, "failed": 1, "partial": 1, "named": 0}
+    assert {name for name, (state, _) in states(study.path).items() if state == 0} == {"b", "c", "x", "y"}
+    assert run("requeue", "@a", "@x", "--json").document["named"] == 2
+    found = states(study.path)
+    assert found["a"] == found["x"] > found["b"]
+    assert rehearsal.edges(study.path) == {("a", "x"), ("a", "y"), ("b", "x")}
+    assert rehearsal.findings(study.path) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [((), "nothing_named"), (("@nobody", "@a"), "unknown_account"), (("a b",), "rejected_seeds")]
+)
+def test_requeue_refuses(run: Run, study: Study, arguments: tuple[str, ...], code: str) -> None:
+    """Nothing named or somebody unknown is bad input, and nothing is queued then."""
+    before = states(study.path)
+    ran = run("requeue", *arguments, "--json")
+    assert (ran.code, ran.document["error"]["code"]) == (2, code)
+    assert states(study.path) == before
+
+
+def test_why(run: Run, study: Study) -> None:
+    """An account's story names who listed it, its visits and each charge, for people and as JSON."""
+    document = run("why", "https://www.tiktok.com/@c", "--json").document
+    assert (document["state"], document["reason"], document["attempts"]) == ("failed", "lookup_failed", 1)
+    [charge] = document["charges"]
+    assert (charge["outcome"], charge["charged"], charge["uncertain"]) == ("uncertain", 0, 1)
+    told = run("why", "@x").out
+    assert "listed by 2 accounts" in told
+    assert "by @a" in told
+    assert "queued" in told
+    visits = run("why", "b", "--json").document["visits"]
+    assert [(each["completeness"], each["reason"], each["pages"]) for each in visits] == [
+        ("partial", "more_without_cursor", 1)
+    ]
+    assert run("why", "@nobody").code == 2
+
+
+def test_why_under_a_former_handle(run: Run, study: Study) -> None:
+    """Who was renamed is found by the old handle too."""
+    again = Study(study.path, budget=20)
+    again.visit("a", facts("old", platform_user_id="7"))
+    again.now += 1
+    again.visit("b", facts("new", platform_user_id="7"))
+    again.db.close()
+    document = run("why", "@old", "--json").document
+    assert document["handle"] == "new"
+    assert document["former_handles"][0][:2] == ["old", "renamed"]
+
+
+def test_spending(run: Run, study: Study, tmp_path: Path) -> None:
+    """Sums by day and outcome add up to the ledger; the CSV holds the same."""
+    document = run("spending", "--output", "spent.csv", "--json").document
+    assert document["rows"] == [
+        {"day": "2025-06-15", "outcome": "settled", "calls": 2, "charged": 2, "uncertain": 0},
+        {"day": "2025-06-15", "outcome": "uncertain", "calls": 1, "charged": 0, "uncertain": 1},
+    ]
+    assert (document["charged"], document["uncertain"]) == (2, 1)
+    assert (tmp_path / "spent.csv").read_text().splitlines()[0] == "day,outcome,calls,charged,uncertain"
+    [row] = run("spending", "--by", "run", "--json").document["rows"]
+    assert row == {"run": 1, "calls": 3, "charged": 2, "uncertain": 1}
+    zone = {"FOLLOWGRAPH_BUDGET__TIME_ZONE": "Pacific/Kiritimati"}
+    assert run("spending", "--by", "day", "--json", environ=zone).document["rows"][0]["day"] == "2025-06-16"
+    assert run("spending", "--by", "handle").code == 2
+    assert run("spending", environ={"FOLLOWGRAPH_BUDGET__TIME_ZONE": "Mars/Olympus"}).code == 2
+
+
+def test_budget(run: Run, study: Study) -> None:
+    """A raised budget is the run's, kept with its note, and a run that had used it up goes on."""
+    end_run(study, "budget_exhausted")
+    added = run("budget", "add", "5", "--note", "grant 7b", "--json").document
+    assert (added["run"]["budget"], added["run"]["remaining"]) == (15, 12)
+    assert [(each["credits"], each["note"], each["run"]) for each in added["changes"]] == [(5, "grant 7b", 1)]
+    assert run("budget", "show", "--json").document["changes"] == added["changes"]
+    assert rehearsal.rows(study.path, "SELECT stop_reason FROM runs") == [(None,)]
+    for wrong in (("add",), ("add", "0"), ("add", "-5"), ("show", "5"), ("sub", "5")):
+        assert run("budget", *wrong).code == 2
+
+
+def test_a_budget_needs_a_run(run: Run) -> None:
+    """Before anything was crawled there is nothing to raise."""
+    run("seed", "@a")
+    ran = run("budget", "add", "5", "--json")
+    assert (ran.code, ran.document["error"]["code"]) == (2, "no_run")
+
+
+def end_run(study: Study, reason: str) -> None:
+    """End the study's run."""
+    again = Study(study.path, budget=10)
+    again.db.transact(lambda conn: conn.exec_driver_sql("UPDATE runs SET stop_reason = ?", (reason,)))
+    again.db.close()
+
+
+def test_words_to_nobody(run: Run, study: Study) -> None:
+    """Where nothing runs the commands say so; a drain is not kept for whoever comes."""
+    for word, kept in (("pause", 1), ("resume", 2), ("drain", 2)):
+        ran = run(word, "--json")
+        assert ran.document == {"schema": 1, "act": word, "running": False}
+        assert rehearsal.rows(study.path, "SELECT count(*) FROM orders") == [(kept,)]
+    assert "nothing runs" in run("drain").out
+
+
+def until(condition: Callable[[], Any], *, seconds: float = 30.0) -> Any:
+    """Wait until a condition holds and return what it returned."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.05)
+    return found
+
+
+def test_a_running_crawl_obeys(run: Run, shell: Shell, simulate: Simulate, tmp_path: Path) -> None:
+    """Pause stops requests at the API, resume lets them go on, a raised budget is spent, drain ends it well."""
+    url = simulate("--accounts", "3000", "--latency", "20")
+    crawl = shell(
+        "crawl", "--seed", "u1", "--budget", "300", "--api-url", url, "--concurrency", "2", "--json",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+    def charged() -> int:
+        if not (tmp_path / "followgraph.db").exists():
+            return 0
+        status = run("status", "--json")
+        return status.document["credits"]["charged"] if status.code == 0 else 0
+
+    until(lambda: charged() >= 20)
+    assert run("pause", "--json").document["running"] is True
+    until(lambda: rehearsal.rows(tmp_path / "followgraph.db", "SELECT count(*) FROM orders WHERE done_at > 0")[0][0])
+    time.sleep(0.3)
+    here = charged()
+    time.sleep(1.0)
+    assert charged() == here
+    run("resume")
+    until(lambda: charged() > here + 20)
+    assert run("budget", "add", "5000", "--json").document["run"]["budget"] == 5300
+    until(lambda: charged() > 310)
+    run("drain")
+    out, err = crawl.communicate(timeout=20)
+    assert crawl.returncode == 0, err
+    document = json.loads(out)
+    assert document["stop_reason"] == "interrupted"
+    assert document["credits"]["reserved"] == document["credits"]["uncertain"] == 0
