@@ -143,9 +143,9 @@ async def _live(house: _House, api: Any) -> None:
 
     from cli import hooks  # noqa: PLC0415
     from crawler.daemon import Daemon  # noqa: PLC0415
-    from crawler.dashboard.panel import Panel  # noqa: PLC0415
     from crawler.dashboard.server import Dashboard  # noqa: PLC0415
     from crawler.notifying import Notifier  # noqa: PLC0415
+    from crawler.panel import Panel  # noqa: PLC0415
 
     session, settings, log = house.session, house.configuration.settings, structlog.get_logger()
     ways = []

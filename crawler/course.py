@@ -171,7 +171,7 @@ class Course:
         ceiling = self._phase.ceiling
 
         def may_go_on(credits: Credits) -> bool:
-            return not self._is_stopping() and credits.used < ceiling
+            return not self._is_stopping() and (ceiling is None or credits.used < ceiling)
 
         return Rules(
             ordering=strategy,
@@ -235,7 +235,7 @@ class Course:
         run_id, wave = self._started.run_id, phase.wave or 0
         drawn = await self._db.write(partial(control.draws, run_id=run_id, wave=wave))
         if not drawn:
-            drawn = await self._db.write(partial(self._draw, wave=wave, ceiling=phase.ceiling))
+            drawn = await self._db.write(partial(self._draw, wave=wave, ceiling=phase.ceiling or 0))
         return list(dict.fromkeys(drawn))
 
     def _draw(self, conn: Connection, *, wave: int, ceiling: int) -> list[int]:

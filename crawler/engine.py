@@ -179,7 +179,7 @@ class Crawl:
         """Return the phases that are not over; the last one in any case."""
         options = self._options
         every = phases(started.budget, strategy=options.strategy, audit=options.audit, control=options.control)
-        return [phase for phase in every[:-1] if credits.used < phase.ceiling] + every[-1:]
+        return [phase for phase in every[:-1] if phase.ceiling is None or credits.used < phase.ceiling] + every[-1:]
 
     async def _desk(
         self,

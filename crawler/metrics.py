@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from crawler.daemon import State
-from crawler.dashboard.panel import Panel
+from crawler.panel import Panel
 from crawler.progress import BUCKETS_S, Progress
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -17,11 +17,13 @@ WAVES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """One phase. `ceiling` is in credits of the run, all phases before it included; `wave` numbers a control wave."""
+    """One phase. `ceiling` is in credits of the run, all phases before it included; None is the run's budget, which can
+    be raised meanwhile. `wave` numbers a control wave.
+    """
 
     queue: str
     strategy: str
-    ceiling: int
+    ceiling: int | None
     wave: int | None = None
 
 
@@ -29,18 +31,19 @@ def phases(budget: int, *, strategy: str, audit: float, control: float) -> list[
     """Return the phases of a run with this budget (credits); `audit` and `control` are shares of it."""
     for_audit = round(audit * budget)
     for_control = round(control * budget)
-    main = Phase(queue=Queue.MAIN, strategy=strategy, ceiling=budget - for_control)
+    for_main = budget - for_control if for_control else None
+    main = Phase(queue=Queue.MAIN, strategy=strategy, ceiling=for_main)
     plan = [Phase(queue=Queue.AUDIT, strategy=Expansion.name, ceiling=for_audit)] if for_audit else []
     plan.append(main)
-    if for_control:
+    if for_main is not None:
         plan += [
             Phase(
                 queue=f"{Queue.CONTROL}{wave}",
                 strategy=strategy,
-                ceiling=main.ceiling + round(for_control * wave / WAVES),
+                ceiling=for_main + round(for_control * wave / WAVES),
                 wave=wave,
             )
             for wave in range(1, WAVES + 1)
         ]
-        plan.append(Phase(queue=Queue.MAIN, strategy=strategy, ceiling=budget))
+        plan.append(Phase(queue=Queue.MAIN, strategy=strategy, ceiling=None))
     return plan

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from crawler.daemon import State
-from crawler.dashboard.panel import Panel
 from crawler.metrics import CONTENT_TYPE, Metrics
+from crawler.panel import Panel
 from crawler.steering import requeue_entries
 from socialfetch.handle import InvalidHandle, parse
 from storage import budgets, orders

@@ -142,7 +142,7 @@ def test_words_to_nobody(run: Run, study: Study) -> None:
     assert "nothing runs" in run("drain").out
 
 
-def until(condition: Callable[[], Any], *, seconds: float = 30.0) -> Any:
+def until(condition: Callable[[], Any], *, seconds: float = 120.0) -> Any:
     """Wait until a condition holds and return what it returned."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
