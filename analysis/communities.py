@@ -139,11 +139,7 @@ def consensus(graph: FollowGraph, *, resolution: float = 1.0, rng_seed: int = 1,
     for labels in found:
         together += labels[low] == labels[high]
     kept = together > runs / 2
-    agreed = nk.GraphFromCoo(
-        (together[kept] / runs, (low[kept].astype(np.uint64), high[kept].astype(np.uint64))),
-        n=pairs.numberOfNodes(),
-        weighted=True,
-    )
+    agreed = networkit_graph(len(number), low[kept], high[kept], weight=together[kept] / runs)
     rough = leiden_of(agreed, resolution=resolution, rng_seed=rng_seed)
     partition = described(len(number), low, high, rough, resolution=resolution)
     label = partition.label

@@ -69,9 +69,14 @@ def both_ways(low: Indices, high: Indices) -> tuple[Indices, Indices]:
     return (keys >> np.uint64(32)).astype(np.uint32), keys.astype(np.uint32)
 
 
-def networkit_graph(n: int, src: Indices, dst: Indices, *, directed: bool = False) -> Any:
-    """Return networkit's graph of n nodes with these edges, repeats kept."""
-    return nk.GraphFromCoo((src.astype(np.uint64), dst.astype(np.uint64)), n=n, directed=directed)
+def networkit_graph(n: int, src: Indices, dst: Indices, *, directed: bool = False, weight: Floats | None = None) -> Any:
+    """Return networkit's graph of n nodes with edges sorted by source; undirected ones are given once. Repeats stay."""
+    # From a matrix networkit builds it nine times faster than from pairs.
+    edges = matrix(n, src, dst)
+    if weight is not None:
+        edges.data = weight
+    with one_thread():  # several would lay the neighbours in an order of their own, and communities depend on it
+        return nk.GraphFromCsr(edges, directed=directed, weighted=weight is not None)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """How fast the graph is loaded and analysed, against networkx, networkit and igraph used directly.
 
-    python benchmarks/analysis.py [--edges N]… [--peers PYTHON] [--no-networkx] [--folder F] [--rounds R]
+    python benchmarks/analysis.py [--edges N]… [--graph KIND]… [--peers PYTHON] [--without ENGINE]…
+        [--folder F] [--rounds R]
 
 Draws an R-MAT graph and a planted partition of each size (default 1e6), writes each into a database as a finished crawl
 of all its accounts would leave it, and lets every engine do the same from that database: read, build, PageRank to an
@@ -35,7 +36,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--edges", type=int, action="append", help="repeat for several sizes")
     parser.add_argument("--peers", type=Path, help="the Python that has the peers")
-    parser.add_argument("--no-networkx", action="store_true", help="leave out networkx, which takes minutes")
+    parser.add_argument("--graph", choices=("rmat", "planted"), action="append")
+    parser.add_argument("--without", action="append", default=[], help="leave out an engine: networkx takes minutes")
     parser.add_argument("--folder", type=Path, help="where the databases stand, kept for the next time")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -43,7 +45,7 @@ def main() -> None:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         for edges in options.edges or [1_000_000]:
-            for kind in ("rmat", "planted"):
+            for kind in options.graph or ("rmat", "planted"):
                 database = folder / f"{kind}-{edges}.db"
                 if not database.exists():
                     subprocess.run([sys.executable, __file__, "--make", kind, str(edges), str(database)], check=True)
@@ -53,11 +55,12 @@ def main() -> None:
 def report(title: str, database: Path, options: argparse.Namespace) -> None:
     """Run every engine in turn and print the tables of one graph."""
     python = {"ours": sys.executable, **dict.fromkeys(("networkit", "igraph", "networkx"), str(options.peers))}
-    engines = ["ours", *(["networkit", "igraph"] if options.peers else [])]
-    slow = ["networkx"] if options.peers and not options.no_networkx else []
+    engines = [engine for engine in python if engine == "ours" or (options.peers and engine not in options.without)]
     results: dict[str, list[dict[str, Any]]] = {}
     for round_ in range(options.rounds):
-        for engine in [*engines, *(slow if round_ == 0 else [])]:  # one run of minutes is enough
+        for engine in engines:
+            if engine == "networkx" and round_:
+                continue  # one run of minutes is enough
             results.setdefault(engine, []).append(measured(python[engine], engine, database))
     print(f"\n## {title}\n\nCPU seconds (median of {options.rounds}; networkx once), wall in brackets\n")
     columns = list(results)
