@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.graph import UNKNOWN, FollowGraph, Indices, Ints, Mask
 from storage import sampling
+from storage.schema import Queue
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -102,7 +103,7 @@ def read_drawn(conn: Any, graph: FollowGraph) -> Drawn:
     A list counts for the crawl's own sake if any visit of its account was picked from the main or the explore queue.
     """
     n, ids = len(graph.accounts), graph.accounts.id
-    queues = {name: np.zeros(n, dtype=np.bool_) for name in (sampling.MAIN, sampling.EXPLORE, sampling.AUDIT)}
+    queues = {name: np.zeros(n, dtype=np.bool_) for name in (Queue.MAIN, Queue.EXPLORE, Queue.AUDIT)}
     pages, order, seen = np.zeros(n, dtype=np.int64), [], np.zeros(n, dtype=np.bool_)
     rows = list(sampling.visit_rows(conn))
     places = np.searchsorted(ids, np.array([row[0] for row in rows], dtype=np.int64)).tolist()
@@ -119,16 +120,16 @@ def read_drawn(conn: Any, graph: FollowGraph) -> Drawn:
         followers=graph.accounts.followers,
         following=graph.accounts.following,
         complete=graph.accounts.complete,
-        main=queues[sampling.MAIN] | queues[sampling.EXPLORE],
+        main=queues[Queue.MAIN] | queues[Queue.EXPLORE],
         pages=pages,
         order=np.array(order, dtype=np.int64),
     )
-    audited = np.flatnonzero(queues[sampling.AUDIT])
+    audited = np.flatnonzero(queues[Queue.AUDIT])
     return Drawn(sample, _read_control(conn, ids), Audit(audited) if len(audited) else None)
 
 
 def _read_control(conn: Any, ids: Ints) -> Control | None:
-    draws, credits = sampling.control_draws(conn)
+    draws, credits = sampling.control_waves(conn)
     if not draws:
         return None
     number, account, count = np.array(draws, dtype=np.int64).T

@@ -17,8 +17,9 @@ from analysis.sample import Control, Sample, Wave, reported
 
 Floats = npt.NDArray[np.float64]
 
-CREDITS_A_WAVE = 100
-"""Fewer credits than this in a wave give no interval: too few draws for their errors to be known."""
+CREDITS_A_WAVE, UNSPENT = 100, 5
+"""Fewer credits than this in a wave give no interval: too few draws for their errors to be known. A few may be missing:
+a wave ends before the list that would be more than its share."""
 
 SPREAD, DRIFT = 2.0, 0.5
 """Constants of rule R: of the two waves' errors together, and of the distance from the crawl's own estimates."""
@@ -153,7 +154,7 @@ def ratio(sample: Sample, control: Control | None, parts: Parts, bounds: tuple[f
     theta, error, draws = _of_wave(sample, control.waves[2], parts)
     if not draws:
         return NotIdentifiable(NO_DRAW)
-    if control.credits < CREDITS_A_WAVE:
+    if control.credits < CREDITS_A_WAVE - UNSPENT:
         return NoInterval(theta, TOO_FEW_CREDITS)
     _, before, earlier = _of_wave(sample, control.waves[1], parts)
     if not earlier or not len(sources):

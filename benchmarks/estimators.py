@@ -64,7 +64,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--crawls", type=int, default=100, help="crawls a cell of the averages")
-    parser.add_argument("--rankings", type=int, default=4, help="sets of seeds and noises a cell of the rankings")
+    parser.add_argument("--rankings", type=int, default=2, help="sets of seeds and noises a cell of the rankings")
     parser.add_argument("--only", choices=("averages", "rankings", "sizes"))
     parser.add_argument("--networks", default=",".join(NETWORKS))
     options = parser.parse_args()

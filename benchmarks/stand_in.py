@@ -142,7 +142,7 @@ def seeds_of(world: World, rng: np.random.Generator) -> Ints:
 def crawl(
     world: World, followers: Ints, strategy: str, budget: int, rng: np.random.Generator, *, audit: float = 0.0
 ) -> Log:
-    """Read lists from ten seeds until the budget is spent; a share `audit` of the credits takes the audit's queue."""
+    """Read lists from ten seeds until the budget is spent; a share `audit` of it goes to the audit, first of all."""
     n = len(world)
     seeds = seeds_of(world, rng)
     listings, cash, luck = np.zeros(n, np.int64), np.zeros(n), np.log(rng.random(n))
@@ -152,9 +152,9 @@ def crawl(
     best[seeds] = balanced[seeds] = np.inf
     order: list[Ints] = []
     flags: list[bool] = []
-    spent = spent_on_audit = found = 0
+    spent = found = 0
     while spent < budget:
-        auditing = spent_on_audit < audit * spent
+        auditing = spent < audit * budget
         queue = balanced if auditing else best
         taken = np.argpartition(-queue, BATCH)[:BATCH]
         taken = taken[np.argsort(-queue[taken], kind="stable")]
@@ -164,8 +164,7 @@ def crawl(
         best[taken] = balanced[taken] = -np.inf
         order.append(taken)
         flags.extend([auditing] * len(taken))
-        price = int(world.cost[taken].sum())
-        spent, spent_on_audit = spent + price, spent_on_audit + price * auditing
+        spent += int(world.cost[taken].sum())
         listed = gathered(world, taken)
         length = world.following[taken]
         touched, first, position = np.unique(listed, return_index=True, return_inverse=True)

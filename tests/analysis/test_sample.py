@@ -46,12 +46,13 @@ def drawn(database: Database) -> tuple[Drawn, dict[str, int]]:
         return read_drawn(conn, graph), {handle: place for place, handle in enumerate(graph.accounts.handle) if handle}
 
 
-def with_queues(conn: sa.Connection) -> None:
-    """Say that the crawl had queues, whether this version's tables know them or not."""
-    if "queue" not in {column["name"] for column in sa.inspect(conn).get_columns("visits")}:
-        conn.exec_driver_sql("ALTER TABLE visits ADD COLUMN queue TEXT")
-    if not sa.inspect(conn).has_table("control_draws"):
-        conn.exec_driver_sql("CREATE TABLE control_draws (run_id, wave, account_id, draws)")
+def put_draws(conn: sa.Connection, *waves: tuple[int, int, str]) -> None:
+    """Store the draws of (run, wave, handles), in this order."""
+    ids = CRAWL.ids()
+    rows = [
+        (run, wave, place, ids[handle]) for run, wave, handles in waves for place, handle in enumerate(handles.split())
+    ]
+    insert(conn, "control_draws", ["run_id", "wave", "place", "account_id"], rows)
 
 
 def test_without_queues_every_list_is_the_crawls_own(database: Database) -> None:
@@ -73,13 +74,9 @@ def test_queues_tell_the_crawl_from_its_control_and_its_audit(database: Database
     """Draws come with their multiplicity, and the credits of a wave are those that its visits were charged."""
 
     def mark(conn: sa.Connection) -> None:
-        with_queues(conn)
         for number, queue in enumerate(("main", "audit", "main", "control-2", "explore"), start=1):
             conn.exec_driver_sql("UPDATE visits SET queue = ? WHERE id = ?", (queue, number))
-        ids = CRAWL.ids()
-        rows = [(1, 1, "a", 2), (1, 2, "d", 1), (1, 2, "a", 3), (1, 3, "x7", 1), (2, 1, "a", 5)]
-        values = [(run, wave, ids[handle], draws) for run, wave, handle, draws in rows]
-        conn.exec_driver_sql("INSERT INTO control_draws (run_id, wave, account_id, draws) VALUES (?, ?, ?, ?)", values)
+        put_draws(conn, (1, 1, "a a"), (1, 2, "a d a a"), (1, 3, "x7"), (2, 1, "a a a"))
 
     database.transact(mark)
     found, place = drawn(database)
@@ -98,9 +95,7 @@ def test_a_control_sample_without_its_third_wave_is_none(database: Database) -> 
     """A run that stopped in the second wave gives no interval."""
 
     def draw(conn: sa.Connection) -> None:
-        with_queues(conn)
-        rows = [(1, 1, 1, 1), (1, 2, 1, 1)]
-        conn.exec_driver_sql("INSERT INTO control_draws (run_id, wave, account_id, draws) VALUES (?, ?, ?, ?)", rows)
+        put_draws(conn, (1, 1, "a"), (1, 2, "a d"))
 
     database.transact(draw)
     assert drawn(database)[0].control is None

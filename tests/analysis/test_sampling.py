@@ -104,12 +104,14 @@ def test_without_a_control_sample_there_is_no_interval() -> None:
 
 
 def test_under_a_hundred_credits_a_wave_there_is_no_interval() -> None:
-    """One poor wave is enough."""
+    """One poor wave is enough; one that ended a few credits early is not poor."""
     sample = of_lists(5, SMALL, followers=FOLLOWERS, extra=[4])
-    waves = wave({0: 1}), wave({0: 1, 2: 3}, credits=99), wave({1: 2, 4: 1})
+    waves = wave({0: 1}), wave({0: 1, 2: 3}, credits=94), wave({1: 2, 4: 1})
     found = average(sample, Control(waves), VALUES)
     assert isinstance(found, NoInterval)
     assert found.reason == TOO_FEW_CREDITS
+    early = wave({0: 1, 2: 3}, credits=97)
+    assert isinstance(average(sample, Control((early, early, wave({1: 2, 4: 1}))), VALUES), Interval)
 
 
 def test_draws_that_all_say_the_same_give_no_interval() -> None:
