@@ -65,7 +65,7 @@ class RankIntervals:
 def rank(sample: Sample, audit: Audit | Control | None) -> Ranking:
     """Rank the accounts by imputed PageRank on mended follower counts (`analysis.audit`).
 
-    A control sample is as good an audit, but for three or four points of precision where the counts are exact.
+    A control sample is as good an audit, but for up to three points of precision where the counts are exact.
     """
     links = Links.of(sample)
     mended = mend(links, sample.followers, None if audit is None else times(len(sample), audit))
