@@ -22,9 +22,9 @@ def crawled(path: Path, **options: bool) -> Path:
 
 
 def content(path: Path) -> list[str]:
-    """Return everything in a database as text."""
+    """Return everything in a database as text, in no order."""
     with closing(sqlite3.connect(path)) as conn:
-        return list(conn.iterdump())
+        return sorted(conn.iterdump())
 
 
 def test_a_replay(run: Run, tmp_path: Path) -> None:
@@ -107,4 +107,6 @@ def test_a_source_older_than_its_journal(run: Run, tmp_path: Path) -> None:
     ran = run("replay", "--from", "old.db", "--db", "new.db", "--json")
     assert ran.code == 0, ran.err
     assert ran.document["inferred"] > 0
-    assert content(tmp_path / "new.db") == content(tmp_path / "old.db")
+    for table in ("accounts", "follows", "ledger", "archive"):
+        query = f"SELECT * FROM {table} ORDER BY 1, 2"
+        assert rehearsal.rows(tmp_path / "new.db", query) == rehearsal.rows(tmp_path / "old.db", query)
