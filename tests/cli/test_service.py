@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CHROMIUM = which("chromium") or which("chromium-browser")
 
 
-def until(condition: Callable[[], Any], *, seconds: float = 60.0) -> Any:
+def until(condition: Callable[[], Any], *, seconds: float = 180.0) -> Any:
     """Wait until a condition holds and return what it returned."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -296,12 +296,12 @@ def test_the_page_shows_and_steers(start: Start, page: Page) -> None:
     """Live numbers move; pause stops the requests at the simulator and resume lets them go on; settings change."""
     daemon = start("--budget-per-day", "50000", "--rate", "20", sim=("--fault", "hostile_text=1"))
     page.goto(daemon.url)
-    page.wait_for_selector("#board:not([hidden])", timeout=60_000)
+    page.wait_for_selector("#board:not([hidden])", timeout=180_000)
     until(lambda: page.inner_text("#state") == "crawling")
     before = number(page, "#today-left")
     until(lambda: 0 < number(page, "#today-left") < before)
     # Foreign text is text: no script ran, nothing was interpreted.
-    page.wait_for_selector("#visits tr", timeout=60_000)
+    page.wait_for_selector("#visits tr", timeout=180_000)
     until(lambda: "<script>alert(1)</script>" in page.inner_text("#visits"))
     assert page.locator("#visits script, #visits b").count() == 0
     assert "\u202e" not in page.inner_text("#visits")
@@ -346,7 +346,7 @@ def test_the_page_asks_for_its_token(start: Start, page: Page, tmp_path: Path) -
     assert page.is_hidden("#board")
     page.fill("#token", "correct-horse-battery")
     page.press("#token", "Enter")
-    page.wait_for_selector("#board:not([hidden])", timeout=60_000)
+    page.wait_for_selector("#board:not([hidden])", timeout=180_000)
     assert page.context.cookies() == []
     assert "correct" not in page.url
     daemon.end()
