@@ -35,6 +35,7 @@ def export(
 ) -> None:
     """Write the graph for other programs. The database is only read; a file stands there only when it is whole.
 
+    An older export is replaced; any other file that stands there is left alone, and the command ends with exit code 2.
     Every export is noted with its checksum in a list beside the database, so that `forget` can say who has what.
 
     Parameters
@@ -55,8 +56,9 @@ def export(
     as_of
         The follows as they were known at this time: a date (2026-03-01), a date with a time (UTC), or how long ago.
     """
-    from storage import export as exports  # noqa: PLC0415 - pyarrow and SQLAlchemy, which the help page does without
-    from storage import past  # noqa: PLC0415
+    # pyarrow and SQLAlchemy, which the help page does without
+    from storage import export as exports  # noqa: PLC0415
+    from storage import past, places  # noqa: PLC0415
     from storage.database import Database  # noqa: PLC0415
     from storage.pseudonyms import Pseudonymous  # noqa: PLC0415
 
@@ -72,9 +74,12 @@ def export(
     if dataset is None and chosen == "aggregate" and format not in {"csv", "parquet"}:
         raise usage("format", f"counts are no {format}", hint="Give --format csv or parquet.")
     when = None if as_of is None else moments.parse(as_of, flag="--as-of", now=session.now())
+    words = policies.stated(configuration)
     database = Database.open(configuration.settings.storage.database, now=session.now, mode="read")
     secret: ProjectKey | None = None
     try:
+        has_notice = dataset is None and (chosen == "pseudonymous" or bool(words))
+        places.require_free(database.path, [place, *_replaced(place, format, chosen, has_notice=has_notice)])
         if chosen == "pseudonymous":
             secret = projectkey.project_key(configuration, session, database)
             projectkey.warn_of_another(secret, session, database)
@@ -88,7 +93,6 @@ def export(
                 assert format is not None  # noqa: S101 - asked for above
                 done = exports.write(conn, format, place, mask)
         files = [place.resolve()] if dataset is not None else exports.files(done)
-        words = policies.stated(configuration)
         if dataset is None and (secret is not None or words):
             files.append(notice(done.path, words, is_pseudonymous=secret is not None))
         made = noted(
@@ -133,6 +137,14 @@ def _place(format: str | None, output: Path | None, dataset: Path | None) -> Pat
     return output
 
 
+def _replaced(place: Path, format: str | None, level: Level, *, has_notice: bool) -> list[Path]:
+    """Return the files that an export would write beside or into its place."""
+    if format not in {"csv", "parquet"}:
+        return [place.with_name(f"{place.name}.NOTICE.txt")] if has_notice else []
+    stems = ("counts",) if level == "aggregate" else ("accounts", "follows")
+    return [place / name for name in (*(f"{stem}.{format}" for stem in stems), *(["NOTICE.txt"] if has_notice else []))]
+
+
 def _dataset(conn: Any, folder: Path, level: Level, mask: Mask, configuration: Configuration, *, at: float) -> Exported:
     from cli.versions import versions  # noqa: PLC0415
     from storage import datacard, dataset  # noqa: PLC0415
@@ -160,11 +172,12 @@ _WORDS = {
 def notice(path: Path, words: Mapping[str, str], *, is_pseudonymous: bool) -> Path:
     """Write what an export must say of itself beside or into it. Raises OutputNotWritable."""
     from storage.export import replacing  # noqa: PLC0415
+    from storage.places import RAW_NOTICE  # noqa: PLC0415
     from storage.pseudonyms import NOTICE  # noqa: PLC0415
 
     path = path.resolve()
     place = path / "NOTICE.txt" if path.is_dir() else path.with_name(f"{path.name}.NOTICE.txt")
-    said = NOTICE if is_pseudonymous else "These are data of real people: mind where they go.\n"
+    said = NOTICE if is_pseudonymous else RAW_NOTICE
     with replacing(place) as temporary:
         temporary.write_text(
             said + "".join(f"\n{word}: {text}" for word, text in words.items()) + "\n", encoding="utf-8"

@@ -30,7 +30,8 @@ def report(
 ) -> None:
     """Write the report: report.html, which works offline, report.json and tables/*.csv. Spends nothing.
 
-    The database is only read. Same database, same seed: same report.
+    The database is only read. Same database, same seed: same report. An older report is replaced; where any other file
+    stands in its place, the command ends with exit code 2.
 
     Parameters
     ----------
@@ -62,7 +63,10 @@ def written(
     settings = configuration.settings
     from analysis.report.build import build  # noqa: PLC0415 - the graph libraries, which the help page does without
     from storage.driver import file_of  # noqa: PLC0415
+    from storage.places import require_free  # noqa: PLC0415
 
+    database = file_of(settings.storage.database)
+    require_free(database, _replaced(folder))
     begun = session.now()
     # A whole line for each step, no bar: it reads the same in a log, and no step takes long.
     files = build(
@@ -80,7 +84,7 @@ def written(
     )
     seconds = session.now() - begun
     noted(
-        file_of(settings.storage.database),
+        database,
         [files.html, files.json, *files.tables],
         session,
         kind="report",
@@ -102,6 +106,16 @@ def written(
         "edges": files.edges,
         "seconds": round(seconds, 3),
     }
+
+
+def _replaced(folder: Path) -> list[Path]:
+    """Return what a report would replace; all in a folder with a report of ours is of that report."""
+    from storage.places import is_ours  # noqa: PLC0415
+
+    page = folder / "report.html"
+    if is_ours(page):
+        return [folder, page]
+    return [folder, page, folder / "report.json", *sorted((folder / "tables").glob("*.csv"))]
 
 
 def _key(configuration: Configuration, session: Session) -> ProjectKey | None:

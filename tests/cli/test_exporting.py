@@ -42,6 +42,71 @@ def test_a_place_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.parametrize("target", ["followgraph.db", "link", "twin", "followgraph.db-wal", "followgraph.db.lock"])
+@pytest.mark.parametrize("format", ["edgelist", "graphml"])
+def test_the_database_is_never_written_over(run: Run, tmp_path: Path, target: str, format: str) -> None:
+    """Neither the database, under whatever name, nor what stands beside it is taken for a place to write to."""
+    run("seed", "@a")
+    (tmp_path / "link").symlink_to("followgraph.db")
+    (tmp_path / "twin").hardlink_to(tmp_path / "followgraph.db")
+    before = (tmp_path / "followgraph.db").read_bytes()
+    ran = run("export", "--format", format, "--output", target, "--json")
+    assert ran.code == 2
+    assert ran.document["error"]["code"] == "output_not_writable"
+    assert "belongs to the database" in ran.err
+    assert (tmp_path / "followgraph.db").read_bytes() == before
+    assert run("export", "--format", format, "--output", "elsewhere").code == 0
+
+
+def test_no_folder_is_made_where_the_database_needs_a_file(run: Run, tmp_path: Path) -> None:
+    """A folder under the name of the database's log would end every crawl."""
+    run("seed", "@a")
+    assert run("export", "--format", "csv", "--output", "followgraph.db-wal").code == 2
+    assert run("export", "--dataset", "followgraph.db-wal").code == 2
+    assert not (tmp_path / "followgraph.db-wal").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("format", "name"),
+    [("edgelist", "out"), ("graphml", "out"), ("csv", "out/accounts.csv"), ("parquet", "out/follows.parquet")],
+)
+def test_only_exports_are_replaced(run: Run, tmp_path: Path, format: str, name: str) -> None:
+    """Somebody else's file stays, and so does an export that somebody went on to work in; an old export is replaced."""
+    run("seed", "@a")
+    place = tmp_path / name
+    place.parent.mkdir(exist_ok=True)
+    place.write_text("# my notes\n")
+    ran = run("export", "--format", format, "--output", "out")
+    assert ran.code == 2
+    assert "is no export of this database" in ran.err
+    assert place.read_text() == "# my notes\n"
+    place.unlink()
+    for seeds in (["@b"], ["@c"]):
+        run("seed", *seeds)
+        ran = run("export", "--format", format, "--output", "out")
+        assert ran.code == 0, ran.err
+
+
+def test_an_edge_list_that_was_changed_stays(run: Run, tmp_path: Path) -> None:
+    """Nothing in an edge list says whose it is: only one that is as it was written is replaced."""
+    run("seed", "@a")
+    assert run("export", "--format", "edgelist", "--output", "edges.tsv").code == 0
+    (tmp_path / "edges.tsv").write_text("my\town\n")
+    assert run("export", "--format", "edgelist", "--output", "edges.tsv").code == 2
+    assert (tmp_path / "edges.tsv").read_text() == "my\town\n"
+
+
+def test_a_notice_of_somebody_else_stays(run: Run, tmp_path: Path) -> None:
+    """The notice beside an export is written over no other file."""
+    run("seed", "@a")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "NOTICE.txt").write_text("Copyright")
+    environ = {"XDG_CONFIG_HOME": str(tmp_path / "home"), "HOME": str(tmp_path)}
+    ran = run("export", "--format", "csv", "--output", "out", "--pseudonymise", environ=environ)
+    assert ran.code == 2
+    assert (tmp_path / "out" / "NOTICE.txt").read_text() == "Copyright"
+
+
 def test_both_are_needed(run: Run) -> None:
     """Format and place are both asked for."""
     assert "--output" in run("export", "--format", "csv").err

@@ -46,6 +46,31 @@ def test_a_place_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "mine"
 
 
+def test_only_a_report_is_replaced(run: Run, tmp_path: Path) -> None:
+    """A page, a file of numbers or a table of somebody else stays; an older report is replaced."""
+    run("seed", "@a")
+    for name in ("report.html", "report.json", "tables/accounts.csv"):
+        place = tmp_path / "out" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("mine")
+        ran = run("report", "--output", "out")
+        assert ran.code == 2, ran.err
+        assert str(name) in ran.err
+        assert place.read_text() == "mine"
+        place.unlink()
+    assert run("report", "--output", "out").code == 0
+    assert run("report", "--output", "out").code == 0
+
+
+def test_a_report_never_replaces_the_database(run: Run, tmp_path: Path) -> None:
+    """Where the page would be written to the database itself, through a link, nothing is written."""
+    run("seed", "@a")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.html").symlink_to(tmp_path / "followgraph.db")
+    assert run("report", "--output", "out").code == 2
+    assert run("status").code == 0
+
+
 def test_wrong_wishes(run: Run) -> None:
     """Values outside their bounds are told with the flag's name."""
     run("seed", "@a")
