@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import sqlalchemy as sa
-from filelock import FileLock
 
 from storage import errors, lock
 from storage.driver import check_file, file_of, read_engine, refuse_others, require_head, translated, write_engine
@@ -34,7 +33,7 @@ class Database:
         self._engine = engine
         self._writer = writer
         self._readers = readers
-        self._lock: FileLock | None = None
+        self._lock: lock.Held | None = None
         self._patience_s = 0.0
         self._on_busy: Callable[[], None] = lambda: None
         self._is_busy = False
@@ -165,5 +164,5 @@ class Database:
         self._readers.dispose()  # before the writer: only the last connection folds the log, and no reader can
         if self._engine is not None:
             self._engine.dispose()
-        if self._lock is not None:
+        if self._lock is not None:  # last: it holds the file itself open
             self._lock.release()

@@ -1,24 +1,78 @@
-"""The lock of the one program that works on a database, a file beside it.
+"""The lock of the one program that works on a database: a file beside it, and the database file itself.
 
-The kernel gives it back when a process ends, however it ends.
+The kernel gives both back when a process ends, however it ends. The file beside it serves every name that leads to the
+same path; the lock on the database itself also serves other names of the same file, and a lock file that was deleted.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from storage import errors
 
+if sys.platform != "win32":
+    import fcntl
 
-def take(path: Path) -> FileLock:
-    """Take the database's lock; its `release` gives it back. Raises LockedByCrawl and ReadOnly."""
-    lock = FileLock(f"{path}.lock", mode=0o600)
+
+class Held:
+    """A lock that was taken. `release` gives it back, after every connection to the database was closed."""
+
+    def __init__(self, beside: FileLock, file: int | None) -> None:
+        self._beside = beside
+        self._file = file
+
+    def release(self) -> None:
+        """Give the lock back. Closing any descriptor of a file ends SQLite's own locks on it in the whole process."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        self._beside.release()
+
+
+def take(path: Path) -> Held:
+    """Take the database's lock. Raises LockedByCrawl and ReadOnly."""
+    beside = take_beside(path)
+    try:
+        return Held(beside, _take_file(path))
+    except BaseException:
+        beside.release()
+        raise
+
+
+def take_beside(path: Path) -> FileLock:
+    """Take the lock beside the database only: for work between whose begin and end connections stay open."""
+    place = path.resolve()  # a link and what it leads to are one database
+    lock = FileLock(f"{place}.lock", mode=0o600)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise errors.LockedByCrawl(f"another crawl works on {path}") from None
     except OSError as error:
-        raise errors.ReadOnly(f"{path}.lock cannot be written: {error.strerror}") from error
+        raise errors.ReadOnly(f"{place}.lock cannot be written: {error.strerror}") from error
     return lock
+
+
+def _take_file(path: Path) -> int | None:
+    """Lock the database file itself; None where the system or the file system has no such locks.
+
+    It is a lock of another kind than SQLite's, which neither sees nor disturbs it.
+    """
+    if sys.platform == "win32":
+        return None
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise errors.ReadOnly(f"{path} cannot be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        raise errors.LockedByCrawl(f"another crawl works on {path}, under this name or another") from None
+    except OSError:
+        os.close(file)
+        return None
+    return file

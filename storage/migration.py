@@ -22,7 +22,7 @@ def bring_to_head(engine: sa.Engine, path: Path, *, now: Callable[[], float]) ->
     """
     if not _is_older(engine, path):
         return None
-    held = lock.take(path)
+    held = lock.take_beside(path)
     try:
         if not _is_older(engine, path):  # somebody else was quicker
             return None

@@ -8,6 +8,7 @@ taken for a free one.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,40 +50,40 @@ def repair(path: Path, *, now: Callable[[], float], rankings: Collection[str]) -
     DatabaseErrors.
     """
     driver.check_file(path)
-    readers = driver.read_engine(path)
-    try:
+    with ExitStack() as at_last, ExitStack() as opened:
+        readers = driver.read_engine(path)
+        opened.callback(readers.dispose)
         with driver.translated(), readers.connect() as conn:
             driver.refuse_others(conn, path)
         engine = driver.write_engine(path, create=False)
-        try:
-            with driver.translated():
-                return _repaired(engine, readers, path, now=now, rankings=rankings)
-        finally:
-            engine.dispose()
-    finally:
-        readers.dispose()
+        opened.callback(engine.dispose)
+        with driver.translated():
+            upgraded = bring_to_head(engine, path, now=now)
+            at_last.callback(lock.take(path).release)  # it may be given back only when no connection is open
+            return _repaired(engine, readers, path, upgraded, now=now, rankings=rankings)
 
 
 def _repaired(
-    engine: sa.Engine, readers: sa.Engine, path: Path, *, now: Callable[[], float], rankings: Collection[str]
+    engine: sa.Engine,
+    readers: sa.Engine,
+    path: Path,
+    upgraded: Copied | None,
+    *,
+    now: Callable[[], float],
+    rankings: Collection[str],
 ) -> Repaired:
-    upgraded = bring_to_head(engine, path, now=now)
-    held = lock.take(path)
-    try:
-        around = Surroundings(now=now(), is_alone=True, rankings=rankings)
-        with readers.connect() as conn:
-            found = problems(conn, around)
-        codes = {problem.code for problem in found if problem.is_mendable}
-        if not codes:
-            return Repaired(copy=upgraded, left=found)
-        copy = beside(path, "before-repair", now=now) if upgraded is None else upgraded
-        with engine.begin() as conn:
-            mended = mend(conn, codes, now=now())
-        with readers.connect() as conn:
-            left = problems(conn, around)
-        return Repaired(copy=copy, mended=mended, left=left)
-    finally:
-        held.release()
+    around = Surroundings(now=now(), is_alone=True, rankings=rankings)
+    with readers.connect() as conn:
+        found = problems(conn, around)
+    codes = {problem.code for problem in found if problem.is_mendable}
+    if not codes:
+        return Repaired(copy=upgraded, left=found)
+    copy = beside(path, "before-repair", now=now) if upgraded is None else upgraded
+    with engine.begin() as conn:
+        mended = mend(conn, codes, now=now())
+    with readers.connect() as conn:
+        left = problems(conn, around)
+    return Repaired(copy=copy, mended=mended, left=left)
 
 
 def mend(conn: sa.Connection, codes: Collection[str], *, now: float) -> list[Mended]:

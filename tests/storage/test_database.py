@@ -9,14 +9,14 @@ import sqlite3
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from study import Study, facts
 
-from storage import errors, schema, summary
+from storage import errors, lock, schema, summary
 from storage.database import Database
 from storage.writer import ThreadWriter
 
@@ -291,3 +291,22 @@ def test_closing_finishes_what_was_submitted(tmp_path: Path) -> None:
     with reader.read() as conn:
         assert conn.exec_driver_sql("SELECT count(*) FROM meta").scalar() == 50
     reader.close()
+
+
+@pytest.mark.parametrize("way", ["symlink", "hardlink", "without the lock file"])
+def test_another_name_is_no_other_database(tmp_path: Path, way: str) -> None:
+    """One file is claimed once, whatever name leads to it, and also after its lock file was deleted."""
+    path, other = tmp_path / "a.db", tmp_path / "other.db"
+    with closing(opened(path)) as first:
+        first.claim()
+        match way:
+            case "symlink":
+                other.symlink_to(path)
+            case "hardlink":
+                other.hardlink_to(path)
+            case _:
+                other = path
+                Path(f"{path}.lock").unlink()
+        with pytest.raises(errors.LockedByCrawl):
+            lock.take(other)
+    lock.take(other).release()
