@@ -156,7 +156,6 @@ class Crawl:
         await course.prepare()
         coming = self._phases(started, await self._db.write(partial(runs.read_credits, run_id=started.run_id)))
         desk = self._at = await self._desk(started, balance, reclaimed, settled, course=course, first=coming[0])
-        began_s = desk.progress.started_s
         await course.foresee(desk)
         desk.limiter.narrow()
         await self._work(desk, started, course)
@@ -170,7 +169,7 @@ class Crawl:
             desk.reopen()  # what turned out free is spent after all
             await self._work(desk, started, course)
         reason, detail, key = self._stop or desk.natural_end()
-        active_s = started.active_s + desk.time() - began_s
+        active_s = desk.active_s()
         await self._db.write(partial(runs.stop, started=started, reason=reason, active_s=active_s, now=self._now()))
         self._log.info("run.stopped", run=started.run_id, reason=reason, detail=detail, setting=key)
         return Result(run_id=started.run_id, stop_reason=reason, detail=detail, key=key, seconds=active_s)
@@ -233,11 +232,18 @@ class Crawl:
             self._log.warning("refill.noticed", refill_state=preflight.refill_state)
         self._on_begin(preflight, progress)
         rules, taking = await course.enter(first)
+
+        def active_s() -> float:
+            return started.active_s + time() - progress.started_s
+
         return Desk(
             db=self._db,
             client=self._client,
             run_id=started.run_id,
-            purchases=Purchases(started=started, rules=rules, taking=taking, left_out=options.left_out),
+            purchases=Purchases(
+                started=started, rules=rules, taking=taking, active_s=active_s, left_out=options.left_out
+            ),
+            active_s=active_s,
             limiter=Limiter(concurrency=options.concurrency, rate=options.rate, time=time),
             breakers=Breakers(options.breakers, concurrency=options.concurrency),
             retry=options.retry,
@@ -265,7 +271,7 @@ class Crawl:
             )
         try:
             async with asyncio.TaskGroup() as group:
-                beats = group.create_task(self._beat(started, desk.progress.started_s))
+                beats = group.create_task(self._beat(started, desk.active_s))
                 readings = group.create_task(self._quiet_points(desk))
                 watching = group.create_task(course.watch(desk))
                 async with asyncio.TaskGroup() as workers:
@@ -379,12 +385,10 @@ class Crawl:
         credits = await self._db.write(partial(runs.read_credits, run_id=desk.run_id))
         desk.progress.charged, desk.progress.uncertain = credits.charged, credits.uncertain
 
-    async def _beat(self, started: runs.Started, began_s: float) -> None:
-        time = asyncio.get_running_loop().time
+    async def _beat(self, started: runs.Started, active_s: Callable[[], float]) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            active_s = started.active_s + time() - began_s
-            await self._db.write(partial(runs.beat, started=started, active_s=active_s, now=self._now()))
+            await self._db.write(partial(runs.beat, started=started, active_s=active_s(), now=self._now()))
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

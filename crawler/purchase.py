@@ -5,7 +5,7 @@ Invariant: the check of the budget and the reservation are one atomic step.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -110,8 +110,17 @@ def _created_at(value: str | int | float | None) -> int | None:
 class Purchases:
     """The units of work of one run, for the database's writer: many items, one transaction."""
 
-    def __init__(self, *, started: Started, rules: Rules, taking: Taking, left_out: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        started: Started,
+        rules: Rules,
+        taking: Taking,
+        active_s: Callable[[], float],
+        left_out: Collection[str] = (),
+    ) -> None:
         self._started = started
+        self._active_s = active_s
         self._left_out = left_out
         self.rules = rules
         """How pages are stored; changed between phases of a run, while nothing is in flight."""
@@ -160,7 +169,9 @@ class Purchases:
         """Store answers; the items are listings and the times of their answers (Unix seconds)."""
         now = max(at for _, at in items)
         listings = [screened(conn, item, left_out=self._left_out, now=now) for item, _ in items]
-        return pages.commit_pages(conn, listings, rules=self.rules, now=now)
+        stored = pages.commit_pages(conn, listings, rules=self.rules, now=now)
+        runs.worked(conn, self._started.run_id, active_s=self._active_s())
+        return stored
 
     def give_back(self, conn: Connection, items: Sequence[tuple[Returned, float]]) -> list[Credits]:
         """End leases that brought no page."""

@@ -54,6 +54,8 @@ class Desk:
     archive: Archive | None
     now: Callable[[], float]
     time: Callable[[], float]
+    active_s: Callable[[], float]
+    """How long the run has worked, in seconds, over all its processes."""
     rng: Random
     log: BoundLogger
     stop: Callable[[str, str, str | None], None]
@@ -169,6 +171,10 @@ async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
 async def _nothing_left(desk: Desk) -> tuple[str, str, str | None]:
     if desk.purchases.taking.caps.are_counted and await _has_parked(desk):
         return ("budget_exhausted", "the budgets of the seeds or hops that are left are used up", None)
+    given_up = await desk.db.write(frontier.given_up)
+    if given_up:
+        words = "1 account was given up" if given_up == 1 else f"{given_up:,} accounts were given up"
+        return ("frontier_empty", f"every other account that can be reached was visited; {words}", None)
     return ("frontier_empty", "every account that can be reached was visited", None)
 
 

@@ -279,6 +279,15 @@ class Outlook:
     limit: str | None
 
 
+def given_up(conn: sa.Connection) -> int:
+    """Return how many entries failed for good."""
+    return int(
+        conn.execute(
+            sa.select(sa.func.count()).select_from(frontier).where(frontier.c.state == int(State.FAILED))
+        ).scalar_one()
+    )
+
+
 def outlook(conn: sa.Connection, credits: Credits, taking: Taking, *, now: float) -> Outlook:
     """Look ahead without taking anything."""
     limit = None

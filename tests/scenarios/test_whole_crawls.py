@@ -47,6 +47,28 @@ def test_the_budget_is_spent_to_the_last_credit_and_no_further(tmp_path: Path, b
     assert rehearsal.findings(path) == []
 
 
+def test_accounts_that_were_given_up_are_not_called_visited(tmp_path: Path) -> None:
+    """Where every call failed for good, the end says how many accounts were given up."""
+    api, path = rehearsal.service(SMALL, faults={"lookup_failed": 1.0}), tmp_path / "a.db"
+    result = rehearsal.go(path, api, seeds=SEEDS, budget=50, retry=Retry(attempts=1, maybe_charged_attempts=1))
+    assert result.stop_reason == "frontier_empty"
+    assert "3 accounts were given up" in result.detail
+
+
+def test_every_page_keeps_how_long_the_run_has_worked(tmp_path: Path) -> None:
+    """While a run works, and after a kill, its seconds are those up to its last page."""
+    api, path = rehearsal.service(SMALL, latency_s=1.0), tmp_path / "a.db"
+    seen: list[float] = []
+
+    async def look(_: Crawl) -> None:
+        await asyncio.sleep(10.2)  # before the first heartbeat
+        seen.append(rehearsal.state(path).runs[-1].active_s)
+
+    virtual_time.run(rehearsal.crawl(path, api, seeds=SEEDS, budget=40, concurrency=1, meanwhile=look))
+    assert len(seen) == 1
+    assert 5.0 < seen[0] <= 10.2
+
+
 def test_a_new_run_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
     """After a spent budget the next crawl buys the rest, no page twice, lists cut in the middle included."""
     api, path = rehearsal.service(SMALL), tmp_path / "a.db"
