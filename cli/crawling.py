@@ -18,7 +18,7 @@ from cyclopts import Parameter
 from cli import logs, standing, stops
 from cli.amounts import amount
 from cli.exits import Exit
-from cli.failure import of_call, usage
+from cli.failure import CommandFailed, of_call, usage
 from cli.seeding import Written, refuse, sorted_out
 from cli.session import Bound, Session
 from cli.wording import KEY_VARIABLE
@@ -198,9 +198,23 @@ async def crawl(
     async with client(configuration.settings.api, key, connections=connections) as api:
         done: Done = await buy(configuration, session, api, handles, new_run=new_run)
     if not done.is_told:
-        session.output.line("followgraph report" if done.document["pages"] else "followgraph status", label="next")
+        for command in _next(done, configuration):
+            session.output.line(session.following(command), label="next")
         session.output.finish(done.document)
     return done.exit_code
+
+
+def _next(done: Done, configuration: Configuration) -> list[str]:
+    """Return what may be typed after a crawl: going on with what was cut off, and looking at what there is."""
+    commands = ["report" if done.document["pages"] else "status"]
+    left = done.document["credits"]["remaining"]
+    if done.stop_reason not in {"budget_exhausted", "frontier_empty", "low_yield"} and left > 0:
+        # What a deadline ends has ended: the rest of its budget is a new run's.
+        going_on = f"crawl --budget {left}" if done.stop_reason == "deadline" else "crawl"
+        if configuration.origins["api.base_url"] == "--api-url":
+            going_on += f" --api-url {configuration.settings.api.base_url}"
+        commands.insert(0, going_on)
+    return commands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,29 +242,40 @@ async def buy(
     """
     from crawler.forgetting import forget_met  # noqa: PLC0415
     from crawler.seeding import seed  # noqa: PLC0415
-    from storage import rereads, summary  # noqa: PLC0415
+    from storage import rereads, runs, summary  # noqa: PLC0415
     from storage.database import Database  # noqa: PLC0415
+    from storage.driver import file_of  # noqa: PLC0415
+    from storage.errors import BudgetMissing  # noqa: PLC0415
     from storage.writer import ThreadWriter  # noqa: PLC0415
 
     settings = configuration.settings
+    if not file_of(settings.storage.database).exists():  # a command that cannot begin makes no file
+        if settings.budget.total is None:
+            raise _no_budget()
+        if not handles:
+            raise _no_seeds()
     database = Database.open(settings.storage.database, now=session.now, mode="create", writer=ThreadWriter)
     try:
         database.claim()
+        with database.read() as conn:
+            if refresh:
+                last = summary.read(conn).run
+                new_run = last is None or not json.loads(last.settings).get(REFRESH)
+            try:
+                runs.continued(conn, budget=settings.budget.total, new_run=new_run)
+            except BudgetMissing:
+                raise _no_budget() from None
+            if not handles and not summary.read(conn).accounts["known"]:
+                raise _no_seeds()
         if met := forget_met(database, now=session.now):
             session.output.note(f"{met:,} stored accounts are of people who are kept out: erased", label="WARN")
         if handles:
             seed(database, handles, now=session.now())
         with database.read() as conn:
             before = summary.read(conn)
-        if not before.accounts["known"]:
-            raise usage(
-                "no_seeds",
-                "there is no account to start from",
-                hint="Name one: followgraph crawl --seed @name, or: followgraph seed --file seeds.txt",
-            )
+        if not before.accounts["known"]:  # all of them are kept out
+            raise _no_seeds()
         try:
-            if refresh:
-                new_run = before.run is None or not json.loads(before.run.settings).get(REFRESH)
             result = await _run(configuration, session, api, database, new_run=new_run, refresh=refresh)
         except Exception as error:
             refused = _refused(error, before, session)
@@ -272,6 +297,16 @@ async def buy(
         exit_code=stops.exit_code(result.stop_reason),
         stop_reason=result.stop_reason,
     )
+
+
+def _no_budget() -> CommandFailed:
+    hint = "Say how many credits it may spend: followgraph crawl --budget 2000"
+    return usage("no_budget", "a new run needs a budget", hint=hint)
+
+
+def _no_seeds() -> CommandFailed:
+    hint = "Name one: followgraph crawl --seed @name, or: followgraph seed --file seeds.txt"
+    return usage("no_seeds", "there is no account to start from", hint=hint)
 
 
 async def _run(
@@ -430,7 +465,8 @@ def _announce(preflight: Preflight, configuration: Configuration, session: Sessi
     kind = "new" if preflight.is_new_run else "goes on"
     note(f"{preflight.run_id}, {kind} · strategy {preflight.strategy} · {settings.storage.database}", label="run")
     uncertain = f" · {preflight.uncertain:,} uncertain" if preflight.uncertain else ""
-    whence = configuration.whence("budget.total") if settings.budget.total is not None else "as before"
+    own = f"of run {preflight.run_id}"
+    whence = own if settings.budget.total is None else configuration.whence("budget.total")
     note(
         f"{preflight.budget:,} credits ({whence}) · {preflight.charged:,} spent{uncertain}"
         f" · at most {preflight.left:,} more",
@@ -466,7 +502,10 @@ def _tell(result: Result, found: Summary, configuration: Configuration, session:
     why = f"{stops.words(result.stop_reason)} ({result.detail}"
     if result.key is not None:
         key = "budget.total" if result.key == "budget" else result.key
-        why += f", {configuration.whence(key)}" if key in configuration.origins else ""
+        if key == "budget.total" and configuration.settings.budget.total is None:
+            why += f", of run {result.run_id}"
+        else:
+            why += f", {configuration.whence(key)}" if key in configuration.origins else ""
     line(f"stopped because: {why}).")
     for label, text in standing.lines(found):
         if label != "run":
@@ -482,26 +521,25 @@ def _tell(result: Result, found: Summary, configuration: Configuration, session:
         }
         parts = [f"{count:,} {words.get(reason, reason)}" for reason, count in sorted(found.skipped.items())]
         line(f"{' · '.join(parts)}: not bought", label="skipped")
+    if result.stop_reason == "frontier_empty" and (failed := found.frontier["failed"]):
+        session.output.note(
+            f"{amount(failed, 'account')} given up after repeated errors: `followgraph report` says why;"
+            " retry.attempts and retry.longest_delay give calls more patience",
+            label="WARN",
+        )
     if stops.exit_code(result.stop_reason) != Exit.DONE:
         session.output.note("Nothing stored was lost. The next `followgraph crawl` goes on from here.")
 
 
 def _refused(error: Exception, before: Summary, session: Session) -> Done | None:
-    """Tell that the provider or the budget ended the crawl before it began; None for any other error."""
+    """Tell that the provider ended the crawl before it began; None for any other error."""
     from socialfetch.errors import SocialFetchError  # noqa: PLC0415
-    from storage.errors import BudgetMissing  # noqa: PLC0415
 
-    if isinstance(error, BudgetMissing):
-        raise usage(
-            "no_budget",
-            "a new run needs a budget",
-            hint="Say how many credits it may spend: followgraph crawl --budget 2000",
-        ) from None
     if not isinstance(error, SocialFetchError):
         return None
     failure = of_call(error)
     reason = failure.code if failure.code in stops.REASONS else "unreachable"
-    document = {**standing.document(before), "stop_reason": reason}
+    document = {**standing.document(before, has_run=False), "stop_reason": reason}
     waiting = amount(before.frontier["queued"], "account")
     session.output.fail(replace(failure, meaning=f"Nothing was bought. Still waiting: {waiting}."), document)
     return Done(document=document, exit_code=failure.exit_code, stop_reason=reason, is_told=True)

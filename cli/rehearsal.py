@@ -58,6 +58,10 @@ async def demo(
 
     if accounts < 100:
         raise usage("accounts", f"a network of {accounts:,} shows nothing", hint="Give --accounts 100 or more.")
+    if session.flags.get("storage.database") is not None:
+        raise usage("db", "demo keeps its database in its own folder", hint="Leave --db out; --dir names the folder.")
+    if not 0 <= seed_rng < 2**31:
+        raise usage("seed_rng", f"--seed-rng is {seed_rng}", hint=f"Give a whole number from 0 to {2**31 - 1:,}.")
     session.output.note(f"a simulated API, {accounts:,} accounts. No key, no network, 0 real credits.", label="demo")
     graph = network.generate(accounts, rng_seed=seed_rng)
     service = Service(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,12 @@ class Session:
             redaction=self.redaction,
         )
         return configuration
+
+    def following(self, command: str) -> str:
+        """Return what to type next, with the global options that this command was given."""
+        given = [("--config", self.config_file), ("--db", self.flags.get("storage.database"))]
+        options = [f"{flag} {shlex.quote(str(value))}" for flag, value in given if value is not None]
+        return " ".join([f"followgraph {command}", *options])
 
     def key(self, settings: Settings) -> Key | None:
         """Return the API key, None where nobody gave one. Raises ConfigError for one that cannot be used."""

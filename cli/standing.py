@@ -19,7 +19,7 @@ def status(*, session: Bound) -> None:
 
     Reads only, at any time: also while a crawl runs, and after one was killed.
     """
-    from storage import daemons, orders, summary  # noqa: PLC0415
+    from storage import daemons, lock, orders, summary  # noqa: PLC0415
     from storage.database import Database  # noqa: PLC0415
 
     configuration = session.configure()
@@ -29,6 +29,7 @@ def status(*, session: Bound) -> None:
         with database.read() as conn:
             found = summary.read(conn)
             daemon = daemons.read(conn)
+        is_locked = lock.is_held(database.path)
     finally:
         database.close()
     session.output.line(f"{place}, {configuration.whence('storage.database')}", label="database")
@@ -37,14 +38,23 @@ def status(*, session: Bound) -> None:
         until = "" if daemon.until_at is None or is_silent else f" · until {moment(daemon.until_at)}"
         silent = f" · not heard of since {moment(daemon.heartbeat_at)}: killed?" if is_silent else ""
         session.output.line(f"{daemon.state.replace('_', ' ')} · {daemon.detail}{until}{silent}", label="daemon")
-    for label, text in lines(found):
+    for label, text in lines(found, is_locked=is_locked):
         session.output.line(text, label=label)
-    session.output.finish({**document(found), "daemon": None if daemon is None else _of_daemon(daemon)})
+    session.output.finish(
+        {
+            **document(found),
+            "is_crawling": is_locked,
+            "daemon": None if daemon is None else _of_daemon(daemon),
+        }
+    )
 
 
-def document(found: Summary) -> dict[str, Any]:
-    """Return the JSON of `status` and of a finished crawl: credits and pages of the run, `totals` of the database."""
-    run = found.run
+def document(found: Summary, *, has_run: bool = True) -> dict[str, Any]:
+    """Return the JSON of `status` and of a finished crawl: credits and pages of the run, `totals` of the database.
+
+    `has_run`: False for a crawl that ended before it began or went on with a run; the last one's figures are not its.
+    """
+    run = found.run if has_run else None
     accounts = {
         name: found.accounts[name]
         for name in ("known", "visited", "boundary", "hidden", "private", "not_found", "failed")
@@ -72,15 +82,15 @@ def document(found: Summary) -> dict[str, Any]:
     }
 
 
-def lines(found: Summary) -> list[tuple[str, str]]:
-    """Return what `document` says, as labelled lines for people."""
+def lines(found: Summary, *, is_locked: bool = False) -> list[tuple[str, str]]:
+    """Return what `document` says, as labelled lines for people. `is_locked`: a program works on the database."""
     accounts, frontier, run = found.accounts, found.frontier, found.run
     shown = []
     if run is None:
         shown.append(("run", "none yet"))
     else:
         state = (
-            "not ended: a crawl works on it, or it was cut off"
+            f"not ended: {'a crawl works on it' if is_locked else 'cut off; the next crawl goes on with it'}"
             if run.stop_reason is None
             else (f"stopped because: {stops.words(run.stop_reason)}")
         )

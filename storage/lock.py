@@ -18,6 +18,10 @@ if sys.platform != "win32":
     import fcntl
 
 
+_PATIENCE_S = 0.2
+"""Long enough for somebody who only looks whether the lock is held."""
+
+
 class Held:
     """A lock that was taken. `release` gives it back, after every connection to the database was closed."""
 
@@ -48,12 +52,31 @@ def take_beside(path: Path) -> FileLock:
     place = path.resolve()  # a link and what it leads to are one database
     lock = FileLock(f"{place}.lock", mode=0o600)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_PATIENCE_S, poll_interval=_PATIENCE_S / 10)
     except Timeout:
         raise errors.LockedByCrawl(f"another crawl works on {path}") from None
     except OSError as error:
         raise errors.ReadOnly(f"{place}.lock cannot be written: {error.strerror}") from error
     return lock
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether a program works on the database just now; nothing is made or changed to find out."""
+    if sys.platform == "win32":
+        return False
+    try:
+        file = os.open(f"{path.resolve()}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+    return False
 
 
 def _take_file(path: Path) -> int | None:

@@ -44,8 +44,13 @@ def test_a_crawl_needs_a_budget_and_a_seed(tmp_path: Path) -> None:
     with simulator("--accounts", "200", cwd=tmp_path) as api:
         no_seed = run(["--json", "crawl", "--budget", "5", "--api-url", api.url], cwd=tmp_path)
         assert (no_seed.returncode, result(no_seed)["error"]["code"]) == (2, "no_seeds")
+        assert not list(tmp_path.glob("*.db*"))  # "nothing was changed": no empty database is left
         no_budget = run(["--json", "crawl", "--seed", "u1", "--api-url", api.url], cwd=tmp_path)
         assert (no_budget.returncode, result(no_budget)["error"]["code"]) == (2, "no_budget")
+        assert not list(tmp_path.glob("*.db*"))
+        assert run(["seed", "u2"], cwd=tmp_path).returncode == 0
+        assert run(["crawl", "--seed", "u1", "--api-url", api.url], cwd=tmp_path).returncode == 2
+        assert result(run(["--json", "status"], cwd=tmp_path))["accounts"]["known"] == 1  # nor a seed in an old one
         assert api.charged == 0
 
 
@@ -65,12 +70,54 @@ def test_a_crawl_says_what_it_may_spend_and_why_it_stopped(tmp_path: Path) -> No
         assert "stopped because: budget reached (40 credits, from --budget)." in again.stdout
 
 
+def test_a_run_that_goes_on_names_its_own_budget(tmp_path: Path) -> None:
+    """A budget that nobody gave this time is the run's, not a default; a preflight that failed has no run's figures."""
+    with simulator("--accounts", "300", "--credits", "10", cwd=tmp_path) as api:
+        first = run(["crawl", "--seed", "u1", "--budget", "20", "--api-url", api.url], cwd=tmp_path)
+        assert first.returncode == 3, first.stderr
+    failed = run(["--json", "crawl", "--api-url", "http://127.0.0.1:9"], cwd=tmp_path)
+    told = result(failed)
+    assert (told["run_id"], told["credits"]["charged"], told["pages"]) == (None, 0, 0)
+    assert told["totals"]["charged"] == 10
+    with simulator("--accounts", "300", cwd=tmp_path) as api:
+        done = run(["--log-format", "console", "crawl", "--api-url", api.url], cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "20 credits (of run 1)" in done.stderr
+        assert "(20 credits, of run 1)" in done.stdout
+        assert "default" not in done.stdout + done.stderr
+
+
+def test_what_to_type_next_works_as_it_stands(tmp_path: Path) -> None:
+    """The next command names the same database, and after a cut-off run it is the crawl that goes on."""
+    with simulator("--accounts", "300", "--credits", "10", cwd=tmp_path) as api:
+        crawl = ["--db", "my study.db", "crawl", "--seed", "u1", "--api-url", api.url, "--budget"]
+        done = run([*crawl, "20"], cwd=tmp_path)
+        assert done.returncode == 3, done.stderr
+        assert f"followgraph crawl --api-url {api.url} --db 'my study.db'" in done.stdout
+        assert "followgraph report --db 'my study.db'" in done.stdout
+        done = run([*crawl, "10"], cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "followgraph crawl" not in done.stdout
+        assert "followgraph report --db 'my study.db'" in done.stdout
+
+
+def test_the_demo_refuses_what_it_would_pass_over(tmp_path: Path) -> None:
+    """A database for the demo is refused, and its flags are named as it names them."""
+    done = run(["--db", "x.db", "demo"], cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--dir" in done.stderr
+    done = run(["demo", "--seed-rng", "-1"], cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--seed-rng is -1" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_logs_elsewhere_are_json_lines(tmp_path: Path) -> None:
     """Without a terminal every line on standard error is a JSON object with an event name."""
     with simulator("--accounts", "300", cwd=tmp_path) as api:
         done = run(["crawl", "--seed", "u1", "--budget", "20", "--api-url", api.url], cwd=tmp_path)
         events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
-        assert events == ["run.started", "run.stopped"]
+        assert [event for event in events if event != "run.progressed"] == ["run.started", "run.stopped"]
 
 
 def test_the_demo(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from cli import stops
 from cli.exits import Exit
+from storage import lock
 from storage.database import Database
 from storage.schema import runs
 
@@ -91,6 +92,21 @@ def test_while_another_writes(run: Run, tmp_path: Path) -> None:
         assert run("status").code == 0
     finally:
         writer.close()
+
+
+def test_whether_a_crawl_works_on_it(run: Run, tmp_path: Path) -> None:
+    """The lock tells a run that works from one that was cut off; looking makes no file and takes no lock."""
+    add_run(tmp_path / "followgraph.db")
+    before = sorted(each.name for each in tmp_path.iterdir())
+    assert "not ended: cut off" in run("status").out
+    assert sorted(each.name for each in tmp_path.iterdir() if each.suffix == ".lock") == [
+        name for name in before if name.endswith(".lock")
+    ]
+    held = lock.take(tmp_path / "followgraph.db")
+    assert "not ended: a crawl works on it" in run("status").out
+    assert run("status", "--json").document["is_crawling"] is True
+    held.release()
+    assert run("status", "--json").document["is_crawling"] is False
 
 
 def test_the_place_and_who_named_it(run: Run) -> None:
