@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -41,6 +41,21 @@ class Finding:
     finding: str
     remedy: str = ""
     code: str = ""
+    exit_code: Exit = Exit.DATABASE
+    """What the command ends with where this failed."""
+
+    def told(self) -> dict[str, str]:
+        """Return it as the JSON says it."""
+        return {
+            "level": self.level,
+            "check": self.check,
+            "finding": self.finding,
+            "remedy": self.remedy,
+            "code": self.code or self.check,
+        }
+
+
+_WORST_FIRST = (Exit.DATABASE, Exit.REFUSED, Exit.GAVE_UP, Exit.USAGE)
 
 
 async def doctor(
@@ -51,7 +66,8 @@ async def doctor(
 ) -> int:
     """Check configuration, key, balance, database, disk and seeds. Spends nothing.
 
-    Ends with exit code 0 where nothing failed; warnings do not count. The database is read as a whole.
+    Ends with exit code 0 where nothing failed; warnings do not count. Otherwise with the worst of 5 (database, disk),
+    3 (the API refuses the key), 4 (no API), 2 (key file). The database is read as a whole.
 
     Parameters
     ----------
@@ -68,7 +84,8 @@ async def doctor(
     findings += _of_database(configuration.settings.storage.database, session, repaired if repair else None)
     findings += _of_policy(configuration.settings, session, purges=repair)
     counts = {level: sum(finding.level == level for finding in findings) for level in ("ok", "warn", "fail")}
-    code = Exit.DATABASE if counts["fail"] else Exit.DONE
+    failed = {finding.exit_code for finding in findings if finding.level == "fail"}
+    code = next((each for each in _WORST_FIRST if each in failed), Exit.DONE)
     for finding in findings:
         label = finding.level if finding.level == "ok" else finding.level.upper()
         session.output.line(f"{finding.check:<{_COLUMN}}{finding.finding}", label=label)
@@ -76,7 +93,7 @@ async def doctor(
             session.output.line(f"{'':<{_COLUMN}}{finding.remedy}", label="")
     document: dict[str, Any] = {
         **counts,
-        "findings": [asdict(replace(finding, code=finding.code or finding.check)) for finding in findings],
+        "findings": [finding.told() for finding in findings],
         "exit_code": int(code),
     }
     if repair:
@@ -105,7 +122,7 @@ async def _of_api(settings: Settings, session: Session) -> AsyncIterator[Finding
         key = session.key(settings)
     except ConfigError as error:
         remedy = f"Correct it, or set {KEY_VARIABLE}."
-        yield Finding(level="fail", check="key", finding=str(error), remedy=remedy)
+        yield Finding(level="fail", check="key", finding=str(error), remedy=remedy, exit_code=Exit.USAGE)
         return
     if key is None:
         remedy = f"Set {KEY_VARIABLE}, or name its file in api.key_file. Without one: followgraph demo."
@@ -126,7 +143,14 @@ async def _of_api(settings: Settings, session: Session) -> AsyncIterator[Finding
 def _of_refusal(error: SocialFetchError, key: Key, settings: Settings) -> Finding:
     failure = of_call(error)
     finding = f"{failure.message} · {settings.api.base_url} · key {key.told}"
-    return Finding(level="fail", check="api", finding=finding, remedy=failure.hint, code=failure.code)
+    return Finding(
+        level="fail",
+        check="api",
+        finding=finding,
+        remedy=failure.hint,
+        code=failure.code,
+        exit_code=failure.exit_code,
+    )
 
 
 def _of_balance(balance: BalanceData) -> Iterator[Finding]:

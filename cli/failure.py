@@ -81,13 +81,21 @@ def _of_configuration(error: BaseException) -> Failure | None:
 
 def _of_input(error: BaseException) -> Failure | None:
     from socialfetch.handle import InvalidHandle  # noqa: PLC0415
-    from socialfetch.simulator.errors import SimulatorError  # noqa: PLC0415
+    from socialfetch.simulator.errors import InvalidSetting, SimulatorError  # noqa: PLC0415
     from storage.errors import BudgetTooSmall  # noqa: PLC0415
 
     match error:
         case InvalidHandle():
             hint = "Write it as @name, name or https://www.tiktok.com/@name."
             return usage("invalid_handle", str(error), hint=hint).failure
+        case InvalidSetting():
+            # As it was typed: the simulator's own settings are named and measured otherwise.
+            flag = f"--{error.name.removesuffix('_s').replace('_', '-')}"
+            given = error.given
+            if error.name == "latency_s" and isinstance(given, float):
+                given = f"{given * 1000:g}"
+            hint = f"Give {error.expected.replace('seconds', 'milliseconds')}."
+            return usage(_code(error), f"{flag} is {given}", hint=hint).failure
         case SimulatorError():
             return usage(_code(error), str(error), hint=error.hint).failure
         case BudgetTooSmall():
@@ -105,12 +113,14 @@ def _of_database(error: BaseException) -> Failure | None:
 
     if not isinstance(error, errors.DatabaseError):
         return None
-    midway = errors.Busy, errors.Corrupt, errors.DiskFault, errors.DiskFull, errors.OutOfFiles, errors.ReadOnly
-    begun = isinstance(error, midway)
+    midway = errors.Busy, errors.DiskFault, errors.DiskFull, errors.OutOfFiles, errors.ReadOnly
+    meaning = "What was committed before is safe." if isinstance(error, midway) else NOTHING_DONE
+    if isinstance(error, errors.Corrupt):
+        meaning = "Nothing more was written; what the file holds can be in part wrong."
     return Failure(
         code=_code(error),
         message=error.problem,
-        meaning="What was committed before is safe." if begun else NOTHING_DONE,
+        meaning=meaning,
         hint=error.hint,
         exit_code=Exit.DATABASE,
     )

@@ -36,7 +36,7 @@ def copy(path: Path, target: Path) -> Copied:
     """
     engine = driver.read_engine(path)
     try:
-        with drafted(target) as draft, driver.translated():
+        with drafted(target) as draft, driver.translated(path):
             with engine.connect() as source, closing(sqlite3.connect(draft, isolation_level=None)) as sink:
                 expected = _rows(source)  # the transaction begun here holds the moment that is copied
                 opened = source.connection.driver_connection

@@ -22,6 +22,9 @@ Severity = Literal["warning", "failure"]
 SILENT_S = 120.0
 """A process that holds leases and was not heard of for this long is taken for dead; it beats every 15 seconds."""
 
+_SHOWN = 3
+"""Lines of SQLite's own words that are shown of a damaged file."""
+
 MEND = "`followgraph doctor --repair` mends it, after a backup copy."
 RESTORE = "Restore the last backup, or report this: it is a fault of ours."
 
@@ -69,11 +72,15 @@ def _integrity(conn: sa.Connection) -> Iterator[Problem]:
             raise
         rows = [told.problem]
     if rows != ["ok"]:
+        lines = [line.strip() for row in rows for line in row.splitlines()]
         yield Problem(
             code="integrity",
             severity="failure",
-            finding=f"the file is damaged: {rows[0]}",
-            remedy="Stop writing to it and put the last backup in its place.",
+            finding=f"the file is damaged: {'; '.join(lines[:_SHOWN])}",
+            remedy=(
+                "Stop writing to it. Put the last backup in its place, or write it anew from its archive: "
+                "followgraph replay --from OLD --db NEW"
+            ),
         )
 
 

@@ -60,7 +60,7 @@ class Database:
         readers = read_engine(path)
         if mode == "read":
             try:
-                with translated(), readers.connect() as conn:
+                with translated(path), readers.connect() as conn:
                     require_head(conn, path)
             except errors.DatabaseError:
                 readers.dispose()
@@ -68,14 +68,14 @@ class Database:
             return cls(path=path, engine=None, writer=None, readers=readers)
         try:
             if exists:  # before a connection that writes changes even the kind of its log
-                with translated(), readers.connect() as conn:
+                with translated(path), readers.connect() as conn:
                     refuse_others(conn, path)
             engine = write_engine(path, create=not exists)
         except BaseException:
             readers.dispose()
             raise
         try:
-            with translated():
+            with translated(path):
                 bring_to_head(engine, path, now=now)
         except BaseException:
             engine.dispose()
@@ -86,7 +86,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A read-only connection that sees one consistent state."""
-        with translated(), self._readers.connect() as conn:
+        with translated(self.path), self._readers.connect() as conn:
             yield conn
 
     def be_patient(self, seconds: float, on_busy: Callable[[], None]) -> None:
@@ -110,6 +110,8 @@ class Database:
                 if not self._is_busy:
                     self._is_busy = True
                     self._on_busy()
+            except errors.Corrupt as error:
+                raise errors.Corrupt(f"{self.path}: {error.problem}") from error
             else:
                 self._is_busy = False
                 return result
@@ -125,7 +127,7 @@ class Database:
     def transact(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` in one transaction at once: for commands that hold no event loop."""
         assert self._engine is not None, "opened for reading"  # noqa: S101 - a fault of ours, not of a user
-        with translated(), self._engine.begin() as conn:
+        with translated(self.path), self._engine.begin() as conn:
             return work(conn)
 
     def scour(self) -> bool:
@@ -136,7 +138,7 @@ class Database:
         """
         assert self._engine is not None, "opened for reading"  # noqa: S101 - a fault of ours, not of a user
         self._readers.dispose()
-        with translated(), closing(self._engine.raw_connection()) as held:
+        with translated(self.path), closing(self._engine.raw_connection()) as held:
             conn = held.driver_connection
             assert conn is not None  # noqa: S101 - an open connection has one
             conn.execute("PRAGMA temp_store = FILE")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,8 @@ def write_engine(path: Path, *, create: bool) -> sa.Engine:
             raise errors.ReadOnly(f"{path} cannot be created: {error.strerror}") from error
     elif not all(os.access(place, os.W_OK, effective_ids=_EFFECTIVE) for place in (path, path.parent)):
         raise errors.ReadOnly(f"{path} or its folder cannot be written")
+    else:
+        _make_private(path)
 
     def connect() -> sqlite3.Connection:
         conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S)
@@ -116,6 +119,15 @@ def write_engine(path: Path, *, create: bool) -> sa.Engine:
         conn.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _make_private(path: Path) -> None:
+    """Let nobody but the owner read a database that came from elsewhere; where it is somebody else's, it stays."""
+    for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        with suppress(OSError):
+            mode = stat.S_IMODE(file.stat().st_mode)
+            if mode & 0o077:
+                file.chmod(mode & 0o700)
 
 
 def schema_version(conn: sa.Connection, path: Path) -> str | None:
@@ -150,12 +162,12 @@ def require_head(conn: sa.Connection, path: Path) -> None:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn the driver's errors into ours."""
+def translated(path: Path | None = None) -> Iterator[None]:
+    """Turn the driver's errors into ours; `path` names the file where it is damaged."""
     try:
         yield
     except (sa.exc.DBAPIError, sqlite3.Error) as error:
-        raise translate(error) from error
+        raise translate(error, path) from error
 
 
 _CONDITIONS: dict[str, tuple[type[errors.DatabaseError], str]] = {
@@ -175,7 +187,7 @@ _UNREADABLE = ("unsupported file format", "malformed database schema")
 """What SQLite says, under no name of its own, of a file with a head or tables that it cannot make sense of."""
 
 
-def translate(error: Exception) -> Exception:
+def translate(error: Exception, path: Path | None = None) -> Exception:
     """Return our error for the driver's, or the error itself where it is none of the driver's."""
     original = error.orig if isinstance(error, sa.exc.DBAPIError) else error
     name = getattr(original, "sqlite_errorname", None)
@@ -187,7 +199,8 @@ def translate(error: Exception) -> Exception:
         if name.startswith(prefix):
             if kind is errors.ReadOnly and _is_out_of_files():
                 return errors.OutOfFiles(f"too many files are open ({name})")
-            return kind(f"{problem} ({name})")
+            place = f": {path}" if path is not None and kind is errors.Corrupt else ""
+            return kind(f"{problem}{place} ({name})")
     return error
 
 

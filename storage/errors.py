@@ -103,7 +103,10 @@ class OutOfFiles(DatabaseError):
 class Corrupt(DatabaseError):
     """The file is damaged."""
 
-    hint = "Do not write to it. `followgraph doctor` says what is damaged; restore the last backup."
+    hint = (
+        "Do not write to it. `followgraph doctor` says what is damaged; put the last backup in its place, or write it"
+        " anew from its archive: `followgraph replay --from OLD --db NEW`."
+    )
 
 
 class UpgradeFailed(DatabaseError):

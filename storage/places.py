@@ -5,7 +5,6 @@ Invariant: neither the database, nor what stands beside it, nor a file of somebo
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def is_ours(path: Path) -> bool:
 
 def _is_same(path: Path, other: Path) -> bool:
     try:
-        return os.path.samefile(path, other)
+        return path.samefile(other)
     except OSError:
         return False
 

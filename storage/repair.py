@@ -53,11 +53,11 @@ def repair(path: Path, *, now: Callable[[], float], rankings: Collection[str]) -
     with ExitStack() as at_last, ExitStack() as opened:
         readers = driver.read_engine(path)
         opened.callback(readers.dispose)
-        with driver.translated(), readers.connect() as conn:
+        with driver.translated(path), readers.connect() as conn:
             driver.refuse_others(conn, path)
         engine = driver.write_engine(path, create=False)
         opened.callback(engine.dispose)
-        with driver.translated():
+        with driver.translated(path):
             upgraded = bring_to_head(engine, path, now=now)
             at_last.callback(lock.take(path).release)  # it may be given back only when no connection is open
             return _repaired(engine, readers, path, upgraded, now=now, rankings=rankings)

@@ -50,13 +50,13 @@ def test_a_wrong_key(run: Run, simulate: Simulate) -> None:
     """A key that the provider refuses is a failure with a remedy, and is not shown."""
     url = simulate("--accounts", "20", "--key", KEY)
     ran = run("doctor", "--json", "--api-url", url, environ={"SOCIALFETCH_API_KEY": "sfk_wrong_0123456789abcd"})
-    assert ran.code == 5
+    assert ran.code == 3
     level, finding, remedy = by_check(ran)["api"]
     assert level == "fail"
     assert "401" in finding
     assert "ends …abcd" in finding
     assert "SOCIALFETCH_API_KEY" in remedy
-    assert ran.document["exit_code"] == 5
+    assert ran.document["exit_code"] == 3
 
 
 def test_top_up_and_empty_balance(run: Run, simulate: Simulate) -> None:
@@ -72,7 +72,7 @@ def test_top_up_and_empty_balance(run: Run, simulate: Simulate) -> None:
 def test_unreachable(run: Run) -> None:
     """An API that cannot be reached is a failure that names the address."""
     ran = run("doctor", "--json", "--api-url", "http://127.0.0.1:9", environ={"SOCIALFETCH_API_KEY": KEY})
-    assert ran.code == 5
+    assert ran.code == 4
     level, finding, _ = by_check(ran)["api"]
     assert level == "fail"
     assert "http://127.0.0.1:9" in finding
@@ -83,7 +83,7 @@ def test_a_key_file_that_others_read(run: Run, tmp_path: Path) -> None:
     (tmp_path / "the.key").write_text(KEY)
     (tmp_path / "the.key").chmod(0o644)
     ran = run("doctor", "--json", environ={"FOLLOWGRAPH_API__KEY_FILE": "the.key"})
-    assert ran.code == 5
+    assert ran.code == 2
     found = by_check(ran)
     assert found["key"][0] == "fail"
     assert "chmod 600" in found["key"][1]
@@ -133,6 +133,14 @@ def test_a_file_damaged_inside(run: Run, tmp_path: Path) -> None:
     ran = run("doctor", "--json")
     assert ran.code == 5
     assert all(each["remedy"] for each in ran.document["findings"] if each["level"] == "fail")
+    assert any("replay --from" in each["remedy"] and "backup" in each["remedy"] for each in ran.document["findings"])
+
+
+def test_the_worst_finding_decides(run: Run, tmp_path: Path) -> None:
+    """A database that cannot be used goes before an API that cannot be reached."""
+    (tmp_path / "followgraph.db").write_text("no database")
+    ran = run("doctor", "--json", "--api-url", "http://127.0.0.1:9", environ={"SOCIALFETCH_API_KEY": KEY})
+    assert (ran.code, ran.document["exit_code"]) == (5, 5)
 
 
 def test_no_seeds(run: Run, tmp_path: Path) -> None:

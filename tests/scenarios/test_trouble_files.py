@@ -331,7 +331,9 @@ def test_a_damaged_page_is_told_by_every_command(tmp_path: Path) -> None:
         doctor = run(["--json", "doctor", "--api-url", api.url], cwd=tmp_path)
         check_words(doctor, 5, "the file is damaged", "the last backup")
         for command in (["--json", "status"], ["report", "--output", "report"], crawling(api.url)):
-            check_words(run(command, cwd=tmp_path), 5, "the database file is damaged")
+            done = run(command, cwd=tmp_path)
+            check_words(done, 5, "the database file is damaged", DATABASE, "replay --from")
+            assert "is safe" not in done.stdout + done.stderr
         assert api.charged == charged
         shutil.copy(tmp_path / "backup.db", database)
         check_going_on(api, tmp_path, stored=stored)

@@ -310,3 +310,12 @@ def test_another_name_is_no_other_database(tmp_path: Path, way: str) -> None:
         with pytest.raises(errors.LockedByCrawl):
             lock.take(other)
     lock.take(other).release()
+
+
+def test_a_database_from_elsewhere_becomes_private(database: Path) -> None:
+    """A database that others could read is its owner's only once we write to it; a reader changes nothing."""
+    database.chmod(0o644)
+    opened(database, "read").close()
+    assert stat.S_IMODE(database.stat().st_mode) == 0o644
+    opened(database, "write").close()
+    assert stat.S_IMODE(database.stat().st_mode) == 0o600
