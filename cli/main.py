@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Group, Parameter, Token, convert
+from cyclopts import App, CycloptsError, Group, Parameter, Token, UnusedCliTokensError, convert
 
 from cli import clock
 from cli.escaping import shortened
@@ -183,7 +183,11 @@ def _parsed(parser: App, tokens: Sequence[str], output: Output, session: Session
         command, bound, unbound = parser.parse_args(list(tokens), print_error=False, exit_on_error=False)
     except CycloptsError as error:
         page = f"followgraph {tokens[0]} --help" if tokens and tokens[0] in _COMMANDS else "followgraph --help"
-        raise usage("usage", str(error).strip(), hint=f"See `{page}`.") from None
+        problem = str(error).strip()
+        if isinstance(error, UnusedCliTokensError):
+            unused = ", ".join(f'"{shortened(token)}"' for token in error.unused_tokens or ())
+            problem = f"{tokens[0]} takes no {unused}"
+        raise usage("usage", problem, hint=f"See `{page}`.") from None
     if "console" in bound.signature.parameters:  # a help page or the version
         bound.arguments["console"] = output.console
     if "session" in unbound:

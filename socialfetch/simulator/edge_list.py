@@ -82,6 +82,7 @@ def _read_lines(path: Path, content: bytes) -> EdgeList:
     """Read line by line: slower, takes every kind of id and knows which line is wrong."""
     places: dict[str, int] = {}
     place_of_id: dict[str, int] = {}
+    numbers: dict[str, bool] = {}
     ends: list[int] = []
     for number, raw in enumerate(content.split(b"\n"), start=1):
         try:
@@ -103,6 +104,9 @@ def _read_lines(path: Path, content: bytes) -> EdgeList:
                 except handle.InvalidHandle as error:
                     problem = f"{_EXPECTED}, found an id that is no handle ({error.problem})"
                     raise UnreadableGraph(path, problem, line_number=number, line=line) from error
+                if numbers.setdefault(name, _is_number(field)) is not _is_number(field):
+                    problem = f"a number and a text mean the same account, {name}: write all of them one way"
+                    raise UnreadableGraph(path, problem, line_number=number, line=line)
                 place = place_of_id[field] = places.setdefault(name, len(places))
             ends.append(place)
     if not ends:
@@ -114,6 +118,11 @@ def _read_lines(path: Path, content: bytes) -> EdgeList:
 def _handle(field: str) -> str:
     """Return the handle of an id as written."""
     text = field.strip()
-    if text.isascii() and text.isdigit():
+    if _is_number(field):
         return handle.parse(f"u{text.lstrip('0') or '0'}")
     return handle.parse(text)
+
+
+def _is_number(field: str) -> bool:
+    text = field.strip()
+    return text.isascii() and text.isdigit()

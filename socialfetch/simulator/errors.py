@@ -69,18 +69,20 @@ class InvalidRate(SimulatorError):
     hint = "A rate is a share from 0 (never) to 1 (always): NAME=0.02."
 
     def __init__(self, name: str, given: object) -> None:
-        super().__init__(f"the rate of {name!r} is {given!r}, not a number from 0 to 1")
+        shown = "missing" if given == "" else f"{given!r}, not a number from 0 to 1"
+        super().__init__(f"the rate of {name!r} is {shown}")
         self.name = name
         self.given = given
 
 
 class InvalidSetting(SimulatorError):
-    """The setting `name` is outside its range."""
+    """The setting `name` is outside its range; it takes what `expected` says."""
 
     def __init__(self, name: str, given: object, expected: str) -> None:
         super().__init__(f"{name} is {given!r}")
         self.name = name
         self.given = given
+        self.expected = expected
         self.hint = f"{name} is {expected}."
 
 

@@ -224,6 +224,10 @@ def from_follows(follows: Iterable[tuple[str, str]], *, rng_seed: int = 0) -> Ne
     return Network(handles=list(places), source=both[:, 0], target=both[:, 1].copy(), rng_seed=rng_seed)
 
 
+LARGEST = 10_000_000
+"""Accounts of a drawn network at most: more would fill the memory of an ordinary machine."""
+
+
 def generate(
     accounts: int,
     *,
@@ -239,8 +243,8 @@ def generate(
     `hidden`, `private` and `not_found` are shares of the accounts; every second private account is flagged in lists.
     The first ten accounts are found and follow somebody, so that a crawl can start there.
     """
-    if accounts < 1:
-        raise InvalidSetting("accounts", accounts, "1 or more")
+    if not 1 <= accounts <= LARGEST:
+        raise InvalidSetting("accounts", accounts, f"a number from 1 to {LARGEST:,}")
     drawn = synthesis.draw(accounts, rng_seed, mean_list)
     source, target = _distinct(drawn.source, drawn.target, accounts)
     source, target = _ordered(source, target, list_order, generator(rng_seed, "order"))
