@@ -1,4 +1,7 @@
-"""What a crawl shows while it runs: a bar on a terminal, one log line every 30 seconds anywhere else."""
+"""What a crawl shows while it runs: a bar on a terminal, one log line every 30 seconds anywhere else.
+
+The first line comes after 5 seconds: whoever waits sees that something happens.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from crawler.progress import Progress as Figures
 
 REDRAW_S = 0.25
+FIRST_LINE_S = 5.0
 LINE_EVERY_S = 30.0
 _WIDE = 110
 """Columns of a terminal that has room for a bar beside the figures."""
@@ -30,8 +34,10 @@ async def show(figures: Figures, console: Console) -> None:
 async def _lines(figures: Figures) -> None:
     log = structlog.get_logger()
     time = asyncio.get_running_loop().time
+    wait_s = FIRST_LINE_S
     while True:
-        await asyncio.sleep(LINE_EVERY_S)
+        await asyncio.sleep(wait_s)
+        wait_s = LINE_EVERY_S
         left_s = figures.seconds_left(time())
         log.info(
             "run.progressed",
