@@ -523,8 +523,8 @@ def _tell(result: Result, found: Summary, configuration: Configuration, session:
         line(f"{' · '.join(parts)}: not bought", label="skipped")
     if result.stop_reason == "frontier_empty" and (failed := found.frontier["failed"]):
         session.output.note(
-            f"{amount(failed, 'account')} given up after repeated errors: `followgraph report` says why;"
-            " retry.attempts and retry.longest_delay give calls more patience",
+            f"{amount(failed, 'account')} given up after repeated errors: `followgraph report` says why,"
+            " `followgraph requeue --failed` lets the next crawl try them again",
             label="WARN",
         )
     if stops.exit_code(result.stop_reason) != Exit.DONE:
