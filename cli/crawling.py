@@ -258,6 +258,9 @@ async def buy(
     try:
         database.claim()
         with database.read() as conn:
+            if refresh:
+                last = summary.read(conn).run
+                new_run = last is None or not json.loads(last.settings).get(REFRESH)
             try:
                 runs.continued(conn, budget=settings.budget.total, new_run=new_run)
             except BudgetMissing:
@@ -273,8 +276,6 @@ async def buy(
         if not before.accounts["known"]:  # all of them are kept out
             raise _no_seeds()
         try:
-            if refresh:
-                new_run = before.run is None or not json.loads(before.run.settings).get(REFRESH)
             result = await _run(configuration, session, api, database, new_run=new_run, refresh=refresh)
         except Exception as error:
             refused = _refused(error, before, session)
@@ -522,8 +523,8 @@ def _tell(result: Result, found: Summary, configuration: Configuration, session:
         line(f"{' · '.join(parts)}: not bought", label="skipped")
     if result.stop_reason == "frontier_empty" and (failed := found.frontier["failed"]):
         session.output.note(
-            f"{amount(failed, 'account')} given up after repeated errors: `followgraph report` says why;"
-            " retry.attempts and retry.longest_delay give calls more patience",
+            f"{amount(failed, 'account')} given up after repeated errors: `followgraph report` says why,"
+            " `followgraph requeue --failed` lets the next crawl try them again",
             label="WARN",
         )
     if stops.exit_code(result.stop_reason) != Exit.DONE:

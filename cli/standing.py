@@ -40,8 +40,13 @@ def status(*, session: Bound) -> None:
         session.output.line(f"{daemon.state.replace('_', ' ')} · {daemon.detail}{until}{silent}", label="daemon")
     for label, text in lines(found, is_locked=is_locked):
         session.output.line(text, label=label)
-    told = None if daemon is None else _of_daemon(daemon)
-    session.output.finish({**document(found), "is_crawling": is_locked, "daemon": told})
+    session.output.finish(
+        {
+            **document(found),
+            "is_crawling": is_locked,
+            "daemon": None if daemon is None else _of_daemon(daemon),
+        }
+    )
 
 
 def document(found: Summary, *, has_run: bool = True) -> dict[str, Any]:
