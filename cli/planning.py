@@ -81,7 +81,7 @@ def plan(
         )
     for label, text in _overlays(credits, settings.crawl.control, settings.crawl.audit, settings.crawl.explore):
         output.line(text, label=label)
-    output.line(f"followgraph crawl --budget {credits}", label="next")
+    output.line(session.following(f"crawl --budget {credits}"), label="next")
     output.finish(
         {
             "budget": credits,

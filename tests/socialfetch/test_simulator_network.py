@@ -295,7 +295,7 @@ def test_no_accounts_are_refused() -> None:
     """A network without accounts is refused with what is expected."""
     with pytest.raises(InvalidSetting, match="accounts is 0") as caught:
         generate(0, rng_seed=1)
-    assert "1 or more" in caught.value.hint
+    assert "from 1 to 10,000,000" in caught.value.hint
 
 
 def test_times_decrease_strictly_within_each_list(network: Network) -> None:
