@@ -21,6 +21,23 @@ def visit_rows(conn: sa.Connection) -> Iterator[tuple[int, str, int]]:
     return ((account, queue, pages) for account, queue, pages in conn.execute(query))
 
 
+def queue_rows(conn: sa.Connection) -> list[tuple[str, int, int, int]]:
+    """Return for each queue its name, the visits picked from it, those that brought a list, and the credits charged.
+
+    In the order of the first visit. Credits charged for no visit are in none of them.
+    """
+    paid = sa.select(ledger.c.visit_id, sa.func.sum(ledger.c.charged).label("paid"))
+    paid_by_visit = paid.group_by(ledger.c.visit_id).subquery()
+    listing = sa.case((visits.c.completeness.in_(Completeness.LISTED) & (visits.c.pages > 0), 1), else_=0)
+    query = (
+        sa.select(_QUEUE, sa.func.count(), sa.func.sum(listing), sa.func.coalesce(sa.func.sum(paid_by_visit.c.paid), 0))
+        .select_from(visits.outerjoin(paid_by_visit, paid_by_visit.c.visit_id == visits.c.id))
+        .group_by(_QUEUE)
+        .order_by(sa.func.min(visits.c.id))
+    )
+    return [(name, int(count), int(lists), int(credits)) for name, count, lists, credits in conn.execute(query)]
+
+
 def control_waves(conn: sa.Connection) -> tuple[list[tuple[int, int, int]], dict[int, int]]:
     """Return the last control sample that has all three waves: rows (wave, account id, draws), and credits by wave.
 

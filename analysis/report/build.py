@@ -13,15 +13,20 @@ from typing import Any
 
 from analysis.coverage import read_coverage
 from analysis.graph import read_graph
+from analysis.report.estimates import read_queues
 from analysis.report.findings import Progress, Settings, find
 from analysis.report.naming import veiled
 from analysis.report.page import render, written_page
 from analysis.report.tables import record, written_json, written_tables
-from storage import export, persons, retention
+from analysis.sample import read_drawn
+from storage import export, persons, retention, sampling
 from storage.database import Database
 from storage.secret import ProjectKey
 
 NO_POLICY: Mapping[str, str] = {}
+
+FACTS = ("verified", "language", "region", "bio")
+"""What the findings take from accounts beside their numbers."""
 
 PACKAGES = ("followgraph", "matplotlib", "networkit", "networkx", "numpy", "scipy")
 
@@ -65,6 +70,9 @@ def build(
             graph = read_graph(conn)
             coverage = read_coverage(conn, graph)
             purges = retention.purges(conn)
+            drawn, queues = read_drawn(conn, graph), read_queues(sampling.queue_rows(conn))
+            # Read now, in the state that the rest was read in: a graph under other names has no texts.
+            facts = {name: graph.accounts.column(name) for name in FACTS}
             unnamed: frozenset[int] = frozenset()
             if not show_names and not coverage.is_rehearsal:
                 graph, unnamed = veiled(
@@ -83,7 +91,16 @@ def build(
             show_names=show_names,
             unnamed=len(unnamed),
         )
-        found = find(graph, coverage, settings, names, progress)
+        found = find(
+            graph,
+            coverage,
+            drawn=drawn,
+            queues=queues,
+            facts=facts,
+            settings=settings,
+            names=names,
+            progress=progress,
+        )
         findings = replace(found, policy=policy, purges=purges)
     progress("writing", 4, 5)
     generated_at, versions = int(now()), _versions()

@@ -20,12 +20,20 @@ def caveats(findings: Findings) -> list[tuple[str, Markup]]:
     share = text.percent(whole.read, whole.reported)
     held = f"Lists read to their end held {share} of the follows that the same profiles announce."
     held = held if whole.reported else "How many follows their profiles announce is not known."
+    made, groups = findings.estimates, findings.groups
+    stable, doubtful, unstable = groups.counted() if groups is not None else (0, 0, 0)
+    shared = made.rivals[1]
     texts = [
         (
             "This is not a random sample.",
-            "Accounts were reached by following links from {}. Such crawls favour accounts that many follow. Nothing "
-            "here describes the users of the platform, and no interval is printed because none would be right.",
-            (text.count(seen.seeds, "seed"),),
+            "Accounts were reached by following links from {}. Such crawls favour accounts that many follow (Kurant, "
+            "Markopoulou &amp; Thiran 2010, 2011). Nothing here describes the users of the platform. {}",
+            (
+                text.count(seen.seeds, "seed"),
+                "No interval is printed, because none would be right."
+                if made.wave_credits is None
+                else "Intervals come from the control sample, and are about accounts with at least one follower.",
+            ),
         ),
         (
             "The seeds decide.",
@@ -50,24 +58,32 @@ def caveats(findings: Findings) -> list[tuple[str, Markup]]:
         ),
         (
             "Lists may be incomplete.",
-            "{} cut or broken off. {}",
+            "{} cut or broken off, and an empty list may be a hidden one. {}",
             (text.count(cut, "list was", "lists were"), held),
         ),
         (
             "Centrality suffers from what is missing.",
-            "In-degree is among the most robust measures, eigenvector-like scores among the most fragile (Smith &amp; "
-            "Moody 2013), more so when central accounts are the missing ones. Read the list in tiers, not places.",
-            (),
+            "In-degree is among the most robust measures, eigenvector-like scores and betweenness among the most "
+            "fragile (Smith &amp; Moody 2013), more so when central accounts are the missing ones (Smith, Moody "
+            "&amp; Morgan 2017). Of the {} first by imputed PageRank {} also first within the crawl. Read the list in "
+            "tiers, not places.",
+            (text.number(shared.of), f"{shared.shared:,} {'is' if shared.shared == 1 else 'are'}"),
         ),
         (
             "Communities are one of many good partitions.",
-            "Another seed or resolution gives another one; stability was not measured in this report. Membership is no "
-            "evidence about a person.",
-            (),
+            "Another seed or resolution gives another one. Here {} stable, {} doubtful and {} unstable over {}. "
+            "Membership of a community that is not stable is no evidence about a person.",
+            (
+                text.count(stable, "community is", "communities are"),
+                text.number(doubtful),
+                text.number(unstable),
+                text.count(groups.runs if groups is not None else 0, "seeded run"),
+            ),
         ),
         (
             "Time passed.",
-            "The pages came {}; follows change meanwhile. {} no longer stood in a later complete list and {} left out.",
+            "The pages came {}; follows change meanwhile, and handles too. {} no longer stood in a later "
+            "complete list and {} left out.",
             (
                 text.span(seen.first_page_at, seen.last_page_at),
                 text.count(seen.ended_edges, "follow seen before", "follows seen before"),
@@ -80,8 +96,14 @@ def caveats(findings: Findings) -> list[tuple[str, Markup]]:
             (),
         ),
         (
+            "Running it again gives less.",
+            "{} of the known accounts had vanished when they were visited, and others will. Whoever deletes what the "
+            "platform deletes cannot repeat this report number by number.",
+            (text.percent(seen.standings["not_found"], seen.known),),
+        ),
+        (
             "Do not use this to judge or to contact individuals.",
-            "The graph is personal data.",
+            "The graph is personal data, and pseudonyms can be broken by structure.",
             (),
         ),
     ]

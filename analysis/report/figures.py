@@ -16,8 +16,9 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from analysis.report.estimates import Floats
 from analysis.report.findings import Findings, scattered
 from analysis.report.text import count, percent
 from analysis.structure import Distribution
@@ -130,6 +131,43 @@ def degrees(findings: Findings) -> list[Markup]:
     ):
         if int((distribution.value > 0).sum()) >= 2:
             panels.append(_cumulative(name, title, axis, one, distribution))
+    return panels
+
+
+def saturation(findings: Findings) -> list[Markup]:
+    """Draw what each further tenth of the credits brought: new accounts a credit, and how much of the top stayed."""
+    curve = findings.estimates.saturation
+    if len(curve.credits) < 2:
+        return []
+    spent = curve.credits.astype(np.float64)
+    panels = []
+    for name, title, axis, x, y, top in (
+        ("saturation-novelty", "New accounts", "new accounts a credit", spent, curve.novelty, None),
+        (
+            "saturation-overlap",
+            "The first accounts",
+            "% that were first before",
+            spent[1:],
+            100 * curve.overlap[1:],
+            105,
+        ),
+    ):
+
+        def draw(figure: Figure, x: Floats = x, y: Floats = y, axis: str = axis, top: float | None = top) -> None:
+            axes = _axes(figure, 220)
+            axes.plot(x, y, color=VISITED, linewidth=1.8, marker="o", markersize=4)
+            axes.set(xlabel="credits spent", ylabel=axis, xlim=(0, spent[-1] * 1.04))
+            axes.set_ylim(0, float(y.max()) * 1.08 or 1.0 if top is None else top)
+            for side in (axes.xaxis, axes.yaxis):
+                side.set_major_locator(MaxNLocator(5, integer=True))
+                side.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:,.10g}"))
+            axes.tick_params(length=0)
+
+        description = (
+            f"Line: {axis} against credits spent, {len(x)} points, from {y[0]:,.1f} at {x[0]:,.0f} credits to "
+            f"{y[-1]:,.1f} at {x[-1]:,.0f}."
+        )
+        panels.append(_panel(name, title, description, 220, draw))
     return panels
 
 

@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from analysis import centrality, communities, structure
+from analysis import centrality, communities, structure, tail
 from analysis.communities import NOWHERE, Partition
 from analysis.coverage import Coverage
 from analysis.graph import LISTED, STANDINGS, UNKNOWN, VISITED, FollowGraph, Ints
+from analysis.ranks import RankIntervals, tiers
+from analysis.report.estimates import Estimates, Queue, estimate
+from analysis.report.groups import Groups, group
+from analysis.sample import Drawn
 
 THIN_SUPPORT = 5
 """Followed by fewer visited accounts than this, a score rests on next to nothing."""
@@ -40,9 +44,20 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Central:
-    """An account of the top list. `community` counts from 1; None where an account has no current follow."""
+    """An account of the top list. `community` counts from 1; None where an account has no current follow.
+
+    `rank` is by imputed PageRank, `low` to `high` its 95 % interval where there is one, `tier` as `analysis.ranks` has
+    it. `places` are its ranks by what else one may rank by, None where it has none. `suspicious` says that its reported
+    followers are far beyond what the listings make plausible.
+    """
 
     rank: int
+    low: int | None
+    high: int | None
+    tier: int
+    places: Mapping[str, int | None]
+    suspicious: bool
+    score: float
     id: int
     handle: str | None
     name: str | None
@@ -72,29 +87,44 @@ class Central:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Community:
     """A community; `inside` of the `touching` connected pairs that touch it lie within it, `top` are its accounts of
-    highest PageRank as (id, handle)."""
+    highest rank as (id, handle). `stability` is the mean Jaccard similarity over the seeded runs."""
 
     number: int
     accounts: int
     visited: int
     inside: int
     touching: int
+    stability: float
     top: tuple[tuple[int, str | None], ...]
+
+    @property
+    def trust(self) -> str:
+        """What its stability means, in a word (Hennig 2007)."""
+        if self.stability >= communities.STABLE:
+            return "stable"
+        return "doubtful" if self.stability >= communities.DOUBTFUL else "unstable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """Everything that is shown. `partition` is None where the graph is too large for communities."""
+    """Everything that is shown. `groups` is None where the graph is too large for communities."""
 
     settings: Settings
     graph: FollowGraph
     coverage: Coverage
     seeds: tuple[tuple[int, str | None], ...]
     central: tuple[Central, ...]
-    partition: Partition | None
+    estimates: Estimates
+    groups: Groups | None
     too_many_pairs: int | None
     communities: tuple[Community, ...]
     components: structure.Components
+    bow_tie: structure.BowTie
+    cores: structure.CoreProfile
+    assortativity: structure.Assortativity
+    """Over the follows between completely visited accounts, of the degrees inside them."""
+    tails: Mapping[str, tail.Tail | None]
+    """The tail of the follows of completely visited accounts, and of the reported followers of known accounts."""
     reciprocity: structure.Reciprocity
     reciprocity_visited: structure.Reciprocity
     reciprocity_complete: structure.Reciprocity
@@ -107,6 +137,11 @@ class Findings:
     """How the study treats people, in words, by what it is about."""
     purges: Sequence[Mapping[str, Any]] = ()
     """What was deleted by the study's rules, purge by purge."""
+
+    @property
+    def partition(self) -> Partition | None:
+        """What the seeded runs agree on; None where the graph is too large for communities."""
+        return None if self.groups is None else self.groups.consensus.partition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,41 +156,56 @@ class Vanished:
 def find(
     graph: FollowGraph,
     coverage: Coverage,
+    *,
+    drawn: Drawn,
+    queues: tuple[Queue, ...],
+    facts: Mapping[str, list[Any]],
     settings: Settings,
     names: Callable[[list[int]], dict[int, str]],
     progress: Progress,
 ) -> Findings:
-    """Compute everything. `names` returns what the accounts of some ids call themselves."""
+    """Compute everything. `names` returns what the accounts of some ids call themselves; `facts` has columns of
+    length n that averages are taken of."""
     accounts = graph.accounts
     progress("PageRank", 1, 5)
     observed = centrality.in_degree(graph)
     scores = centrality.pagerank(graph)
-    order = centrality.ranking(scores, accounts.id)
+    estimates = estimate(
+        graph, drawn, queues, facts, top=settings.top, rng_seed=settings.rng_seed, within=scores, observed=observed
+    )
+    order = estimates.order
     progress("communities", 2, 5)
-    partition: Partition | None = None
+    groups: Groups | None = None
     too_many: int | None = None
     try:
-        partition = communities.leiden(graph, resolution=settings.resolution, rng_seed=settings.rng_seed)
+        groups = group(graph, resolution=settings.resolution, rng_seed=settings.rng_seed)
     except communities.TooManyPairs as refused:
         too_many = refused.pairs
+    partition = None if groups is None else groups.consensus.partition
     progress("structure", 3, 5)
-    # Without a single follow every score is the same, and a list of the first ids would look like a finding.
-    top = order[: settings.top] if len(graph.src) else order[:0]
+    following = centrality.out_degree(graph)[accounts.complete]
     return Findings(
         settings=settings,
         graph=graph,
         coverage=coverage,
         seeds=_named(graph, np.flatnonzero(accounts.depth == 0)),
-        central=_central(graph, order=top, scores=scores, observed=observed, partition=partition, names=names),
-        partition=partition,
+        central=_central(
+            graph, estimates, settings.top, scores=scores, observed=observed, partition=partition, names=names
+        ),
+        estimates=estimates,
+        groups=groups,
         too_many_pairs=too_many,
-        communities=_communities(graph, partition, order),
+        communities=_communities(graph, groups, order),
         components=structure.components(graph),
+        bow_tie=structure.bow_tie(graph),
+        cores=structure.core_profile(graph),
+        assortativity=structure.assortativity(graph, accounts.complete),
+        tails={"following": tail.fit(following), "followers": tail.fit(accounts.followers)},
         reciprocity=structure.reciprocity(graph),
         reciprocity_visited=structure.reciprocity(graph, accounts.listed),
         reciprocity_complete=structure.reciprocity(graph, accounts.complete),
         followers=structure.distribution(observed),
-        following=structure.distribution(centrality.out_degree(graph)[accounts.complete]),
+        following=structure.distribution(following),
         observed=observed,
         vanished=_vanished(graph, observed),
     )
@@ -180,21 +230,33 @@ def _named(graph: FollowGraph, positions: Ints) -> tuple[tuple[int, str | None],
 
 def _central(
     graph: FollowGraph,
+    estimates: Estimates,
+    top: int,
     *,
-    order: Ints,
     scores: centrality.Scores,
     observed: Ints,
     partition: Partition | None,
     names: Callable[[list[int]], dict[int, str]],
 ) -> tuple[Central, ...]:
-    accounts = graph.accounts
+    # Without a single follow every score is the same, and a list of the first ids would look like a finding.
+    if estimates.ranking is None:
+        return ()
+    accounts, order = graph.accounts, estimates.order[:top]
     called = names(accounts.id[order].tolist())
+    found, tier = estimates.ranking.scores, tiers(estimates.ranking.scores)
+    doubt = estimates.intervals if isinstance(estimates.intervals, RankIntervals) else None
 
     def row(rank: int, at: int) -> Central:
         community = NOWHERE if partition is None else int(partition.label[at])
         followers = int(accounts.followers[at])
         return Central(
             rank=rank,
+            low=None if doubt is None else int(doubt.low[rank - 1]),
+            high=None if doubt is None else int(doubt.high[rank - 1]),
+            tier=int(tier[at]),
+            places={name: int(places[at]) or None for name, places in estimates.places.items()},
+            suspicious=bool(estimates.flagged[at]),
+            score=float(found[at]),
             id=int(accounts.id[at]),
             handle=accounts.handle[at],
             name=called.get(int(accounts.id[at])),
@@ -209,9 +271,10 @@ def _central(
     return tuple(row(rank, at) for rank, at in enumerate(order.tolist(), start=1))
 
 
-def _communities(graph: FollowGraph, partition: Partition | None, order: Ints) -> tuple[Community, ...]:
-    if partition is None:
+def _communities(graph: FollowGraph, groups: Groups | None, order: Ints) -> tuple[Community, ...]:
+    if groups is None:
         return ()
+    partition = groups.consensus.partition
     inside = partition.label != NOWHERE
     visited = np.bincount(partition.label[inside & graph.accounts.listed], minlength=len(partition.size))
     by_rank = order[inside[order]]
@@ -225,6 +288,7 @@ def _communities(graph: FollowGraph, partition: Partition | None, order: Ints) -
             visited=int(visited[number]),
             inside=int(partition.inside[number]),
             touching=int(partition.touching[number]),
+            stability=float(groups.consensus.stability[number]),
             top=_named(graph, grouped[starts[number] : min(starts[number] + TOP_OF_COMMUNITY, starts[number + 1])]),
         )
         for number in range(len(partition.size))

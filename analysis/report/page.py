@@ -11,6 +11,7 @@ import jinja2
 import numpy as np
 
 from analysis.graph import STANDINGS
+from analysis.ranks import TIERS, RankIntervals
 from analysis.report import caveats, figures, prose, text
 from analysis.report.findings import Central, Findings, scattered
 from analysis.structure import Distribution
@@ -62,7 +63,22 @@ def render(findings: Findings, *, generated_at: int, versions: dict[str, str]) -
         scattered=len(scattered(findings)),
         numbered=findings.central[: figures.NUMBERED],
         places=_places(findings.central),
-        tiers=list(_tiers(findings.central)),
+        tiers=list(_tiers(findings.central, len(findings.graph))),
+        ranked_apart={rival.name: rival for rival in findings.estimates.rivals},
+        bounded=isinstance(findings.estimates.intervals, RankIntervals),
+        basis=prose.basis(findings),
+        queues=[(prose.queue_words(queue), queue) for queue in findings.estimates.queues],
+        forecasts=[(run.id, run.foreseen) for run in findings.coverage.runs if run.foreseen is not None],
+        alarm=prose.alarm(findings),
+        size=prose.size(findings),
+        averages=[(mean, prose.value_shown(mean), prose.between(mean)) for mean in findings.estimates.means],
+        saturation_figure=figures.saturation(findings),
+        saturation_finding=prose.saturation(findings),
+        saturation_rows=_saturated(findings),
+        stability=prose.stability(findings),
+        portraits=[prose.portrait(findings, one) for one in findings.groups.portraits] if findings.groups else [],
+        bow_tie=prose.bow_tie(findings.bow_tie),
+        core_steps=_cores(findings),
         communities=findings.communities[:COMMUNITIES_SHOWN],
         seeds=findings.seeds[:SEEDS_SHOWN],
         followers_steps=list(_steps(findings.followers)),
@@ -83,13 +99,29 @@ def _places(rows: Sequence[Central]) -> int:
     return max(0, 1 - floor(log10(smallest)))
 
 
-def _tiers(rows: Sequence[Central]) -> Iterator[tuple[str, Sequence[Central]]]:
+def _tiers(rows: Sequence[Central], known: int) -> Iterator[tuple[str, Sequence[Central]]]:
     """Yield the top list in tiers: a crawl tells the first ten from the first hundred, not the third from the tenth."""
-    bounds = [0, 10, 100, 1_000, len(rows)]
+    bounds = [0, *sorted({*TIERS, *([known // 100] if known // 100 > TIERS[-1] else [])}), known]
     for start, end in pairwise(bounds):
         if rows[start:end]:
-            heading = f"The first {min(end, len(rows))}" if start == 0 else f"{start + 1} to {min(end, len(rows)):,}"
+            heading = f"The first {min(end, len(rows))}" if start == 0 else f"{start + 1:,} to {min(end, len(rows)):,}"
+            if end == known // 100:
+                heading += f", of the first hundredth ({end:,} accounts)"
             yield heading, rows[start:end]
+
+
+def _saturated(findings: Findings) -> list[tuple[int, int, float, float | None]]:
+    curve = findings.estimates.saturation
+    columns = curve.credits, curve.accounts, curve.novelty, curve.overlap
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [(*row[:3], None if step == 0 else row[3]) for step, row in enumerate(rows)]
+
+
+def _cores(findings: Findings) -> list[tuple[int, int]]:
+    """Return (k, accounts in the k-core) at round k and at the largest, for reading; the CSV table has every one."""
+    largest = findings.cores.largest
+    chosen = sorted({step for step in STEPS if 0 < step <= largest} | ({largest} if largest > 0 else set()))
+    return [(k, int(findings.cores.accounts[k])) for k in chosen]
 
 
 def _steps(distribution: Distribution) -> Iterator[tuple[int, int]]:

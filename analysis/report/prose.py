@@ -10,10 +10,29 @@ from markupsafe import Markup
 from analysis.centrality import DAMPING
 from analysis.communities import MAX_PAIRS
 from analysis.coverage import Coverage
+from analysis.portraits import Portrait
+from analysis.ranks import RankIntervals
 from analysis.report import text
+from analysis.report.estimates import FIRST, Mean, Queue, reason_of, value_of
 from analysis.report.findings import Findings
+from analysis.report.groups import RUNS
+from analysis.sampling import CALM, Interval, NotIdentifiable, Uninformative
+from analysis.structure import BowTie
 
 NAMED_SEEDS = 3
+
+MOST_RUNS = 10
+"""Runs that the method paragraph tells of one by one."""
+
+QUEUE_WORDS = {
+    "main": "The crawl itself",
+    "explore": "Explored: picked by lot",
+    "control-1": "Control sample, wave 1",
+    "control-2": "Control sample, wave 2",
+    "control-3": "Control sample, wave 3",
+    "audit": "Audit of follower counts",
+    "ahead": "Put ahead by hand",
+}
 
 STANDING_WORDS = {
     "complete": ("Whole list read", "every page of the list of followed accounts was read"),
@@ -73,17 +92,24 @@ def brief(findings: Findings) -> list[Markup]:
     if findings.central:
         first = findings.central[0]
         sentences.append(
-            Markup("Highest by PageRank within the crawl is {}, followed by {} of the {} visited accounts.").format(
-                name(first.handle, first.id), text.number(first.followers_observed), text.number(seen.visited)
+            Markup("Highest by imputed PageRank is {}, followed by {} of the {} visited accounts{}.").format(
+                name(first.handle, first.id),
+                text.number(first.followers_observed),
+                text.number(seen.visited),
+                f"; its rank lies between {text.number(first.low)} and {text.number(first.high)}"
+                if first.low is not None
+                else "; no interval of its rank can be given",
             )
         )
     partition = findings.partition
     if partition is not None and partition.modularity is not None:
         sentences.append(
-            Markup("One seeded partition finds {} (modularity {}); the largest holds {} of the accounts.").format(
+            Markup("{} seeded runs agree on {}, {} of them stable (modularity {}); the largest holds {}.").format(
+                text.number(findings.groups.runs if findings.groups else 0),
                 text.count(len(findings.communities), "community", "communities"),
+                text.number(findings.groups.counted()[0] if findings.groups else 0),
                 text.decimal(partition.modularity, 2),
-                text.percent(findings.communities[0].accounts, int(partition.size.sum())),
+                text.percent(findings.communities[0].accounts, int(partition.size.sum())) + " of the accounts",
             )
         )
     mutual = findings.reciprocity_complete
@@ -91,6 +117,13 @@ def brief(findings: Findings) -> list[Markup]:
         sentences.append(
             Markup("Between completely visited accounts, {} of {} are returned.").format(
                 text.percent(mutual.share), text.count(mutual.follows, "follow")
+            )
+        )
+    following = findings.estimates.means[0]
+    if isinstance(following.found, Interval):
+        sentences.append(
+            Markup("An account with a follower follows {} others on average ({}).").format(
+                shown_value(following, following.found.value), between(following)
             )
         )
     return [*sentences, Markup("<strong>The largest doubt:</strong> {}").format(doubt(seen))]
@@ -147,28 +180,226 @@ def method(findings: Findings, versions: dict[str, str], generated_at: int) -> M
             text.number(seen.standings["complete"]),
             text.number(seen.edges),
         ),
+        *_drawing(findings),
         Markup(
-            "PageRank (damping {}; unvisited accounts, whose follows are unknown, pass their score to all alike) was "
-            "computed on all known accounts with scipy {}."
-        ).format(DAMPING, versions["scipy"]),
+            "Accounts are ranked by imputed PageRank (damping {}; {} reported follower counts, blended with how often "
+            "lists named an account; followers not seen hand on what an unread follow hands on average). Beside it "
+            "stand the sort by reported followers and PageRank within the crawl (Brin &amp; Page 1998; scipy {}). {}"
+        ).format(
+            DAMPING,
+            findings.estimates.ranking.basis if findings.estimates.ranking else "no",
+            versions["scipy"],
+            "Intervals of ranks are 2.5 to 97.5 % of 200 draws of the noise of follower counts."
+            if isinstance(findings.estimates.intervals, RankIntervals)
+            else f"There are {reason_of(findings.estimates.intervals)}."
+            if findings.estimates.ranking
+            else "",
+        ),
     ]
-    if partition is not None and partition.pairs:
+    groups = findings.groups
+    if partition is not None and groups is not None and partition.pairs:
         parts.append(
             Markup(
-                "Communities are one run of Leiden (networkit {}, resolution {}, seed {}) on {}, directions dropped; "
-                "a community found in pieces was parted into them ({} so)."
+                "Communities are what {} runs of Leiden (Traag, Waltman &amp; van Eck 2019; networkit {}, resolution "
+                "{}, seeds {} to {}) agree on, by the pairs that most runs keep together (Lancichinetti &amp; "
+                "Fortunato 2012), on {}, directions dropped; a community found in pieces was parted into them ({} so). "
+                "Stability is the mean Jaccard similarity with the best counterpart in each run (Hennig 2007)."
             ).format(
+                text.number(groups.runs),
                 versions["networkit"],
                 f"{settings.resolution:g}",
                 settings.rng_seed,
+                settings.rng_seed + groups.runs - 1,
                 text.count(partition.pairs, "connected pair"),
                 text.number(partition.split),
             )
         )
     parts.append(
-        Markup("No interval is given, because the sample is not random. Computed on {}.").format(text.day(generated_at))
+        Markup(
+            "Degree tails were fitted after Clauset, Shalizi &amp; Newman 2009. Computed on {} with Python {}, "
+            "networkx {} and numpy {}; seed of everything random in the report: {}."
+        ).format(text.day(generated_at), versions["python"], versions["networkx"], versions["numpy"], settings.rng_seed)
     )
     return Markup(" ").join(parts)
+
+
+def _drawing(findings: Findings) -> list[Markup]:
+    """Return how the sample was drawn beside the crawl itself, run by run, and what that allows."""
+    seen, made = findings.coverage, findings.estimates
+    runs = "; ".join(
+        f"run {run.id}: {run.strategy}, rng seed {run.rng_seed}, budget {run.budget:,}, "
+        f"{'ended by ' + run.stop_reason.replace('_', ' ') if run.stop_reason else 'not ended'}"
+        for run in seen.runs[:MOST_RUNS]
+    )
+    more = f"; {len(seen.runs) - MOST_RUNS:,} more runs" if len(seen.runs) > MOST_RUNS else ""
+    parts = [Markup("The runs were {}{}.").format(runs, more)] if runs else []
+    if made.wave_credits is None:
+        parts.append(Markup("There was no control sample, so no average has an interval: the sample is not random."))
+    else:
+        parts.append(
+            Markup(
+                "A control sample was drawn in three waves of {} accounts, with probabilities proportional to how "
+                "often lists of the wave before named an account over its followers; averages are ratios weighted by "
+                "1 / followers (Hansen &amp; Hurwitz 1943) over the last wave, their 95 % intervals two standard "
+                "errors of the last two waves and half the distance from the crawl’s own estimates."
+            ).format(text.listing([text.number(draws) for draws in made.draws]))
+        )
+    if made.is_audited:
+        parts.append(Markup("A part of the credits bought an audit of reported follower counts."))
+    return parts
+
+
+def queue_words(queue: Queue) -> str:
+    """Return why a queue is read."""
+    return QUEUE_WORDS.get(queue.name, queue.name)
+
+
+def shown_value(mean: Mean, value: float | None) -> str:
+    """Return a value of an average: a share in percent, anything else with three digits."""
+    return text.MISSING if value is None else text.percent(value) if mean.is_share else text.decimal(value)
+
+
+def between(mean: Mean) -> str:
+    """Return the interval of an average in words, or why there is none."""
+    found = mean.found
+    if not isinstance(found, Interval):
+        return str(reason_of(found))
+    words = f"95\u202f% interval {shown_value(mean, found.low)} to {shown_value(mean, found.high)}"
+    return f"{words}: an order of magnitude" if isinstance(found, Uninformative) else words
+
+
+def value_shown(mean: Mean) -> str:
+    """Return the value of an average as it is shown."""
+    return shown_value(mean, value_of(mean.found))
+
+
+def alarm(findings: Findings) -> str:
+    """Return what the crawl gives away about its own bias."""
+    found = findings.estimates.alarm
+    if isinstance(found, NotIdentifiable):
+        return f"Nothing tells how biased the crawl is: {found.reason}."
+    number = f"{found.balance:,.2f}"
+    if found.biased:
+        return (
+            f"The crawl is biased: its alarm number is {number}, outside {CALM[0]:g} to {CALM[1]:g}. Accounts were not "
+            "chosen alike, and averages over the lists it chose would mislead."
+        )
+    return (
+        f"The alarm number is {number}, inside {CALM[0]:g} to {CALM[1]:g}. That shows no bias, and does not exclude it."
+    )
+
+
+def size(findings: Findings) -> str:
+    """Return the size of the network and how much of it was seen, as orders of magnitude."""
+    found = findings.estimates.size
+    if isinstance(found, NotIdentifiable):
+        return f"How large the network is cannot be said: {found.reason}."
+    share = f"{float(f'{100 * found.coverage:.1g}'):g}"
+    return (
+        f"As an order of magnitude, some {text.rough(found.accounts)} accounts have a follower, joined by some "
+        f"{text.rough(found.follows)} follows; about {share}\u202f% of these accounts were listed. In tests the "
+        "number of accounts was off by up to two fifths, mostly too low."
+    )
+
+
+def basis(findings: Findings) -> str:
+    """Return what the ranking rests on."""
+    found = findings.estimates.ranking
+    if found is None:
+        return ""
+    words = {
+        "audited": "The noise of reported follower counts was measured (sigma {:.2f})",
+        "assumed": "Without an audit the noise of reported follower counts is assumed (sigma {:.2f})",
+        "exploratory": "This ranking is exploratory: too few accounts are listed often enough to judge follower "
+        "counts, so it is the mean of two rankings",
+    }[found.basis].format(found.mended.noise**0.5)
+    doubt = findings.estimates.intervals
+    limits = (
+        "the intervals of ranks are 95\u202f% intervals" if isinstance(doubt, RankIntervals) else str(reason_of(doubt))
+    )
+    return f"{words}; {limits}."
+
+
+def saturation(findings: Findings) -> str:
+    """Return what the replay of the crawl shows."""
+    curve = findings.estimates.saturation
+    if len(curve.credits) < 2:
+        return "Too few lists were read to see whether more credits would change the answer"
+    last = curve.overlap[-1]
+    step = int(curve.credits[-1] - curve.credits[-2])
+    first = text.count(min(FIRST, int(curve.accounts[-1])), "account")
+    return (
+        f"The last {text.count(step, 'credit')} changed {text.percent(1 - float(last))} of the first {first} and "
+        f"brought {text.decimal(float(curve.novelty[-1]))} new accounts a credit"
+    )
+
+
+def portrait(findings: Findings, one: Portrait) -> Markup:
+    """Return a community in words. Whom an unstable one holds is not said: another run would say otherwise."""
+    accounts = findings.graph.accounts
+
+    def named(positions: tuple[int, ...]) -> Markup:
+        return Markup(", ").join(name(accounts.handle[at], int(accounts.id[at])) for at in positions)
+
+    def shares(pairs: tuple[tuple[str, float], ...]) -> Markup:
+        return Markup(", ").join(
+            Markup("<bdi>{}</bdi> ({})").format(text.shown(word), text.percent(share)) for word, share in pairs
+        )
+
+    parts = [
+        Markup("<strong>Community {}</strong> has {}, {} of them visited, and is {}.").format(
+            one.number + 1, text.count(one.accounts, "account"), text.number(one.visited), one.trust
+        ),
+        Markup("{} of its pairs are connected, and {} of its connections lead out.").format(
+            text.percent(one.density), text.percent(one.conductance)
+        ),
+    ]
+    if findings.communities[one.number].trust != "unstable":
+        for lead, positions in (("Most followed from within", one.top), ("Most connected outside", one.bridges)):
+            if positions:
+                parts.append(Markup("{}: {}.").format(lead, named(positions)))
+        for lead, found in (
+            ("Words of their profiles", one.words),
+            ("Regions", one.regions),
+            ("Languages", one.languages),
+        ):
+            if found:
+                parts.append(Markup("{}: {}.").format(lead, shares(found)))
+    else:
+        parts.append(Markup("Who is in it is not said: other runs put these accounts together otherwise."))
+    return Markup(" ").join(parts)
+
+
+def stability(findings: Findings) -> str:
+    """Return how far the seeded runs agree."""
+    groups = findings.groups
+    if groups is None or not findings.communities:
+        return ""
+    stable, doubtful, unstable = groups.counted()
+    words = (
+        f"Of {text.count(len(findings.communities), 'community', 'communities')} {stable:,} "
+        f"{'is' if stable == 1 else 'are'} stable, {doubtful:,} doubtful and {unstable:,} unstable over "
+        f"{groups.runs:,} seeded runs; a run and the consensus agree by {groups.consensus.agreement:.2f} (normalised "
+        "mutual information)."
+    )
+    least, most = min(groups.consensus.counts), max(groups.consensus.counts)
+    alone = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    words += f" A run by itself finds {alone}; where runs differ, the consensus parts what they join."
+    if groups.is_scaled_down:
+        words += f" The graph is large, so there were {groups.runs:,} runs instead of {RUNS}, and a shorter sweep."
+    return words
+
+
+def bow_tie(shape: BowTie) -> list[tuple[str, str, int]]:
+    """Return the parts of the bow-tie: name, meaning, accounts."""
+    return [
+        ("Core", "the largest strong component: each reaches each", shape.core),
+        ("Into the core", "reach the core and are not reached by it", shape.into),
+        ("Out of the core", "are reached by the core; so is every unvisited account it lists", shape.out),
+        ("Tubes", "lead from the one side to the other past the core", shape.tubes),
+        ("Tendrils", "hang on one side only", shape.tendrils),
+        ("Apart", "not connected with the core at all", shape.apart),
+    ]
 
 
 def _source(seen: Coverage) -> str:

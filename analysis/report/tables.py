@@ -12,21 +12,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from analysis.capture import Saturation
 from analysis.graph import STANDINGS
 from analysis.report import text
+from analysis.report.estimates import Mean, reason_of, value_of
 from analysis.report.findings import Findings, scattered
+from analysis.sampling import Interval, NotIdentifiable, Uninformative
 from analysis.structure import Distribution, Reciprocity
 from storage.export import cell, replacing
 
-SCHEMA = 1
-"""Version of the JSON's shape: raised when a field changes its meaning or goes."""
+SCHEMA = 2
+"""Version of the JSON's shape, docs/report.schema.json: raised when a field changes its meaning or goes."""
 
 Table = tuple[Sequence[str], Iterable[Sequence[object]]]
 
 
 def record(findings: Findings, *, generated_at: int, versions: dict[str, str]) -> dict[str, Any]:
     """Return the JSON object of a report; times in ISO 8601, UTC."""
-    seen, graph, partition = findings.coverage, findings.graph, findings.partition
+    seen, graph, groups = findings.coverage, findings.graph, findings.groups
     return {
         "schema": SCHEMA,
         "generated_at": text.iso(generated_at),
@@ -40,28 +43,45 @@ def record(findings: Findings, *, generated_at: int, versions: dict[str, str]) -
             "is_rehearsal": seen.is_rehearsal,
             "strategies": list(seen.strategies),
             "random_sample": False,
-            "intervals": None,
+            "forecasts": [{"run": run.id, **foreseen} for run in seen.runs if (foreseen := run.foreseen) is not None],
         },
+        "estimates": _estimates(findings),
         "policy": dict(findings.policy),
         "vanished": asdict(findings.vanished),
         "purges": [_timed(dict(purge) | {"purged_at": purge["at"]}) for purge in findings.purges],
         "seeds": [{"id": str(key), "handle": handle} for key, handle in findings.seeds],
         "central": [{**asdict(row), "id": str(row.id), "thin_support": row.thin} for row in findings.central],
         "communities": None
-        if partition is None
+        if groups is None
         else {
-            "method": "leiden",
-            "accounts": int(partition.size.sum()),
-            "pairs": partition.pairs,
-            "modularity": partition.modularity,
-            "split": partition.split,
+            "method": "consensus of leiden",
+            "runs": groups.runs,
+            "agreement": groups.consensus.agreement,
+            "found_by_run": list(groups.consensus.counts),
+            "sweep_runs": groups.sweep_runs,
+            "sweep": [asdict(scale) for scale in groups.scales],
+            "accounts": int(groups.consensus.partition.size.sum()),
+            "pairs": groups.consensus.partition.pairs,
+            "modularity": groups.consensus.partition.modularity,
+            "split": groups.consensus.partition.split,
             "list": [
-                {**asdict(row), "top": [{"id": str(key), "handle": handle} for key, handle in row.top]}
+                {
+                    **asdict(row),
+                    "trust": row.trust,
+                    "top": [{"id": str(key), "handle": handle} for key, handle in row.top],
+                }
                 for row in findings.communities
             ],
         },
         "structure": {
             "components": asdict(findings.components),
+            "bow_tie": asdict(findings.bow_tie),
+            "core_profile": findings.cores.accounts.tolist(),
+            "assortativity_both_complete": asdict(findings.assortativity),
+            "tails": {
+                name: None if found is None else {**asdict(found), "verdict": found.verdict}
+                for name, found in findings.tails.items()
+            },
             "reciprocity": {
                 "all": _mutual(findings.reciprocity),
                 "both_visited": _mutual(findings.reciprocity_visited),
@@ -70,6 +90,57 @@ def record(findings: Findings, *, generated_at: int, versions: dict[str, str]) -
             "followers_observed": _spread(findings.followers),
             "following_of_complete": _spread(findings.following),
         },
+    }
+
+
+def _estimates(findings: Findings) -> dict[str, Any]:
+    made = findings.estimates
+    ranking, curve = made.ranking, made.saturation
+    return {
+        "queues": [asdict(queue) for queue in made.queues],
+        "control": None
+        if made.wave_credits is None
+        else {"credits_of_poorest_wave": made.wave_credits, "draws": list(made.draws)},
+        "audited": made.is_audited,
+        "alarm": {"balance": None, "biased": None, "reason": made.alarm.reason}
+        if isinstance(made.alarm, NotIdentifiable)
+        else {"balance": made.alarm.balance, "biased": made.alarm.biased, "reason": None},
+        "size": {"reason": made.size.reason}
+        if isinstance(made.size, NotIdentifiable)
+        else {**asdict(made.size), "reason": None},
+        "averages": [_mean(mean) for mean in made.means],
+        "ranking": None
+        if ranking is None
+        else {
+            "basis": ranking.basis,
+            "noise": ranking.mended.noise**0.5,
+            "flagged": int(ranking.mended.flagged.sum()),
+            "agreement": ranking.agreement,
+            "no_intervals": reason_of(made.intervals),
+            "shared_with": {rival.name: {"shared": rival.shared, "of": rival.of} for rival in made.rivals},
+        },
+        "saturation": [
+            {"credits": credits, "accounts": accounts, "novelty": novelty, "overlap": None if step == 0 else overlap}
+            for step, (credits, accounts, novelty, overlap) in enumerate(
+                zip(*(column.tolist() for column in _columns(curve)), strict=True)
+            )
+        ],
+    }
+
+
+def _columns(curve: Saturation) -> tuple[Any, ...]:
+    return curve.credits, curve.accounts, curve.novelty, curve.overlap
+
+
+def _mean(mean: Mean) -> dict[str, Any]:
+    found = mean.found
+    limits = {"low": found.low, "high": found.high} if isinstance(found, Interval) else {"low": None, "high": None}
+    return {
+        "name": mean.name,
+        "value": value_of(found),
+        **limits,
+        "informative": isinstance(found, Interval) and not isinstance(found, Uninformative),
+        "reason": reason_of(found),
     }
 
 
@@ -90,6 +161,10 @@ def written_tables(folder: Path, findings: Findings) -> tuple[Path, ...]:
         "communities": _communities(findings),
         "degree_distribution": _degrees(findings),
         "reported_observed": _scattered(findings),
+        "averages": _averages(findings),
+        "saturation": _saturated(findings),
+        "resolutions": _resolutions(findings),
+        "cores": _cores(findings),
     }.items():
         path = folder / f"{name}.csv"
         with (
@@ -110,13 +185,17 @@ def _coverage(findings: Findings) -> Table:
 
 def _accounts(findings: Findings) -> Table:
     header = (
-        *("rank", "id", "label", "role", "completeness", "followers_reported", "followers_observed"),
+        *("rank", "rank_low", "rank_high", "tier", "rank_by_followers_reported", "rank_by_pagerank_within_crawl"),
+        *("rank_by_followers_observed", "suspicious_followers", "score"),
+        *("id", "label", "role", "completeness", "followers_reported", "followers_observed"),
         *("visited_accounts", "pagerank_within_crawl", "community"),
     )
     visited = findings.coverage.visited
     return header, [
         (
-            *(row.rank, str(row.id), row.handle, row.role, row.completeness),
+            *(row.rank, row.low, row.high, row.tier, *(row.places[rival.name] for rival in findings.estimates.rivals)),
+            *(int(row.suspicious), row.score),
+            *(str(row.id), row.handle, row.role, row.completeness),
             *(row.followers_reported, row.followers_observed, visited, row.pagerank, row.community),
         )
         for row in findings.central
@@ -124,10 +203,10 @@ def _accounts(findings: Findings) -> Table:
 
 
 def _communities(findings: Findings) -> Table:
-    header = ("community", "accounts", "visited", "pairs_inside", "pairs_touching", "top_accounts")
+    header = ("community", "accounts", "visited", "pairs_inside", "pairs_touching", "stability", "top_accounts")
     return header, [
         (
-            *(row.number, row.accounts, row.visited, row.inside, row.touching),
+            *(row.number, row.accounts, row.visited, row.inside, row.touching, row.stability),
             " ".join(handle if handle is not None else f"id:{key}" for key, handle in row.top),
         )
         for row in findings.communities
@@ -141,6 +220,28 @@ def _scattered(findings: Findings) -> Table:
     return ("id", "followers_reported", "followers_observed"), [
         (str(key), *numbers) for key, *numbers in zip(*columns, strict=True)
     ]
+
+
+def _averages(findings: Findings) -> Table:
+    rows = (_mean(mean) for mean in findings.estimates.means)
+    header = ("name", "value", "low", "high", "informative", "reason")
+    return header, [tuple(int(row[name]) if name == "informative" else row[name] for name in header) for row in rows]
+
+
+def _saturated(findings: Findings) -> Table:
+    rows = _estimates(findings)["saturation"]
+    header = ("credits", "accounts", "novelty", "overlap")
+    return header, [tuple(row[name] for name in header) for row in rows]
+
+
+def _resolutions(findings: Findings) -> Table:
+    header = ("resolution", "communities", "largest", "modularity", "agreement", "limit", "below")
+    scales = () if findings.groups is None else findings.groups.scales
+    return header, [tuple(getattr(scale, name) for name in header) for scale in scales]
+
+
+def _cores(findings: Findings) -> Table:
+    return ("k", "accounts"), list(enumerate(findings.cores.accounts.tolist()))
 
 
 def _degrees(findings: Findings) -> Table:

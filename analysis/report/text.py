@@ -83,6 +83,12 @@ def decimal(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{places}f}"
 
 
+def rough(value: float) -> str:
+    """Return a number by its first digit only: an order of magnitude."""
+    power = 10 ** max(0, len(f"{value:.0f}") - 1)
+    return f"{round(value / power) * power:,}"
+
+
 def day(at: int | None) -> str:
     """Return a day: `3 November 2026`."""
     return MISSING if at is None else f"{(moment := _utc(at)).day} {moment:%B %Y}"

@@ -118,7 +118,7 @@ def test_coverage_is_what_the_sample_says(tmp_path: Path) -> None:
     }
     assert seen["credits"] == {"booked": 6, "charged": 6, "uncertain": 2}
     assert seen["announced"] == {"accounts": 3, "reported": 9, "read": 8}
-    assert (seen["strategies"], seen["random_sample"], seen["intervals"]) == (["flow"], False, None)
+    assert (seen["strategies"], seen["random_sample"]) == (["flow"], False)
     assert [(row["standing"], int(row["accounts"])) for row in table(files, "coverage")] == [
         (word, seen["standings"][word]) for word in STANDINGS
     ]
@@ -201,9 +201,7 @@ def test_the_page_shows_the_numbers_of_the_json(tmp_path: Path) -> None:
     _, found, html = made(tmp_path, SMALL)
     text = " ".join("".join(Page(html).text).split())
     first = found["central"][0]
-    assert (
-        f"Highest by PageRank within the crawl is @{first['handle']}, followed by {first['followers_observed']}" in text
-    )
+    assert f"Highest by imputed PageRank is @{first['handle']}, followed by {first['followers_observed']}" in text
     assert "5 of 11 known accounts were visited" in text
     assert "Followed by, of 5 visited" in text
     assert "12,345" in text
@@ -225,7 +223,7 @@ def test_coverage_and_doubt_stand_before_findings(tmp_path: Path) -> None:
     places = [html.index(words) for words in order]
     assert places == sorted(places)
     assert "confidence" not in html.lower()
-    assert "No interval is given" in html
+    assert "No interval: the crawl is not random." in html
 
 
 def test_ended_runs_and_their_strategies_are_listed(tmp_path: Path) -> None:
@@ -286,7 +284,8 @@ def test_cells_are_no_formulas(tmp_path: Path) -> None:
     assert {"'=cmd|'/c calc'!a0", "'+1", "'-2", "'@sum"} <= labels
     for path in files.tables:
         with path.open(encoding="utf-8", newline="") as file:
-            assert not [value for row in csv.reader(file) for value in row if value[:1] in "=+-@\t\r" and value]
+            cells = [value for row in csv.reader(file) for value in row]
+        assert not [value for value in cells if re.match(r"[=+@\t\r]|-(?![0-9.]+$)", value)]
 
 
 def test_the_page_loads_nothing(tmp_path: Path) -> None:
@@ -313,9 +312,9 @@ def test_the_page_is_built_for_every_reader(tmp_path: Path) -> None:
         assert len(page.all(tag)) == (1 if tag != "title" else 1 + len(page.all("svg")))
     assert all(attributes.get("scope") in {"col", "row", "rowgroup"} for attributes in page.all("th"))
     assert len(page.all("table")) == len(page.all("caption"))
-    assert len(page.all("svg")) == len(page.all("desc")) == 5
+    assert len(page.all("svg")) == len(page.all("desc")) == 7
     assert all(svg["role"] == "img" for svg in page.all("svg"))
-    assert len(page.all("figure")) == len(page.all("figcaption")) == len(page.all("details")) == 3
+    assert len(page.all("figure")) == len(page.all("figcaption")) == len(page.all("details")) == 4
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     referred = {str(a["href"])[1:] for a in page.all("a")} | {str(use["href"])[1:] for use in page.all("use")}
@@ -440,7 +439,7 @@ def test_equal_databases_give_equal_bytes_in_every_process(tmp_path: Path) -> No
         )
     build(path, tmp_path / "here", now=lambda: NOW)
     assert digests(tmp_path / "here") == digests(tmp_path / "1") == digests(tmp_path / "4711")
-    assert len(digests(tmp_path / "here")) == 7
+    assert len(digests(tmp_path / "here")) == 11
 
 
 def test_only_the_time_of_making_depends_on_the_clock(tmp_path: Path) -> None:
@@ -466,10 +465,14 @@ def test_a_report_replaces_the_last_and_leaves_the_database(tmp_path: Path) -> N
         "report.html",
         "report.json",
         "tables/accounts.csv",
+        "tables/averages.csv",
         "tables/communities.csv",
+        "tables/cores.csv",
         "tables/coverage.csv",
         "tables/degree_distribution.csv",
         "tables/reported_observed.csv",
+        "tables/resolutions.csv",
+        "tables/saturation.csv",
     ]
     assert [done for _, done, _ in steps] == [0, 1, 2, 3, 4, 5]
 

@@ -1,0 +1,62 @@
+"""Communities as a report tells them: what many seeded runs agree on, at several resolutions, in portraits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis import communities
+from analysis.communities import Consensus, Scale
+from analysis.engine import symmetrised
+from analysis.graph import FollowGraph
+from analysis.portraits import Portrait, portraits
+
+RUNS, LEAST_RUNS = 20, 3
+WORK = 20_000_000
+"""Connected pairs that all runs of the stability together may go through; beyond it there are fewer runs."""
+
+FACTORS, FEWER_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0), (0.5, 1.0, 2.0)
+"""Resolutions that are swept, as multiples of the one asked for."""
+
+PORTRAYED = 12
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Groups:
+    """The consensus of `runs` seeded runs, the sweep over resolutions of `sweep_runs` each, and portraits of the
+    largest communities."""
+
+    consensus: Consensus
+    runs: int
+    scales: tuple[Scale, ...]
+    sweep_runs: int
+    portraits: tuple[Portrait, ...]
+
+    @property
+    def is_scaled_down(self) -> bool:
+        """Whether the graph was too large for RUNS runs."""
+        return self.runs < RUNS
+
+    def counted(self) -> tuple[int, int, int]:
+        """Return how many communities are stable, doubtful and unstable."""
+        stable = int((self.consensus.stability >= communities.STABLE).sum())
+        unstable = int((self.consensus.stability < communities.DOUBTFUL).sum())
+        return stable, len(self.consensus.stability) - stable - unstable, unstable
+
+
+def group(graph: FollowGraph, *, resolution: float, rng_seed: int) -> Groups:
+    """Find, repeat, sweep and describe. Raises TooManyPairs."""
+    pairs = len(symmetrised(graph.src, graph.dst)[0])
+    is_small = pairs * RUNS <= WORK
+    runs = RUNS if is_small else max(LEAST_RUNS, WORK // pairs)
+    sweep_runs = 3 if is_small else 2
+    found = communities.consensus(graph, resolution=resolution, rng_seed=rng_seed, runs=runs)
+    factors = FACTORS if is_small else FEWER_FACTORS
+    return Groups(
+        consensus=found,
+        runs=runs,
+        scales=communities.scan(
+            graph, tuple(resolution * factor for factor in factors), rng_seed=rng_seed, runs=sweep_runs
+        ),
+        sweep_runs=sweep_runs,
+        portraits=portraits(graph, found, largest=PORTRAYED),
+    )
