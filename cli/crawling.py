@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
-from cli import logs, standing, stops
+from cli import asking, logs, standing, stops
 from cli.amounts import amount
 from cli.exits import Exit
 from cli.failure import CommandFailed, of_call, usage
@@ -320,19 +320,12 @@ async def _run(
 ) -> Result:
     import structlog  # noqa: PLC0415
 
-    from cli.days import caps  # noqa: PLC0415
     from crawler import refresh as policy  # noqa: PLC0415
-    from crawler.breakers import Limits  # noqa: PLC0415
     from crawler.engine import Crawl  # noqa: PLC0415
-    from crawler.filter import Filter  # noqa: PLC0415
-    from crawler.options import Options  # noqa: PLC0415
     from crawler.planner import Planner  # noqa: PLC0415
-    from crawler.policy import Retry  # noqa: PLC0415
     from crawler.steering import obey  # noqa: PLC0415
-    from crawler.stopping import StopRules  # noqa: PLC0415
 
     settings = configuration.settings
-    asked = settings.crawl
     begun: asyncio.Future[Progress] = asyncio.get_running_loop().create_future()
     refill = None
     if refresh:
@@ -340,10 +333,10 @@ async def _run(
             db=database,
             now=session.now,
             offload=asyncio.to_thread,
-            weigh=policy.WEIGHTS.get(asked.strategy, policy.by_followers),
+            weigh=policy.WEIGHTS.get(settings.crawl.strategy, policy.by_followers),
             intervals=policy.Intervals(**settings.refresh.intervals()),
         )
-        refill = planner.refill(lambda: begun.result().left, batch=max(50, 5 * asked.concurrency))
+        refill = planner.refill(lambda: begun.result().left, batch=max(50, 5 * settings.crawl.concurrency))
 
     def on_begin(preflight: Preflight, figures: Progress) -> None:
         _announce(preflight, configuration, session)
@@ -352,33 +345,12 @@ async def _run(
     crawl = Crawl(
         db=database,
         client=api,
-        options=Options(
-            budget=settings.budget.total,
+        options=replace(
+            asking.options(settings),
             new_run=new_run,
-            strategy=asked.strategy,
-            cost_exponent=asked.cost_exponent,
-            core_size=asked.core_size,
-            page_rules=asked.page_rules,
-            explore=asked.explore,
-            control=asked.control,
-            audit=asked.audit,
-            wanted=Filter(**settings.filter.model_dump()),
-            caps=caps(settings.budget),
-            stop_rules=StopRules(**settings.stop.model_dump()),
-            concurrency=asked.concurrency,
-            rate=asked.rate,
-            max_depth=asked.max_depth,
-            max_pages_per_account=asked.max_pages_per_account,
-            deadline_s=asked.deadline,
-            rng_seed=asked.rng_seed,
-            max_wait_s=asked.max_wait,
-            archive=settings.storage.archive == "on",
+            deadline_s=settings.crawl.deadline,
             refresh_only=refresh,
             labels={REFRESH: True} if refresh else {},
-            source=urlsplit(settings.api.base_url).hostname or "",
-            left_out=settings.policy.left_out,
-            retry=Retry(**settings.retry.model_dump()),
-            breakers=Limits(**settings.breakers.model_dump()),
         ),
         now=session.now,
         rng=Random(int.from_bytes(os.urandom(8))),  # noqa: S311 - a fresh seed, which is stored with the run

@@ -12,11 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
-from cli import standing
+from cli import asking, standing
 from cli.crawling import api_key
 from cli.exits import Exit
 from cli.failure import CommandFailed, usage
@@ -287,41 +286,15 @@ def differences(before: Configuration, after: Configuration) -> dict[str, tuple[
 
 def config(configuration: Configuration) -> Config:
     """Return what the daemon is asked to do."""
-    from cli.days import caps  # noqa: PLC0415
     from crawler import calendar  # noqa: PLC0415
-    from crawler.breakers import Limits  # noqa: PLC0415
     from crawler.daemon import Config  # noqa: PLC0415
-    from crawler.filter import Filter  # noqa: PLC0415
-    from crawler.options import Options  # noqa: PLC0415
-    from crawler.policy import Retry  # noqa: PLC0415
     from crawler.refresh import Intervals  # noqa: PLC0415
-    from crawler.stopping import StopRules  # noqa: PLC0415
 
     settings = configuration.settings
+    wanted = asking.options(settings)
     return Config(
-        options=Options(
-            budget=None,
-            strategy=settings.crawl.strategy,
-            cost_exponent=settings.crawl.cost_exponent,
-            core_size=settings.crawl.core_size,
-            page_rules=settings.crawl.page_rules,
-            explore=settings.crawl.explore,
-            control=settings.crawl.control,
-            audit=settings.crawl.audit,
-            wanted=Filter(**settings.filter.model_dump()),
-            caps=replace(caps(settings.budget), per_day=None),  # a daemon's day is a run of its own
-            stop_rules=StopRules(**settings.stop.model_dump()),
-            concurrency=settings.crawl.concurrency,
-            rate=settings.crawl.rate,
-            max_depth=settings.crawl.max_depth,
-            max_pages_per_account=settings.crawl.max_pages_per_account,
-            rng_seed=settings.crawl.rng_seed,
-            max_wait_s=settings.crawl.max_wait,
-            archive=settings.storage.archive == "on",
-            source=urlsplit(settings.api.base_url).hostname or "",
-            retry=Retry(**settings.retry.model_dump()),
-            breakers=Limits(**settings.breakers.model_dump()),
-        ),
+        # A daemon's day is a run of its own.
+        options=replace(wanted, budget=None, caps=replace(wanted.caps, per_day=None)),
         total=settings.budget.total,
         per_day=settings.budget.per_day,
         zone=calendar.zone(settings.budget.time_zone),
