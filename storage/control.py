@@ -20,8 +20,9 @@ from storage.statement import Insert
 
 Weights = npt.NDArray[np.float64]
 
-MOST_DRAWS = 100_000
-"""Draws of a wave at most: those of accounts read before cost nothing, so that credits alone would not end it."""
+MOST_DRAWS, ENOUGH_DRAWS = 100_000, 1_000
+"""Draws of a wave at most, and once everybody it could draw was drawn: accounts read before cost nothing, so that
+credits alone would not end it."""
 
 _INSERT = Insert(control_draws, ("run_id", "wave", "place", "account_id"))
 
@@ -65,16 +66,24 @@ def draw(
         paid.add(account_id)
         spent += cost
         drawn.append(account_id)
+        if len(paid) == len(ids) and len(drawn) >= ENOUGH_DRAWS:
+            break
     _INSERT.run(conn, [(run_id, wave, place, account_id) for place, account_id in enumerate(drawn)])
     return drawn
 
 
 def _first_wave(conn: sa.Connection) -> Weights:
-    """Return by account id (sum over read lists that name it of 1 / F of the lister) / F."""
+    """Return by account id (sum over read lists that name it of 1 / F of the lister) / F.
+
+    A lister whose followers nobody reported, as of a seed that no list names, would weigh like one with a single
+    follower: it has no weight instead.
+    """
     followers = _followers(conn)
     weights = np.zeros(len(followers))
     read: Any = conn.execute(
-        sa.select(frontier.c.account_id).where(frontier.c.completeness.in_(Completeness.LISTED))
+        sa.select(frontier.c.account_id)
+        .select_from(frontier.join(accounts, accounts.c.id == frontier.c.account_id))
+        .where(frontier.c.completeness.in_(Completeness.LISTED), accounts.c.followers.is_not(None))
     ).scalars()
     for account_id in read.all():
         weights[_targets(conn, account_id)] += 1.0 / followers[account_id]
