@@ -12,6 +12,7 @@ from crawler.engine import Crawl
 from crawler.seeding import ordering_now
 from storage import orders, requeue
 from storage.database import Database
+from storage.errors import OutOfFiles
 from storage.orders import Act, Order
 
 if TYPE_CHECKING:
@@ -30,8 +31,11 @@ async def obey(
         seen = max((order.id for order in orders.recent(conn, 1)), default=0)
     while True:
         await asyncio.sleep(poll_s)
-        with db.read() as conn:
-            asked = [order for order in orders.waiting(conn) if order.id > seen]
+        try:
+            with db.read() as conn:
+                asked = [order for order in orders.waiting(conn) if order.id > seen]
+        except OutOfFiles:  # all that may be open are in use just now: the next look finds the orders too
+            continue
         for order in asked:
             answer = _obey(crawl, order)
             log.info("order.obeyed", act=order.act, origin=order.origin, answer=answer)

@@ -225,7 +225,7 @@ def read_page(body: bytes) -> Page:
         request_id=page.meta.request_id,
         cached=page.meta.cached,
         unreadable_accounts=0,
-        withheld_accounts=data.withheld,
+        withheld_accounts=0 if data.withheld is msgspec.UNSET else data.withheld,
         body=body,
     )
 

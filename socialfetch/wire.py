@@ -71,7 +71,9 @@ class FollowingData(msgspec.Struct, frozen=True, rename="camel"):
     accounts: Sequence[Account]
     page: Cursor
     total_accounts: int | None = None
-    withheld: Annotated[int, msgspec.Meta(ge=0, le=MAX_LISTED)] = msgspec.field(default=0, name=WITHHELD)
+    withheld: Annotated[int, msgspec.Meta(ge=0, le=MAX_LISTED)] | msgspec.UnsetType = msgspec.field(
+        default=msgspec.UNSET, name=WITHHELD
+    )
 
 
 class FollowingPage(msgspec.Struct, frozen=True):
@@ -88,7 +90,7 @@ class LenientData(msgspec.Struct, frozen=True, rename="camel"):
     accounts: list[msgspec.Raw] | None = None
     page: Cursor = Cursor()
     total_accounts: Any = None
-    withheld: Any = msgspec.field(default=0, name=WITHHELD)
+    withheld: Any | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name=WITHHELD)
 
 
 class LenientPage(msgspec.Struct, frozen=True):
