@@ -7,9 +7,9 @@ in its registry. Invariant: what a strategy decides follows from an entry's colu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import inf, log
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 from storage.ordering import MAIN_LANE, Bought, Candidate, Place
 
@@ -31,15 +31,6 @@ class Tuning:
     cost_exponent: float | None = None
     core_size: int = 1000
     lot_seed: int = 0
-
-    def as_settings(self) -> dict[str, Any]:
-        """Return what a later reader needs to repeat it."""
-        return asdict(self)
-
-    @classmethod
-    def of_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Return the tuning that a run's settings tell of, those of an older run included."""
-        return cls(**{name: settings[name] for name in cls.__dataclass_fields__ if name in settings})
 
 
 class Strategy:
