@@ -286,6 +286,8 @@ class Crawl:
         finally:
             if deadline is not None:
                 deadline.cancel()
+        if desk.fault is not None:
+            raise desk.fault
 
     def _start(self, conn: Connection) -> runs.Started:
         options = self._options

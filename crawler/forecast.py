@@ -209,7 +209,8 @@ def _width(yields: Yields, spent: float, credits: int) -> float:
         actual = met[end] - met[at - 1]
         if expected > 0 and actual > 0:
             errors.append(abs(log(actual / expected)))
-    own = float(np.quantile(errors, COVERED)) if errors else 0.0
+    # Not np.quantile: it imports a module when first called, and a crawl may then have no file left to open.
+    own = float(np.interp(COVERED * (len(errors) - 1), range(len(errors)), sorted(errors))) if errors else 0.0
     return min(max(least, own), WIDEST * least)
 
 

@@ -25,6 +25,7 @@ from socialfetch.client import Client, Page
 from storage import allowances, frontier
 from storage.archive import Archive
 from storage.database import Database
+from storage.errors import DiskFull
 from storage.frontier import Lease, Returned
 from storage.pages import Stored
 from storage.readings import ABANDONED
@@ -62,6 +63,8 @@ class Desk:
     refill: Callable[[], Awaitable[bool]] | None
     """Asked when nothing is left to take while credits are; queues more and tells whether it did."""
     refilling: asyncio.Lock = field(default_factory=asyncio.Lock)
+    fault: DiskFull | None = None
+    """Why nothing more may be bought although the run has not ended; raised once what was in flight is stored."""
     is_over: bool = False
     """Nothing is left to take and nobody can bring more."""
     end: tuple[str, str, str | None] | None = None
@@ -105,7 +108,7 @@ class Desk:
 
 async def work(desk: Desk) -> None:
     """Buy pages until the run stops or nothing is left."""
-    while not desk.is_over and await desk.limiter.acquire():
+    while not desk.is_over and await _slot(desk):
         changed = desk.changed  # before looking, so that no change in between is missed
         if desk.found_nothing is changed and not desk.is_over:
             desk.limiter.release()
@@ -127,6 +130,23 @@ async def work(desk: Desk) -> None:
         else:
             await _read_list(desk, lease)
             desk.wake()
+
+
+async def _slot(desk: Desk) -> bool:
+    """Wait for a slot; False where nothing more is to be bought.
+
+    Where the disk has no room for the answers of all that may be in flight, everybody is sent home.
+    """
+    if not await desk.limiter.acquire():
+        return False
+    try:
+        desk.db.require_room(desk.limiter.limit)
+    except DiskFull as error:
+        desk.fault = error
+        desk.limiter.release()
+        desk.go_home()
+        return False
+    return True
 
 
 async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
@@ -234,7 +254,7 @@ async def _read_list(desk: Desk, lease: Lease) -> None:
         if stored.next is None:
             return
         lease = stored.next
-        if not await desk.limiter.acquire():
+        if not await _slot(desk):
             await _give_back(desk, Returned(lease=lease, was_called=False, counts_as_attempt=False))
             return
 

@@ -6,6 +6,7 @@ Invariant: all writing goes through one connection and one immediate transaction
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,6 +24,9 @@ I = TypeVar("I")  # noqa: E741 - the item of a unit of work, beside its result R
 R = TypeVar("R")
 
 Mode = Literal["read", "write", "create"]
+
+LOG_BYTES, PAGE_BYTES = 4_000_000, 128_000
+"""Room on the disk that writing may need: the log before it is emptied, and a page in the log and in the tables."""
 
 
 class Database:
@@ -95,6 +99,17 @@ class Database:
         What was paid for is in their hands: giving up loses it.
         """
         self._patience_s, self._on_busy = seconds, on_busy
+
+    def require_room(self, pages: int) -> None:
+        """Raise DiskFull where the disk has not the room for so many pages: what is bought then could not be stored."""
+        try:
+            free = shutil.disk_usage(self.path.parent).free
+        except OSError:  # the next write says what is wrong
+            return
+        need = LOG_BYTES + pages * PAGE_BYTES
+        if free < need:
+            room = f"{free / 1e6:,.1f} MB free in {self.path.absolute().parent}, {need / 1e6:,.1f} MB needed"
+            raise errors.DiskFull(f"the disk is full: {room}")
 
     async def submit(self, unit: Unit[I, R], item: I) -> R:
         """Run a unit of work on the writer; returns after its commit. Raises a DatabaseError."""

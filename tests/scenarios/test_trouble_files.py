@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 
@@ -45,31 +45,57 @@ from storage.errors import Corrupt
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of one megabyte; skips the test where nothing may be mounted."""
+    """A disk of eight megabytes; skips the test where nothing may be mounted."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("a tmpfs cannot be mounted here")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_full_disk_ends_the_crawl_and_space_lets_it_go_on(small_disk: Path, tmp_path: Path) -> None:
-    """On a full disk a crawl ends with 5 and says so, reading works, trying again buys nothing, space mends it."""
+def test_a_disk_that_fills_up_ends_the_crawl_before_anything_is_lost(small_disk: Path) -> None:
+    """A crawl leaves off while the answers in flight still fit, and the next buys nothing where there is no room."""
     database = small_disk / DATABASE
     with provider(latency_s=0.005) as api:
         check_words(run(crawling(api.url), cwd=small_disk), 5, "the disk is full", "Free some space")
         stored, charged = stored_pages(database), api.charged
-        assert stored
+        assert len(stored) == charged > 0
+        fill(small_disk / "filler", leave=2_000_000)
+        check_words(run(crawling(api.url), cwd=small_disk), 5, "the disk is full", "MB needed")
+        assert api.charged == charged
+        check_ledgers(database, api.pages)
+        assert [(run.reserved, run.uncertain) for run in state(database).runs] == [(0, 0)]
+        subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+        check_going_on(api, small_disk, stored=stored)
+
+
+def test_a_disk_that_is_suddenly_full_costs_what_was_in_flight(small_disk: Path) -> None:
+    """Another program takes all that is left: the crawl ends with 5, reading works, trying again buys nothing."""
+    database = small_disk / DATABASE
+    with provider(latency_s=0.05) as api, ending(start(crawling(api.url), cwd=small_disk)) as process:
+        wait_for_pages(database, 10, process)
+        fill(small_disk / "filler")
+        out, err = process.communicate(timeout=300)
+        check_words(subprocess.CompletedProcess([], process.returncode, out, err), 5, "the disk is full", "Free some")
+        stored, charged = stored_pages(database), api.charged
         status = run(["--json", "status"], cwd=small_disk)
         check_words(status, 0)
         assert result(status)["pages"] == len(stored)
         check_words(run(crawling(api.url), cwd=small_disk), 5, "the disk is full")
         assert api.charged == charged
         check_ledgers_of_the_unfinished(database, api)
-        subprocess.run(["mount", "-o", "remount,size=32m", str(small_disk)], check=True)
+        (small_disk / "filler").unlink()
+        subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
         check_going_on(api, small_disk, stored=stored)
+
+
+def fill(path: Path, *, leave: int = 0) -> None:
+    """Write zeros until the disk has no more than so many bytes left."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while shutil.disk_usage(path.parent).free > leave or not leave:
+            file.write(bytes(4096))
 
 
 def check_ledgers_of_the_unfinished(database: Path, api: Provider) -> None:

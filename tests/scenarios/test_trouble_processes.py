@@ -70,11 +70,6 @@ def test_a_suspended_process_goes_on(tmp_path: Path) -> None:
         check_ledgers(database, api.pages)
 
 
-@pytest.mark.xfail(
-    reason="a crawl looks at its database beside the writer now; with hardly any file to open it can end with code 2"
-    " instead of slowing down. Nothing is lost, and the next crawl goes on.",
-    strict=False,
-)
 def test_a_lack_of_files_slows_a_crawl_down(tmp_path: Path) -> None:
     """With 200 requests wanted and few files to open the crawl is slower, loses nothing and ends as it should."""
     with provider(latency_s=0.005) as api:
