@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from jsonschema import Draft202012Validator, FormatChecker, ValidationError
+from jsonschema import Draft202012Validator
+from openapi_core import Config, OpenAPI
+from openapi_core.testing import MockRequest, MockResponse
+from openapi_core.validation.exceptions import ValidationError
 
 from socialfetch.simulator.answers import Answer
 from socialfetch.simulator.faults import FAULTS, Faults
@@ -22,22 +26,23 @@ CONTRACT = Path(__file__).parent / "openapi.json"
 KEY = "sfk_test"
 ROUTE = "/v1/tiktok/profiles/{handle}/following"
 
-FORMATS = FormatChecker(formats=())
 
-
-@FORMATS.checks("date-time", raises=ValueError)
-def _is_date_time(value: object) -> bool:
-    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
-
-
-@FORMATS.checks("uri")
 def _is_uri(value: object) -> bool:
     return not isinstance(value, str) or bool(urlsplit(value).scheme and urlsplit(value).netloc)
 
 
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """The provider's document, and what holds answers against it."""
+
+    document: Any
+    checker: OpenAPI
+
+
 @pytest.fixture(scope="module", name="contract")
-def _contract() -> Any:
-    return json.loads(CONTRACT.read_text())
+def _contract() -> Contract:
+    document = json.loads(CONTRACT.read_text())
+    return Contract(document, OpenAPI.from_dict(document, Config(extra_format_validators={"uri": _is_uri})))
 
 
 @pytest.fixture(scope="module", name="network")
@@ -62,23 +67,24 @@ def page(asked: Service, handle: str, key: str | None = KEY, **query: str) -> An
     return get(asked, ROUTE.format(handle=handle), key, **query)
 
 
-def validate(contract: Any, answer: Answer, schema: str) -> Any:
-    """Return the body of an answer, valid by a schema of the contract. Raises ValidationError."""
-    root = {"$ref": f"#/components/schemas/{schema}", "components": contract["components"]}
-    body = msgspec.json.decode(answer.body)
-    Draft202012Validator(root, format_checker=FORMATS).validate(body)
-    return body
+def validate_documented(contract: Contract, answer: Answer, path: str) -> Any:
+    """Return the body of an answer, valid by what the contract says of this route and status.
+
+    Raises ValidationError.
+    """
+    asked = MockRequest("https://api.socialfetch.dev", "get", path.replace("{handle}", "u0"))
+    given = MockResponse(answer.body, answer.status, dict(answer.headers), answer.headers["content-type"])
+    contract.checker.validate_response(asked, given)
+    return msgspec.json.decode(answer.body)
 
 
-def validate_documented(contract: Any, answer: Answer, path: str) -> Any:
-    """Return the body of an answer, valid by the schema that the contract gives for this route and status."""
-    documented = contract["paths"][path]["get"]["responses"][str(answer.status)]
-    reference = documented["content"]["application/json"]["schema"]["$ref"]
-    assert answer.headers["content-type"].startswith("application/json")
-    return validate(contract, answer, reference.rpartition("/")[2])
+def validate_envelope(contract: Contract, answer: Answer) -> None:
+    """Check that a body is the contract's error, whatever its status. Raises jsonschema's ValidationError."""
+    root = {"$ref": "#/components/schemas/Error", "components": contract.document["components"]}
+    Draft202012Validator(root).validate(msgspec.json.decode(answer.body))
 
 
-def test_every_list_keeps_the_contract(contract: Any, network: Network) -> None:
+def test_every_list_keeps_the_contract(contract: Contract, network: Network) -> None:
     """All pages of all accounts of a generated network validate, and all four statuses are among them."""
     asked = service(network)
     statuses = set()
@@ -97,28 +103,28 @@ def test_every_list_keeps_the_contract(contract: Any, network: Network) -> None:
     assert asked.ledger.charged == sum(asked.ledger.pages.values()) == asked.ledger.calls
 
 
-def test_default_accounts_carry_an_iso_time_of_creation(contract: Any, network: Network) -> None:
+def test_default_accounts_carry_an_iso_time_of_creation(contract: Contract, network: Network) -> None:
     """By default every account has an ISO-8601 time of creation, in the provider's own form."""
     for account in validate_documented(contract, page(service(network), "u0"), ROUTE)["data"]["accounts"]:
         assert datetime.fromisoformat(account["accountCreatedAt"]).tzinfo is not None
         assert account["accountCreatedAt"].endswith(".000Z")
 
 
-def test_trimmed_and_unknown_accounts_keep_the_contract(contract: Any, network: Network) -> None:
+def test_trimmed_and_unknown_accounts_keep_the_contract(contract: Contract, network: Network) -> None:
     """Trimmed pages and the page of a handle that nobody has validate too."""
     asked = service(network)
     validate_documented(contract, page(asked, "u0", trim="true"), ROUTE)
     validate_documented(contract, page(asked, "nobody"), ROUTE)
 
 
-def test_every_route_of_the_contract_is_served(contract: Any, network: Network) -> None:
+def test_every_route_of_the_contract_is_served(contract: Contract, network: Network) -> None:
     """Each path of the contract answers 200 with its documented body."""
     asked = service(network)
-    for path in contract["paths"]:
+    for path in contract.document["paths"]:
         validate_documented(contract, get(asked, path.replace("{handle}", "u0")), path)
 
 
-def test_documented_refusals_keep_the_contract(contract: Any, network: Network) -> None:
+def test_documented_refusals_keep_the_contract(contract: Contract, network: Network) -> None:
     """Refusals of handle, cursor, key and empty purse validate, on every route that has them."""
     asked = service(network)
     refusals = [
@@ -150,21 +156,21 @@ def test_documented_refusals_keep_the_contract(contract: Any, network: Network) 
         "payment_settlement_failed",
     ],
 )
-def test_documented_failures_keep_the_contract(contract: Any, network: Network, fault: str) -> None:
+def test_documented_failures_keep_the_contract(contract: Contract, network: Network, fault: str) -> None:
     """Each failure with a documented status has the documented body."""
     body = validate_documented(contract, page(service(network, **{fault: 1.0}), "u0"), ROUTE)
     assert body["error"]["requestId"]
 
 
 @pytest.mark.parametrize("fault", ["throttled", "forbidden", "wrong_path"])
-def test_undocumented_failures_keep_the_envelope(contract: Any, network: Network, fault: str) -> None:
+def test_undocumented_failures_keep_the_envelope(contract: Contract, network: Network, fault: str) -> None:
     """A failure with a status not in the contract still has the contract's error envelope."""
     answer = page(service(network, **{fault: 1.0}), "u0")
-    assert str(answer.status) not in contract["paths"][ROUTE]["get"]["responses"]
-    validate(contract, answer, "Error")
+    assert str(answer.status) not in contract.document["paths"][ROUTE]["get"]["responses"]
+    validate_envelope(contract, answer)
 
 
-def test_both_balances_keep_the_contract(contract: Any, network: Network) -> None:
+def test_both_balances_keep_the_contract(contract: Contract, network: Network) -> None:
     """The full balance, the one of an account with automatic top-up and the old one all validate."""
     for rates in ({}, {"refill_on": 1.0}, {"old_balance": 1.0}, {"balance_lags": 1.0}):
         validate_documented(contract, get(service(network, **rates), "/v1/balance"), "/v1/balance")
@@ -180,7 +186,7 @@ BREAKING = {"no_receipt", "no_request_id", "integer_cursor", "created_at_integer
 
 
 @pytest.mark.parametrize("fault", sorted(KEEPING | BREAKING))
-def test_odd_pages_keep_or_break_the_contract(contract: Any, network: Network, fault: str) -> None:
+def test_odd_pages_keep_or_break_the_contract(contract: Contract, network: Network, fault: str) -> None:
     """Only the faults meant to break the contract do; that they are caught shows that validation bites."""
     asked = service(network, **{fault: 1.0})
     found = [index for index in range(network.accounts) if network.status(index) is Status.FOUND]
@@ -200,3 +206,17 @@ def test_every_fault_with_a_page_was_looked_at() -> None:
     """The two sets above name every fault whose call brings a page."""
     pages = {name for name, fault in FAULTS.items() if fault.decided.value in {"page", "list", "account"}}
     assert pages | {"cut_body", "slow"} == KEEPING | BREAKING
+
+
+def test_formats_are_held_against_the_contract_too(contract: Contract, network: Network) -> None:
+    """A time and an address that are mere texts are caught."""
+    listing = page(service(network), "u0")
+    body = msgspec.json.decode(listing.body)
+    body["data"]["accounts"][0]["accountCreatedAt"] = "yesterday"
+    refusal = page(service(network, Settings(credits=0)), "u0")
+    error = msgspec.json.decode(refusal.body)
+    error["error"]["checkoutUrl"] = "no address"
+    for answer, wrong in ((listing, body), (refusal, error)):
+        validate_documented(contract, answer, ROUTE)
+        with pytest.raises(ValidationError):
+            validate_documented(contract, msgspec.structs.replace(answer, body=msgspec.json.encode(wrong)), ROUTE)
