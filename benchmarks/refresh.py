@@ -1,9 +1,12 @@
 """Weighted freshness of refreshed lists under churn: our policy, round-robin, and ours with the true rates known.
 
 Virtual months: the simulator's graph changes daily, the real planner, crawler and database refresh with a fixed budget
-a day, and every evening the share of lists is taken that are stored as they are, weighted by reported followers.
+a day, and every evening the share of lists is taken that are stored as they are, weighted by what accounts matter.
 
-    PYTHONPATH=.:tests/support python benchmarks/refresh.py --accounts 300 --days 180 --seeds 2
+    PYTHONPATH=.:tests/support python benchmarks/refresh.py --accounts 1000 --days 180 --seeds 2
+
+How many follow an account is drawn from a Pareto distribution with exponent 1.1, as unequal as on large platforms, and
+the weights are those numbers; lists are 30 follows long on average.
 
 Rates of change are log-normal with a median of one change in 30 days (sigma 1.5, five a day at most); a fifth of the
 changes swap one follow for another, so that counts in listings do not show them. The budget reads every list once in 45
@@ -29,7 +32,7 @@ import virtual_time
 from refreshing import DAY, refresh
 
 from crawler import refresh as policy
-from crawler.refresh import Choice, Intervals
+from crawler.refresh import Choice, Intervals, Weigh
 from socialfetch.simulator import network
 from storage.revisits import Revisit
 
@@ -48,11 +51,29 @@ class World:
     """A network that changes, the same for every policy of a seed."""
 
     def __init__(self, accounts: int, rng_seed: int) -> None:
-        self.graph = network.generate(accounts, rng_seed=rng_seed, hidden=0, private=0, not_found=0)
         rng = np.random.default_rng(rng_seed)
+        fame = np.minimum((1.0 - rng.random(accounts)) ** (-1 / 1.1), accounts / 10)
+        lengths = np.clip(rng.lognormal(np.log(20), 0.9, accounts).astype(np.int64), 1, accounts // 3)
+        follows = {
+            (source, target)
+            for source, length in enumerate(lengths.tolist())
+            for target in rng.choice(accounts, length, p=fame / fame.sum()).tolist()
+            if source != target
+        }
+        pairs = np.array(sorted(follows), dtype=np.uint32)
+        handles = [f"u{index}" for index in range(accounts)]
+        self.graph = network.Network(handles=handles, source=pairs[:, 0], target=pairs[:, 1], rng_seed=rng_seed)
+        self.weights = self.graph.follower_counts + 1.0
+        """How much an account matters."""
         self.rates = np.minimum(np.exp(rng.normal(np.log(1 / 30), 1.5, accounts)), 5.0)
         """Changes a day."""
         self._rng = Random(rng_seed)
+
+    def weigh(self, path: Path) -> Weigh:
+        """Return the weights as the policy asks for them."""
+        ids = dict(rehearsal.rows(path, "SELECT id, handle FROM accounts"))
+        by_id = {key: float(self.weights[self.graph.index(handle)]) for key, handle in ids.items()}
+        return lambda revisit: by_id[revisit.account_id]
 
     def day(self) -> set[str]:
         """Let a day pass; returns whose list changed."""
@@ -96,32 +117,33 @@ def months(accounts: int, days: int, rng_seed: int, choose: Callable[[World, Pat
             read = "SELECT handle FROM visits JOIN accounts ON accounts.id = account_id WHERE ended_at >= "
             stale -= {row[0] for row in rehearsal.rows(path, f"{read}{int(virtual_time.now() - DAY / 2)}")}
             if day >= days // 2:
-                weights = world.graph.follower_counts + 1.0
                 fresh = np.array([world.graph.handle(index) not in stale for index in range(accounts)])
-                weighted.append(float((weights * fresh).sum() / weights.sum()))
+                weighted.append(float((world.weights * fresh).sum() / world.weights.sum()))
                 plain.append(float(fresh.mean()))
 
     virtual_time.run(live())
     return float(np.mean(weighted)), float(np.mean(plain))
 
 
-def ours(*_: Any) -> Choose:
+def ours(world: World, path: Path) -> Choose:
     """Our policy as it is: rates learned, listings minded."""
+    weigh = world.weigh(path)
 
     def choose(revisits: Sequence[Revisit], **more: Any) -> list[Choice]:
-        return policy.choose(revisits, **(more | {"weigh": policy.by_fame}))
+        return policy.choose(revisits, **(more | {"weigh": weigh}))
 
     return choose
 
 
 def known(world: World, path: Path) -> Choose:
     """Our policy with the true rates: what learning them costs."""
-    rates = dict(rehearsal.rows(path, "SELECT id, handle FROM accounts"))
-    by_id = {key: float(world.rates[world.graph.index(handle)]) / DAY for key, handle in rates.items()}
+    ids = dict(rehearsal.rows(path, "SELECT id, handle FROM accounts"))
+    by_id = {key: float(world.rates[world.graph.index(handle)]) / DAY for key, handle in ids.items()}
+    weigh = world.weigh(path)
 
     def choose(revisits: Sequence[Revisit], **more: Any) -> list[Choice]:
-        weigh = {"weigh": policy.by_fame, "rate": lambda revisit: by_id[revisit.account_id]}
-        return policy.choose(revisits, **(more | weigh))
+        truth = {"weigh": weigh, "rate": lambda revisit: by_id[revisit.account_id]}
+        return policy.choose(revisits, **(more | truth))
 
     return choose
 
@@ -129,14 +151,15 @@ def known(world: World, path: Path) -> Choose:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--accounts", type=int, default=300)
+    parser.add_argument("--accounts", type=int, default=1000)
     parser.add_argument("--days", type=int, default=180)
     parser.add_argument("--seeds", type=int, default=2)
     asked = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     policies = {"round-robin": lambda *_: round_robin, "ours": ours, "ours, rates known": known}
     means: dict[str, float] = {}
-    print(f"{asked.accounts} accounts, {asked.days} days, {asked.seeds} seeds, each list once in 45 days")
+    sizes = f"{asked.accounts} accounts, {asked.days} days, {asked.seeds} seeds"
+    print(f"{sizes}, each list once in 45 days")
     print(f"{'policy':<20}{'weighted':>10}{'plain':>10}{'CPU s':>8}{'wall s':>8}")
     for name, choose in policies.items():
         cpu, wall = time.process_time(), time.perf_counter()

@@ -1,7 +1,7 @@
 """What a credit buys under each strategy: the real crawler against the imitated API, in process and in virtual time.
 
     python benchmarks/strategies.py run [--graphs slashdot,wiki-vote,timme,drawn] [--strategies flow,rank,…]
-        [--budgets 0.5,1,2,5,10] [--repetitions 5] [--seeds 10] [--results FILE]
+        [--budgets 0.25,0.5,1,2,5,10] [--repetitions 5] [--seeds 10] [--results FILE]
     python benchmarks/strategies.py table [--results FILE] [--document docs/strategies.md]
 
 `run` appends one JSON line a crawl and budget to the results and leaves out what stands there already, so that it can
@@ -51,6 +51,8 @@ REAL = {"slashdot": "soc-slashdot0902", "wiki-vote": "wiki-vote", "timme": "timm
 DRAWN = 100_000
 PAGE = 20
 TOP = 1000
+SCENE = "bfs in one community"
+"""BFS from the seeds that `community` has, which lie in one community; the others start anywhere."""
 ORACLES = ("oracle of follows", "oracle of accounts")
 Numbers = npt.NDArray[np.float64]
 
@@ -60,8 +62,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["run", "table"])
     parser.add_argument("--graphs", default="wiki-vote,timme,slashdot,drawn")
-    parser.add_argument("--strategies", default=",".join([*CHOICES, "core on", "discover on", *ORACLES]))
-    parser.add_argument("--budgets", default="0.5,1,2,5,10")
+    parser.add_argument("--strategies", default=",".join([*CHOICES, "core on", "discover on", SCENE, *ORACLES]))
+    parser.add_argument("--budgets", default="0.25,0.5,1,2,5,10")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results" / "strategies.jsonl")
@@ -89,6 +91,8 @@ def run(options: argparse.Namespace) -> None:
         truth = None
         for repetition in range(options.repetitions):
             for strategy in options.strategies.split(","):
+                if strategy == SCENE and name != "drawn":
+                    continue
                 missing = [b for b in budgets if (name, strategy, repetition, options.seeds, b) not in done]
                 if not missing:
                     continue
@@ -213,7 +217,7 @@ def crawl(
     name, _, pages = strategy.partition(" ")
     handle = truth.network.handle
     chosen = truth.seeds(seeds, repetition)
-    if name == "community" and truth.community is not None:
+    if truth.community is not None and (name == "community" or strategy == SCENE):
         chosen = of_one_community(truth, seeds, repetition)
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         path = Path(folder) / "crawl.db"
@@ -229,7 +233,7 @@ def crawl(
                     budget=credits - before,
                     new_run=True,
                     strategy=name,
-                    page_rules=pages or "off",
+                    page_rules=pages if pages == "on" else "off",
                     concurrency=8,
                     archive=False,
                     rng_seed=repetition,

@@ -95,10 +95,13 @@ def rate(revisit: Revisit) -> float:
     """Return the estimated changes a second: X/T with the correction for changes that fall together.
 
     Each changed visit counts −ln(0.5/1.5) instead of 1, for several changes may lie behind it, and half a change in
-    half of PRIOR_S stands for not knowing.
+    half of PRIOR_S stands for not knowing. A listing since the last visit is one more look, of the count alone.
     """
-    observed = 0.0 if revisit.first_at is None or revisit.last_at is None else float(revisit.last_at - revisit.first_at)
-    found = (log(3.0) * revisit.changes + 0.5) / (observed + 0.5 * PRIOR_S)
+    changes, seen_at = revisit.changes, confirmed_at(revisit)
+    if is_known_stale(revisit):
+        changes, seen_at = changes + 1, float(revisit.facts_at)
+    observed = 0.0 if revisit.first_at is None else seen_at - revisit.first_at
+    found = (log(3.0) * changes + 0.5) / (observed + 0.5 * PRIOR_S)
     return min(max(found, _SLOWEST), _FASTEST)
 
 

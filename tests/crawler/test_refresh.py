@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, inf
+from math import exp, inf, log
 
 import pytest
 
@@ -48,6 +48,13 @@ def test_rates_are_learned_and_bounded() -> None:
     assert rate(quiet) < rate(KNOWN) < rate(busy._replace(first_at=int(NOW - 60 * DAY_S)))
     assert 0 < rate(KNOWN._replace(first_at=-(10**12), revisits=3)) < rate(quiet)
     assert rate(KNOWN._replace(changes=10**9)) == 5 / DAY_S
+
+
+def test_a_listing_is_a_look_too() -> None:
+    """A count that stayed the same for ten days says that the list is slow, another count that it is fast."""
+    listed = KNOWN._replace(facts_at=int(NOW - 20 * DAY_S), listed_at=int(NOW - 20 * DAY_S))
+    assert rate(listed) == pytest.approx(0.5 / (10 * DAY_S + 15 * DAY_S))
+    assert rate(listed._replace(following=41)) == pytest.approx((log(3) + 0.5) / (10 * DAY_S + 15 * DAY_S))
 
 
 def test_the_free_signal() -> None:
