@@ -76,3 +76,50 @@ def between(conn: sa.Connection, since: float, until: float) -> Iterator[Change]
     rows: Any = conn.execute(_BETWEEN, {"since": int(since), "until": int(until)})
     for kind, source_id, target_id, source, target, at in rows:
         yield Change(kind=kind, source_id=source_id, target_id=target_id, source=source, target=target, at=at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revisited:
+    """Accounts whose whole list was read before and asked for again, and when such visits began, Unix seconds."""
+
+    accounts: int
+    first_at: int | None
+    last_at: int | None
+
+
+_AGAIN = """
+again AS (
+    SELECT v.id, v.account_id, v.started_at FROM visits v
+    JOIN (
+        SELECT account_id, min(id) AS id FROM visits
+        WHERE completeness = 'complete' AND ended_at IS NOT NULL AND pages > 0 GROUP BY account_id
+    ) f ON f.account_id = v.account_id AND v.id > f.id
+    WHERE v.pages > 0
+)
+"""
+_REVISITED = sa.text(f"WITH {_AGAIN} SELECT count(DISTINCT account_id), min(started_at), max(started_at) FROM again")  # noqa: S608
+_EVENTS = sa.text(
+    f"""
+WITH {_SPANS}, {_AGAIN}
+SELECT CASE WHEN EXISTS (
+           SELECT 1 FROM past_follows p WHERE p.src = s.src AND p.dst = s.dst AND p.first_visit < s.first_visit
+       ) THEN 'back' ELSE 'new' END, s.dst, a.started_at
+FROM spans s JOIN again a ON a.id = s.first_visit
+UNION ALL
+SELECT 'gone', s.dst, e.started_at FROM spans s JOIN visits e ON e.id = s.ended_visit
+"""  # noqa: S608 - put together from constants
+)
+
+
+def revisited(conn: sa.Connection) -> Revisited:
+    """Return whose lists were read again, as far as changes can be seen in them."""
+    row: Any = conn.execute(_REVISITED).one()
+    accounts, first_at, last_at = row
+    return Revisited(accounts=accounts, first_at=first_at, last_at=last_at)
+
+
+def events(conn: sa.Connection) -> Iterator[tuple[Kind, int, int]]:
+    """Yield every change seen by lists that were read again, in no order: its kind, who is followed, and when the visit
+    began that saw it (Unix seconds). Looks at every follow once."""
+    rows: Any = conn.execute(_EVENTS)
+    yield from rows

@@ -13,6 +13,7 @@ from typing import Any
 
 from analysis.coverage import read_coverage
 from analysis.graph import read_graph
+from analysis.report.change import changes
 from analysis.report.estimates import read_queues
 from analysis.report.findings import Progress, Settings, find
 from analysis.report.naming import veiled
@@ -20,6 +21,7 @@ from analysis.report.page import render, written_page
 from analysis.report.tables import record, written_json, written_tables
 from analysis.sample import read_drawn
 from storage import export, persons, retention, sampling
+from storage.changes import events, revisited
 from storage.database import Database
 from storage.secret import ProjectKey
 
@@ -78,6 +80,8 @@ def build(
                 graph, unnamed = veiled(
                     graph, min_followers=min_followers_to_name, pseudonyms=partial(_pseudonyms, conn, key)
                 )
+            again = revisited(conn)
+            changed = changes(graph, again, events(conn)) if again.accounts else None
 
         def names(ids: list[int]) -> dict[int, str]:
             with database.read() as conn:
@@ -101,7 +105,7 @@ def build(
             names=names,
             progress=progress,
         )
-        findings = replace(found, policy=policy, purges=purges)
+        findings = replace(found, policy=policy, purges=purges, changes=changed)
     progress("writing", 4, 5)
     generated_at, versions = int(now()), _versions()
     html = render(findings, generated_at=generated_at, versions=versions)

@@ -13,6 +13,7 @@ from analysis.communities import NOWHERE, Partition
 from analysis.coverage import Coverage
 from analysis.graph import LISTED, STANDINGS, UNKNOWN, VISITED, FollowGraph, Ints
 from analysis.ranks import RankIntervals, tiers
+from analysis.report.change import Changes
 from analysis.report.estimates import Estimates, Queue, estimate
 from analysis.report.groups import Groups, group
 from analysis.sample import Drawn
@@ -133,6 +134,8 @@ class Findings:
     observed: Ints
     """Followers observed of each account, shape (n,)."""
     vanished: Vanished
+    changes: Changes | None = None
+    """What lists that were read again show; None where none was."""
     policy: Mapping[str, str] = field(default_factory=dict)
     """How the study treats people, in words, by what it is about."""
     purges: Sequence[Mapping[str, Any]] = ()

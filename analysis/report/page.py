@@ -36,6 +36,7 @@ def render(findings: Findings, *, generated_at: int, versions: dict[str, str]) -
     )
     environment.filters |= {
         "number": text.number,
+        "signed": text.signed,
         "decimal": text.decimal,
         "fixed": lambda value, places: f"{value:,.{places}f}",
         "day": text.day,
@@ -77,6 +78,7 @@ def render(findings: Findings, *, generated_at: int, versions: dict[str, str]) -
         saturation_rows=_saturated(findings),
         stability=prose.stability(findings),
         portraits=[prose.portrait(findings, one) for one in findings.groups.portraits] if findings.groups else [],
+        changed=prose.changed(findings.changes) if findings.changes else None,
         bow_tie=prose.bow_tie(findings.bow_tie),
         core_steps=_cores(findings),
         communities=findings.communities[:COMMUNITIES_SHOWN],

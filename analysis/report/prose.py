@@ -13,6 +13,7 @@ from analysis.coverage import Coverage
 from analysis.portraits import Portrait
 from analysis.ranks import RankIntervals
 from analysis.report import text
+from analysis.report.change import Changes
 from analysis.report.estimates import FIRST, Mean, Queue, reason_of, value_of
 from analysis.report.findings import Findings
 from analysis.report.groups import RUNS
@@ -127,6 +128,24 @@ def brief(findings: Findings) -> list[Markup]:
             )
         )
     return [*sentences, Markup("<strong>The largest doubt:</strong> {}").format(doubt(seen))]
+
+
+def changed(changes: Changes) -> str:
+    """Return how many follows came and went, and where that was looked for."""
+    again = changes.revisited
+    where = (
+        f"The whole lists of {text.count(again.accounts, 'account')} were read and asked for again"
+        f" {text.span(again.first_at, again.last_at)}."
+    )
+    limits = (
+        "Lists that were read once say nothing of change, and what came and went between two visits was never seen."
+    )
+    if not changes.months:
+        return f"{where} They showed no change. {limits}"
+    return (
+        f"{where} They gained {text.count(changes.total('new'), 'follow')}, lost {text.number(changes.total('gone'))},"
+        f" and {text.number(changes.total('back'))} came back that had been lost before. {limits}"
+    )
 
 
 def doubt(seen: Coverage) -> Markup:

@@ -48,6 +48,7 @@ def record(findings: Findings, *, generated_at: int, versions: dict[str, str]) -
         "estimates": _estimates(findings),
         "policy": dict(findings.policy),
         "vanished": asdict(findings.vanished),
+        "changes": _changes(findings),
         "purges": [_timed(dict(purge) | {"purged_at": purge["at"]}) for purge in findings.purges],
         "seeds": [{"id": str(key), "handle": handle} for key, handle in findings.seeds],
         "central": [{**asdict(row), "id": str(row.id), "thin_support": row.thin} for row in findings.central],
@@ -91,6 +92,29 @@ def record(findings: Findings, *, generated_at: int, versions: dict[str, str]) -
             "following_of_complete": _spread(findings.following),
         },
     }
+
+
+def _changes(findings: Findings) -> dict[str, Any] | None:
+    found = findings.changes
+    if found is None:
+        return None
+    return {
+        "revisited": _timed(asdict(found.revisited)),
+        **{kind: found.total(kind) for kind in ("new", "back", "gone")},
+        "months": [asdict(month) for month in found.months],
+        "winners": [{**asdict(mover), "id": str(mover.id)} for mover in found.winners],
+        "losers": [{**asdict(mover), "id": str(mover.id)} for mover in found.losers],
+    }
+
+
+def _changed(findings: Findings) -> Table:
+    movers = findings.changes.movers if findings.changes else ()
+    return ("id", "handle", "won", "lost"), [(str(row.id), row.handle, row.won, row.lost) for row in movers]
+
+
+def _months(findings: Findings) -> Table:
+    months = findings.changes.months if findings.changes else ()
+    return ("month", "new", "back", "gone"), [(row.month, row.new, row.back, row.gone) for row in months]
 
 
 def _estimates(findings: Findings) -> dict[str, Any]:
@@ -164,6 +188,8 @@ def written_tables(folder: Path, findings: Findings) -> tuple[Path, ...]:
         "averages": _averages(findings),
         "saturation": _saturated(findings),
         "resolutions": _resolutions(findings),
+        "changes_by_month": _months(findings),
+        "changes_by_account": _changed(findings),
         "cores": _cores(findings),
     }.items():
         path = folder / f"{name}.csv"

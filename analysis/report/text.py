@@ -56,6 +56,11 @@ def number(value: int | None) -> str:
     return MISSING if value is None else f"{value:,}"
 
 
+def signed(value: int) -> str:
+    """Return a difference, its sign always there."""
+    return "±0" if value == 0 else f"{'+' if value > 0 else '−'}{abs(value):,}"
+
+
 def count(value: int, one: str, many: str | None = None) -> str:
     """Return a count with its noun: `1 account`, `2 accounts`."""
     return f"{value:,} {one if value == 1 else many or f'{one}s'}"
