@@ -20,8 +20,9 @@ _KEPT = 2**15
 """Encoded accounts kept at most, of about 600 bytes each."""
 
 _NEW_HANDLE = ".new"
-_HOSTILE_NAME = "<script>alert(1)</script>\x1b[31m\u202eevil"
-_HOSTILE_BIO = '=HYPERLINK("http://example.com";"click")\r\n"]]><b>[bold]&amp;\x07'
+_LONG = 10_000
+_HOSTILE_NAME = "<script>alert(1)</script>\x1b[31m\u202eevil" + "n" * _LONG
+_HOSTILE_BIO = '=HYPERLINK("http://example.com";"click")\r\n"]]><b>[bold]&amp;\x07' + "b" * _LONG
 _ODD = (
     "renamed",
     "taken_over",

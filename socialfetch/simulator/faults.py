@@ -84,7 +84,7 @@ FAULTS: Mapping[str, Fault] = {
         Fault("no_ids", "accounts have neither platformUserId nor secUid", 1, _PAGE),
         Fault("created_at_integer", "accountCreatedAt is integer epoch seconds", 1, _PAGE),
         Fault("created_at_absent", "accountCreatedAt is left out", 1, _PAGE),
-        Fault("hostile_text", "names and bios hold markup, control characters and spreadsheet formulas", 1, _PAGE),
+        Fault("hostile_text", "names and bios are very long, with markup, controls and formulas", 1, _PAGE),
         Fault("broken_account", "the first listed account has no metrics and so violates the contract", 1, _PAGE),
         # A list that lies.
         Fault("unknown_status", "lookupStatus is restricted, and nothing is listed", 1, _LIST),

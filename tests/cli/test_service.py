@@ -305,6 +305,8 @@ def test_the_page_shows_and_steers(start: Start, page: Page) -> None:
     until(lambda: "<script>alert(1)</script>" in page.inner_text("#visits"))
     assert page.locator("#visits script, #visits b").count() == 0
     assert "\u202e" not in page.inner_text("#visits")
+    assert "n" * 20 in page.inner_text("#visits")  # of ten thousand
+    assert "n" * 200 not in page.inner_text("#visits")
     answer(page, "#pause")
     until(lambda: page.inner_text("#state") == "paused")
     here = daemon.charged()
