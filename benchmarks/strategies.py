@@ -71,8 +71,9 @@ def main() -> None:
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     if options.what == "table":
-        rows = list(read(options.results))
-        text = "\n".join([*tables(rows), *calibration(rows)])
+        every = list(read(options.results))
+        rows = [row for row in every if row["seeds"] == options.seeds]
+        text = "\n".join([*tables(rows), *scenes(every), *calibration(rows)])
         print(text)
         write_between_marks(options.document, text)
     else:
@@ -367,6 +368,22 @@ def tables(rows: list[dict[str, Any]]) -> Iterator[str]:
                 ]
                 if any(values):
                     yield f"| {strategy} | " + " | ".join(written(found, measure_) for found in values) + " |"
+
+
+def scenes(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield how much more of one community its strategy reads than BFS does, from the same seeds in it."""
+    cells: dict[tuple[int, float], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row["strategy"] in {"community", SCENE} and "members_read" in row:
+            cells[row["seeds"], row["percent"]][row["strategy"]].append(row["members_read"])
+    yield "\n**members of the seeds' community read: `community` against BFS from the same seeds**\n"
+    yield "| seeds | budget | community | bfs | times | crawls each |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for (seeds, percent), by in sorted(cells.items()):
+        if len(by) == 2:
+            ours, theirs = mean(by["community"]), mean(by[SCENE])
+            count = min(map(len, by.values()))
+            yield f"| {seeds} | {percent:g} % | {ours:.2f} | {theirs:.2f} | {ours / theirs:.1f} | {count} |"
 
 
 def calibration(rows: list[dict[str, Any]]) -> Iterator[str]:
