@@ -26,11 +26,11 @@ from processes import run, start
 LISTENERS = 10
 
 
-def listen(url: str) -> None:
-    """Read events until the daemon ends."""
+def listen(url: str, stop: threading.Event) -> None:
+    """Read events until the daemon ends or told to stop."""
     try:
         with urllib.request.urlopen(f"{url}api/events", timeout=600) as events:
-            while events.read1(65_536):
+            while not stop.is_set() and events.read1(65_536):
                 pass
     except OSError:
         pass
@@ -71,7 +71,7 @@ def main() -> None:
         page = found.group() if found else ""
     threading.Thread(target=daemon.stderr.read, daemon=True).start()
     for _ in range(LISTENERS):
-        threading.Thread(target=listen, args=(page,), daemon=True).start()
+        threading.Thread(target=listen, args=(page, threading.Event()), daemon=True).start()
     samples: list[tuple[float, float]] = []
     begin = time.monotonic()
     try:
