@@ -3,10 +3,10 @@
 Virtual months: the simulator's graph changes daily, the real planner, crawler and database refresh with a fixed budget
 a day, and every evening the share of lists is taken that are stored as they are, weighted by what accounts matter.
 
-    PYTHONPATH=.:tests/support python benchmarks/refresh.py --accounts 1000 --days 180 --seeds 2
+    PYTHONPATH=.:tests/support python benchmarks/refresh.py --accounts 3000 --days 180 --seeds 1
 
-How many follow an account is drawn from a Pareto distribution with exponent 1.1, as unequal as on large platforms, and
-the weights are those numbers; lists are 30 follows long on average.
+How many follow an account on the platform is drawn from a Pareto distribution with exponent 1.1, 2,000 at most: that is
+its weight, and how often it is followed within the study. Lists are 30 follows long on average.
 
 Rates of change are log-normal with a median of one change in 30 days (sigma 1.5, five a day at most); a fifth of the
 changes swap one follow for another, so that counts in listings do not show them. The budget reads every list once in 45
@@ -52,7 +52,7 @@ class World:
 
     def __init__(self, accounts: int, rng_seed: int) -> None:
         rng = np.random.default_rng(rng_seed)
-        fame = np.minimum((1.0 - rng.random(accounts)) ** (-1 / 1.1), accounts / 10)
+        fame = np.minimum((1.0 - rng.random(accounts)) ** (-1 / 1.1), 2000)
         lengths = np.clip(rng.lognormal(np.log(20), 0.9, accounts).astype(np.int64), 1, accounts // 3)
         follows = {
             (source, target)
@@ -63,8 +63,8 @@ class World:
         pairs = np.array(sorted(follows), dtype=np.uint32)
         handles = [f"u{index}" for index in range(accounts)]
         self.graph = network.Network(handles=handles, source=pairs[:, 0], target=pairs[:, 1], rng_seed=rng_seed)
-        self.weights = self.graph.follower_counts + 1.0
-        """How much an account matters."""
+        self.weights = fame
+        """How much an account matters: its followers on the platform, of whom those in the study are a part."""
         self.rates = np.minimum(np.exp(rng.normal(np.log(1 / 30), 1.5, accounts)), 5.0)
         """Changes a day."""
         self._rng = Random(rng_seed)
@@ -151,9 +151,9 @@ def known(world: World, path: Path) -> Choose:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--accounts", type=int, default=1000)
+    parser.add_argument("--accounts", type=int, default=3000)
     parser.add_argument("--days", type=int, default=180)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=1)
     asked = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     policies = {"round-robin": lambda *_: round_robin, "ours": ours, "ours, rates known": known}

@@ -7,7 +7,7 @@ web crawlers", ACM TODS 28(4), 2003): with changes at rate λ and τ since it wa
 
 and the largest V/c goes first, c being the pages to buy. Listings bring every listed account's following count for
 free: where it differs from the one at the last visit the list is known to be stale, V = μ/λ; where it is the same, τ
-begins anew.
+begins anew for those changes that move the count.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ DAY_S = 86_400.0
 
 PRIOR_S = 30 * DAY_S
 """A list changes once in this time as far as nothing is known of it."""
+
+UNSEEN = 0.2
+"""Share of changes taken to leave the count as it was, a follow lost for one gained: no listing shows them."""
 
 _SLOWEST = 1 / (3650 * DAY_S)
 _FASTEST = 5 / DAY_S
@@ -126,7 +129,9 @@ def confirmed_at(revisit: Revisit) -> float:
 def value(revisit: Revisit, *, now: float, weigh: Weigh, rate: Callable[[Revisit], float] = rate) -> float:
     """Return V, in units of the weight times seconds."""
     changes = rate(revisit)
-    expected = inf if is_known_stale(revisit) else changes * max(0.0, now - confirmed_at(revisit))
+    since_read = now - (revisit.last_at if revisit.last_at is not None else 0)
+    unseen = UNSEEN * since_read + (1 - UNSEEN) * (now - confirmed_at(revisit))
+    expected = inf if is_known_stale(revisit) else changes * max(0.0, unseen)
     lost = 0.0 if expected == inf else (1.0 + expected) * exp(-expected)
     return weigh(revisit) / changes * (1.0 - lost)
 

@@ -69,6 +69,9 @@ def test_the_free_signal() -> None:
     assert values == sorted(values)
     assert values[2] == pytest.approx(10 / rate(stale))
     assert values[2] < inf
+    # A swap leaves the count as it was: a list that is confirmed every day is worth reading all the same in the end.
+    old = listed._replace(first_at=0, last_at=0)
+    assert value(old, now=NOW, weigh=by_followers) > value(listed, now=NOW, weigh=by_followers)
 
 
 def test_costs() -> None:
