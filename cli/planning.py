@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # what the help page does without
 CONTROL_LEAST = 1_500
 """Credits at which a fifth for the control sample gives each wave a hundred, below which no interval is printed."""
 
+MONTH_S = 30 * 86_400.0
+"""A month of a standing cost."""
+
 
 def plan(
     *,
@@ -26,6 +29,8 @@ def plan(
     session: Bound,
 ) -> None:
     """Say what a budget would buy under each strategy, and what the known frontier costs. Spends nothing.
+
+    With policy.refresh_every it also says what the duty to read lists again costs, now and after the budget.
 
     Parameters
     ----------
@@ -45,7 +50,7 @@ def plan(
         {"budget.total": budget, "crawl.strategy": strategy, "crawl.control": control, "crawl.audit": audit}
     )
     settings = configuration.settings
-    credits = settings.budget.total
+    credits, every_s = settings.budget.total, settings.policy.refresh_every
     if credits is None:
         raise usage(
             "no_budget",
@@ -55,6 +60,7 @@ def plan(
     database = Database.open(settings.storage.database, now=session.now, mode="read")
     try:
         forecasts = _forecasts(database, credits, settings.crawl)
+        duty = _duty(database, credits, every_s)
     finally:
         database.close()
     chosen = forecasts[settings.crawl.strategy]
@@ -81,6 +87,8 @@ def plan(
         )
     for label, text in _overlays(credits, settings.crawl.control, settings.crawl.audit, settings.crawl.explore):
         output.line(text, label=label)
+    if duty is not None and every_s is not None:
+        output.line(_of_duty(duty, every_s), label="duty")
     output.line(session.following(f"crawl --budget {credits}"), label="next")
     output.finish(
         {
@@ -95,6 +103,7 @@ def plan(
                 "control": round(settings.crawl.control * credits),
                 "audit": round(settings.crawl.audit * credits),
             },
+            "refresh_duty": duty,
         }
     )
 
@@ -108,6 +117,33 @@ def _forecasts(database: Database, credits: int, asked: Any) -> dict[str, Foreca
         known = yields.read(conn, concurrency=asked.concurrency, rate=asked.rate)
     names = [asked.strategy, *(name for name in registry.NAMES if name != asked.strategy)]
     return {name: forecast(known, registry.build(name), credits) for name in names}
+
+
+def _duty(database: Database, credits: int, every_s: float | None) -> dict[str, dict[str, float]] | None:
+    """Return what reading every visited list again that often costs, each time and a month: now, and what is added.
+
+    Each page that the budget buys is a page to read again, if all of it goes into lists not read before.
+    """
+    from storage import retention  # noqa: PLC0415
+
+    if every_s is None:
+        return None
+    with database.read() as conn:
+        now = retention.standing_cost(conn, every_s) * every_s / retention.DAY_S
+    each_time = {"now": round(now), "added": credits}
+    return {
+        "credits_each_time": dict(each_time),
+        "credits_a_month": {when: round(cost * MONTH_S / every_s, 1) for when, cost in each_time.items()},
+    }
+
+
+def _of_duty(duty: dict[str, dict[str, float]], every_s: float) -> str:
+    now, added = (
+        f"{duty['credits_a_month'][when]:,.0f} credits a month ({duty['credits_each_time'][when]:,} each time)"
+        for when in ("now", "added")
+    )
+    every = durations.written(every_s)
+    return f"policy.refresh_every = {every}: {now} for the lists read so far, and up to {added} for what this buys"
 
 
 def _span(of: Any) -> str:

@@ -85,3 +85,28 @@ def test_a_plan_needs_a_budget_and_a_database(run: Run) -> None:
     found = run("plan")
     assert found.code == Exit.USAGE
     assert "followgraph plan --budget 2000" in found.err
+
+
+def test_what_the_duty_to_read_again_costs_is_said(run: Run, tmp_path: Path) -> None:
+    """Lists read so far cost their pages each time, a budget adds its own; without the duty nothing is said of it."""
+    path = tmp_path / "followgraph.db"
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=["u1", "u2", "u3"], budget=100)
+    assert run("plan", "--budget", 200, "--json").document["refresh_duty"] is None
+    (tmp_path / "config.toml").write_text('[policy]\nrefresh_every = "15d"\n')
+    [(pages,)] = rehearsal.rows(path, "SELECT sum(pages) FROM visits")
+    assert pages > 90
+    assert run("plan", "--budget", 200, "--json").document["refresh_duty"] == {
+        "credits_each_time": {"now": pages, "added": 200},
+        "credits_a_month": {"now": 2 * pages, "added": 400},
+    }
+    shown = run("plan", "--budget", 200).out
+    assert f"refresh_every = 15d: {2 * pages:,} credits a month ({pages:,} each time) for the lists read so far" in shown
+    assert "up to 400 credits a month (200 each time) for what this buys" in shown
+
+
+def test_the_duty_of_a_study_that_has_not_begun(run: Run, tmp_path: Path) -> None:
+    """Nothing is to be read again yet; what the budget brings is known."""
+    (tmp_path / "config.toml").write_text('[policy]\nrefresh_every = "60d"\n')
+    run("seed", "@a")
+    found = run("plan", "--budget", 1000, "--json").document["refresh_duty"]
+    assert found["credits_a_month"] == {"now": 0, "added": 500}
