@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from cli import asking, standing
+from cli import asking, policies, standing
 from cli.crawling import api_key
 from cli.exits import Exit
 from cli.failure import CommandFailed, usage
@@ -302,6 +302,7 @@ def config(configuration: Configuration) -> Config:
         intervals=Intervals(**settings.refresh.intervals()),
         drain_s=settings.daemon.drain,
         balance_low=settings.alerts.balance_low,
+        rules=policies.rules(settings.policy),
     )
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from crawler import calendar, policy
+from crawler import calendar, policy, retention
 from crawler import refresh as revisiting
 from crawler.engine import Crawl, Preflight, Result
 from crawler.options import Options
@@ -32,6 +32,7 @@ from storage.daemons import Daemon as Standing
 from storage.database import Database
 from storage.errors import Busy, DiskFull, OutOfFiles
 from storage.orders import Act, Order
+from storage.retention import Rules
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
@@ -40,6 +41,9 @@ HEARTBEAT_S = 15.0
 FIRST_WAIT_S = 60.0
 LONGEST_WAIT_S = 6 * 3600.0
 """How long to wait after trouble: doubled each time, from the one to the other."""
+
+LATER_S = 900.0
+"""How long until a file that somebody reads is tried again to be freed of deleted bytes."""
 
 ROUND = 200
 """Credits after which the next lists to read again are chosen, at most."""
@@ -55,10 +59,14 @@ class State:
     DAY_DONE = "day_done"
     IDLE = "idle"
     WAITING = "waiting"
+    PURGING = "purging"
+    LAST_DAY_OVER = "last_day_over"
     DRAINING = "draining"
     STOPPED = "stopped"
 
-    ALL = (STARTING, CRAWLING, PAUSED, PAUSED_BUDGET, DAY_DONE, IDLE, WAITING, DRAINING, STOPPED)
+    ALL = (
+        STARTING, CRAWLING, PAUSED, PAUSED_BUDGET, DAY_DONE, IDLE, WAITING, PURGING, LAST_DAY_OVER, DRAINING, STOPPED,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +81,7 @@ class Config:
     intervals: Intervals = field(default_factory=Intervals)
     drain_s: float = 30.0
     balance_low: int | None = None
+    rules: Rules = field(default_factory=Rules)
 
     def changed(self, key: str, value: Any) -> Config:
         """Return it with one setting changed. Raises ValueError for what cannot be changed so."""
@@ -132,6 +141,8 @@ class Daemon:
         self._trouble: Hold | None = None
         self._troubles = 0
         self._nothing_left: Hold | None = None
+        self._purged: tuple[str, bool] | None = None
+        self._purge_not_before = 0.0
         self._asked = asyncio.Event()
         self._beaten_at = 0.0
         self._planner = self._new_planner()
@@ -157,7 +168,7 @@ class Daemon:
         """Go on with another configuration."""
         self.config = config
         self._planner = self._new_planner()
-        self._trouble = self._nothing_left = None
+        self._trouble = self._nothing_left = self._purged = None
         self._stop("interrupted", "configuration changed")
 
     async def run(self) -> None:
@@ -166,6 +177,7 @@ class Daemon:
         try:
             while not self._is_draining:
                 await self._obey()
+                await self._purge()
                 hold = self._reason_to_wait()
                 if hold is None:
                     await self._stint()
@@ -215,6 +227,8 @@ class Daemon:
             if orders.is_paused(conn):
                 return Hold(state=State.PAUSED, detail="paused by hand; followgraph resume goes on")
             has_queued = frontier.has_queued(conn)
+        if self._is_over():
+            return Hold(state=State.LAST_DAY_OVER, detail="policy.retain_until is over: nobody is collected any more")
         total, day = self.allowance()
         if total == 0:
             return Hold(state=State.PAUSED_BUDGET, detail="the budget is used up; followgraph budget add goes on")
@@ -236,10 +250,44 @@ class Daemon:
             async with asyncio.timeout(wait):
                 await self._asked.wait()
 
+    # what has to go
+
+    def _is_over(self) -> bool:
+        until = self.config.rules.retain_until
+        return until is not None and self._now() >= until
+
+    def _date(self) -> tuple[str, bool]:
+        """Return what a stint ends with and a purge follows: the day, and whether the last one is over."""
+        return self._day(), self._is_over()
+
+    async def _purge(self) -> None:
+        """Delete what the rules say is due: at the start, when a day begins, after the last. Nothing is in flight."""
+        rules, date = self.config.rules, self._date()
+        if rules == Rules() or date == self._purged or self._now() < self._purge_not_before:
+            return
+        await self._say(Hold(state=State.PURGING, detail="what policy says is due is deleted"))
+        try:
+            done = await self._offload(partial(retention.purge, self._db, rules, now=self._now))
+        except (Busy, DiskFull, OutOfFiles) as error:
+            self._in_trouble("database", error.problem, asked=None)
+            self._purge_not_before = self._now() + FIRST_WAIT_S
+            return
+        if done.counts:
+            self._planner = self._new_planner()  # what it remembers of accounts may be of some that are gone
+            self._log.info("people.purged", **done.counts, receipt=done.receipt, copies=len(done.copies))
+            self._tell("purged", str(done.receipt), dict(done.counts))
+        if done.copies_left:
+            self._log.warning("copies.left", paths=list(done.copies_left))
+        if done.is_scoured:
+            self._purged = date
+        else:  # somebody reads the database: the bytes are still in the file
+            self._log.warning("purge.unfinished", seconds=round(LATER_S))
+            self._purge_not_before = self._now() + LATER_S
+
     # one stint: a crawl until something ends it
 
     async def _stint(self) -> None:
-        day = self._day()
+        day, _ = date = self._date()
         total, left_today = self.allowance()
         left = min(each for each in (total, left_today) if each is not None)
         with self._db.read() as conn:
@@ -267,7 +315,7 @@ class Daemon:
         try:
             await self._planner.plan(round(min(ROUND, left) * self.config.share))
             self._planned_at = 0
-            await self._digest(await self._watched(crawl, day))
+            await self._digest(await self._watched(crawl, date))
         except SocialFetchError as error:
             self._in_trouble(error.code, str(error), asked=policy.retry_after_s(error.retry_after, now=self._now()))
         except (Busy, DiskFull, OutOfFiles) as error:
@@ -288,23 +336,23 @@ class Daemon:
         if low is not None and preflight.balance is not None and preflight.balance < low:
             self._tell("balance_low", self._day(), {"balance": preflight.balance, "limit": low})
 
-    async def _watched(self, crawl: Crawl, day: str) -> Result:
+    async def _watched(self, crawl: Crawl, date: tuple[str, bool]) -> Result:
         with _first_fault():
             async with asyncio.TaskGroup() as group:
-                watch = group.create_task(self._watch(crawl, day))
+                watch = group.create_task(self._watch(crawl, date))
                 try:
                     return await crawl.run()
                 finally:
                     watch.cancel()
         raise AssertionError  # the group raised, or it returned
 
-    async def _watch(self, crawl: Crawl, day: str) -> None:
+    async def _watch(self, crawl: Crawl, date: tuple[str, bool]) -> None:
         """Obey orders, mind the day, choose the next lists to read again, and beat, while a crawl runs."""
         while True:
             await asyncio.sleep(self._poll_s)
             await self._obey()
-            if self._day() != day:
-                crawl.stop("deadline", f"{day} is over")
+            if self._date() != date:
+                crawl.stop("deadline", f"{date[0]} is over")
             if self.progress is not None:
                 if self.progress.pages:
                     self.answered_at = self._now()

@@ -16,6 +16,8 @@ import sqlalchemy as sa
 from storage import errors, schema
 
 BUSY_TIMEOUT_S = 5.0
+_TURN_S = 6 * 3600.0
+"""Longer than anything that is written takes."""
 _EFFECTIVE = os.access in os.supports_effective_ids
 _MAGIC = b"SQLite format 3\0"
 
@@ -112,7 +114,10 @@ def write_engine(path: Path, *, create: bool) -> sa.Engine:
             raise
         return conn
 
-    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.StaticPool)
+    # One connection, which a thread that wants it while another has it waits for: a purge beside a daemon's writer.
+    engine = sa.create_engine(
+        "sqlite://", creator=connect, poolclass=sa.pool.QueuePool, pool_size=1, max_overflow=0, pool_timeout=_TURN_S
+    )
 
     @sa.event.listens_for(engine, "begin")
     def _begin(conn: sa.Connection) -> None:

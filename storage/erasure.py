@@ -23,6 +23,8 @@ from storage.schema import (
     accounts,
     archive,
     balances,
+    budget_changes,
+    daemon,
     dictionaries,
     follows,
     frontier,
@@ -32,6 +34,7 @@ from storage.schema import (
     meta,
     metadata,
     optouts,
+    orders,
     past_follows,
     processes,
     receipts,
@@ -324,14 +327,18 @@ def erase_everybody(conn: sa.Connection) -> dict[str, int]:
         .values(visit_id=None, account_id=None, cursor="", request_id=None, cause=_CAUSE)
     )
     for table in metadata.sorted_tables:
-        if table not in _OF_NOBODY:
+        if table not in {*_OF_NOBODY, *_OF_OPERATORS}:
             conn.execute(sa.delete(table))
+    conn.execute(sa.update(budget_changes).values(note=None))  # free text
     conn.execute(sa.update(runs).values(new_edges=0, new_accounts=0))
     return done
 
 
 _OF_NOBODY = (ledger, runs, processes, balances, meta, optouts, receipts)
 """Tables that tell of no person: money, machines, and keyed hashes of those who are kept out."""
+
+_OF_OPERATORS = (budget_changes, daemon, orders)
+"""Tables that tell of whoever runs the study; of others only where a text quotes them."""
 
 _CAUSE = sa.case((ledger.c.outcome == Outcome.SETTLED, FORGOTTEN), else_=ledger.c.cause)
 """The cause of an anonymised call: of a page only its price is left."""

@@ -5,7 +5,7 @@ const $ = (id) => document.getElementById(id);
 const NUMBER = new Intl.NumberFormat("en");
 const WORDS = {
   starting: "starting", crawling: "crawling", paused: "paused", paused_budget: "out of budget", day_done: "done for today",
-  idle: "at rest", waiting: "waiting", draining: "finishing", stopped: "stopped",
+  idle: "at rest", waiting: "waiting", purging: "deleting what is due", last_day_over: "last day over", draining: "finishing", stopped: "stopped",
 };
 const SVG = "http://www.w3.org/2000/svg";
 const rates = [];

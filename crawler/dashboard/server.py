@@ -253,7 +253,7 @@ class Dashboard:
     async def _problem(self) -> str | None:
         """Return why nothing is bought just now although it should be, None where all is well."""
         hold = self._panel.daemon.hold
-        if hold.state in {State.PAUSED, State.PAUSED_BUDGET, State.WAITING, State.DRAINING, State.STOPPED}:
+        if hold.state not in {State.STARTING, State.CRAWLING, State.DAY_DONE, State.IDLE}:
             return f"{hold.state}: {hold.detail}"
         answered = self._panel.daemon.answered_at
         if hold.state == State.CRAWLING and (answered is None or self._now() - answered > READY_S):

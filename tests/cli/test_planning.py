@@ -100,7 +100,7 @@ def test_what_the_duty_to_read_again_costs_is_said(run: Run, tmp_path: Path) -> 
         "credits_a_month": {"now": 2 * pages, "added": 400},
     }
     shown = run("plan", "--budget", 200).out
-    assert f"refresh_every = 15d: {2 * pages:,} credits a month ({pages:,} each time) for the lists read so far" in shown
+    assert f"15d: {2 * pages:,} credits a month ({pages:,} each time) for the lists read so far" in shown
     assert "up to 400 credits a month (200 each time) for what this buys" in shown
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,13 +18,15 @@ import rehearsal
 import structlog
 import virtual_time
 from living import Died, Flaky, Mortal, config, live
+from people import holding
 from refreshing import DAY, ordered
 
 from crawler import calendar, seeding
 from crawler.daemon import Daemon, State
 from socialfetch.simulator import network
-from storage import budgets, daemons, orders
+from storage import budgets, daemons, driver, orders
 from storage.database import Database
+from storage.retention import Rules
 
 BERLIN = calendar.zone("Europe/Berlin")
 
@@ -275,4 +280,114 @@ def test_sixty_days_with_outages_churn_and_a_hundred_deaths(tmp_path: Path) -> N
     assert found.charged <= api.ledger.charged <= found.charged + found.uncertain
     assert found.uncertain <= 4 * died
     assert rehearsal.rows(path, "SELECT count(*) FROM rereads")[0][0] > 300
+    assert rehearsal.findings(path) == []
+
+
+# --- retention -----------------------------------------------------------------------------------------------------
+
+
+def receipts(path: Path) -> list[tuple[float, dict[str, int]]]:
+    """Return when each purge was and what went."""
+    return [
+        (at, json.loads(details))
+        for at, details in rehearsal.rows(path, "SELECT at, details FROM receipts WHERE act = 'purged' ORDER BY id")
+    ]
+
+
+def test_each_day_begins_with_a_purge(tmp_path: Path) -> None:
+    """At the start and at every midnight old answers and vanished accounts go, deaths and churn beside; it is told."""
+    virtual_time.EPOCH = datetime(2026, 3, 20, 9, tzinfo=BERLIN).timestamp()
+    graph = network.generate(300, rng_seed=3)
+    api, path = rehearsal.service(graph, latency_s=2.0, page_size=10), tmp_path / "a.db"
+    rng, end = Random(2), virtual_time.EPOCH + 12 * DAY
+    rules = Rules(keep_days=3, delete_missing=True)
+    told: list[tuple[str, str]] = []
+
+    async def churn(daemon: Daemon) -> None:
+        while virtual_time.now() < end:
+            await asyncio.sleep(DAY / 4)
+            graph.set_status(f"u{rng.randrange(5, 300)}", network.Status.NOT_FOUND)
+        daemon.drain("the end")
+
+    async def days_of_it() -> None:
+        study(path, "u1", "u2", "u3")
+        while virtual_time.now() < end:
+            Mortal.dies_at = virtual_time.now() + rng.uniform(0.2, 3) * DAY
+            asked = config(per_day=60, rules=rules, options={"archive": True}, share=0.5)
+            with suppress(Died):
+                await live(path, Flaky(api), asked, meanwhile=churn, told=told, rng_seed=rng.randrange(99))
+
+    virtual_time.run(days_of_it())
+    made = receipts(path)
+    assert len(made) >= 8
+    assert len([subject for event, subject in told if event == "purged"]) == len(made)
+    assert sum(each.get("raw_answers", 0) for _, each in made) > 100
+    assert sum(each.get("accounts_missing", 0) for _, each in made) > 3
+    midnight = calendar.next_midnight(end - DAY, BERLIN)
+    oldest = rehearsal.rows(path, "SELECT min(at) FROM ledger JOIN archive ON archive.ledger_id = ledger.id")[0][0]
+    assert midnight - 3 * DAY <= oldest < midnight
+    gone = rehearsal.rows(
+        path, "SELECT count(*) FROM frontier f JOIN visits v ON v.id = f.visit_id"
+              f" WHERE f.completeness = 'not_found' AND v.ended_at < {midnight}"
+    )  # fmt: skip
+    assert gone == [(0,)]
+    assert max(days(path).values()) <= 60
+    assert rehearsal.findings(path) == []
+
+
+def test_after_the_last_day_nobody_is_left_and_nothing_is_bought(tmp_path: Path) -> None:
+    """In the middle of a day of the budget's zone everybody goes; a seed named later waits; a later day goes on."""
+    virtual_time.EPOCH = datetime(2026, 6, 1, 9, tzinfo=BERLIN).timestamp()
+    api, path = rehearsal.service(network.generate(400, rng_seed=3)), tmp_path / "a.db"
+    until = virtual_time.EPOCH + 2 * DAY + 17 * 3600  # 2 in the morning in Berlin, midnight of UTC
+
+    async def act(daemon: Daemon) -> None:
+        charged = api.ledger.charged
+        assert daemon.hold.state == State.LAST_DAY_OVER
+        assert rehearsal.state(path).accounts["known"] == 0
+        [(at, counts)] = receipts(path)
+        assert until <= at < until + 900
+        assert counts["accounts"] > 50
+        study(path, "u7")
+        await asyncio.sleep(2 * DAY)
+        assert api.ledger.charged == charged == rehearsal.state(path).charged
+        assert rehearsal.state(path).accounts["known"] == 0  # u7 went at the next midnight
+        study(path, "u8")
+        daemon.reload(replace(daemon.config, rules=Rules(retain_until=until + 30 * DAY)))
+        await asyncio.sleep(DAY)
+        assert api.ledger.charged > charged
+
+    async def life() -> None:
+        study(path, "u1", "u2", "u3")
+        asked = config(per_day=60, options={"archive": True}, rules=Rules(retain_until=until))
+        await live(path, Flaky(api), asked, meanwhile=after(3 * DAY, act))
+
+    virtual_time.run(life())
+    assert rehearsal.findings(path) == []
+
+
+def test_a_reader_delays_the_last_byte_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While somebody reads, deleted bytes stay in the file; the daemon tries again until they are gone."""
+    monkeypatch.setattr(driver, "BUSY_TIMEOUT_S", 0.1)
+    virtual_time.EPOCH = datetime(2026, 6, 1, 9, tzinfo=BERLIN).timestamp()
+    api, path = rehearsal.service(network.generate(400, rng_seed=3)), tmp_path / "a.db"
+
+    async def act(daemon: Daemon) -> None:
+        db = Database.open(path, now=virtual_time.now, mode="read")
+        with db.read() as conn:
+            bios = [bio for (bio,) in conn.exec_driver_sql("SELECT bio FROM accounts WHERE length(bio) > 12")]
+            daemon.reload(replace(daemon.config, rules=Rules(left_out=("bio",))))
+            await asyncio.sleep(600)
+            assert len(receipts(path)) == 1
+            assert holding(tmp_path, [bio.encode() for bio in bios])
+        db.close()
+        await asyncio.sleep(1200)
+        assert len(receipts(path)) == 1
+        assert holding(tmp_path, [bio.encode() for bio in bios]) == []
+
+    async def life() -> None:
+        study(path, "u1", "u2", "u3")
+        await live(path, Flaky(api), config(), meanwhile=after(3600, act), poll_s=60.0)
+
+    virtual_time.run(life())
     assert rehearsal.findings(path) == []

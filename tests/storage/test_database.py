@@ -8,7 +8,9 @@ import shutil
 import sqlite3
 import stat
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -291,6 +293,32 @@ def test_closing_finishes_what_was_submitted(tmp_path: Path) -> None:
     with reader.read() as conn:
         assert conn.exec_driver_sql("SELECT count(*) FROM meta").scalar() == 50
     reader.close()
+
+
+def test_a_command_waits_for_the_writer_and_the_writer_for_a_command(tmp_path: Path) -> None:
+    """What runs on another thread and the writer's units take turns: they share the one connection."""
+    db = Database.open(tmp_path / "a.db", now=now, writer=ThreadWriter)
+    is_in, may_end = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def held(conn: Any) -> None:
+        is_in.set()
+        may_end.wait(30)
+        order.append("held")
+
+    async def both() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            beside = pool.submit(db.transact, held)
+            assert await asyncio.to_thread(is_in.wait, 30)
+            waiting = asyncio.ensure_future(db.write(lambda conn: order.append("written")))
+            await asyncio.sleep(0.2)
+            may_end.set()
+            await waiting
+            beside.result(30)
+
+    asyncio.run(both())
+    db.close()
+    assert order == ["held", "written"]
 
 
 @pytest.mark.parametrize("way", ["symlink", "hardlink", "without the lock file"])
