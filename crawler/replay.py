@@ -127,7 +127,7 @@ class _Teller:
             replica.refuse(conn, call, replica.hold(conn, call, process_id=self._process_id))
 
     def _do(self, conn: Connection, deed: Deed) -> None:
-        details = deed.details
+        details, replica = deed.details, self._replica
         match deed.act:
             case Act.BEGAN:
                 self._begin(**details)
@@ -142,24 +142,28 @@ class _Teller:
             case Act.CASH_REBUILT | Act.TALLIED:
                 ranking.rebuild(conn, self._strategy)
             case Act.RANKED:
-                ranking.rerank(conn, self._strategy, after=details["after"], at_most=details["at_most"])
+                after = replica.until(conn, details["after"])
+                ranking.rerank(conn, self._strategy, after=after, at_most=details["at_most"])
             case Act.RESCORED:
-                ranking.place_anew(conn, self._strategy, details["accounts"])
+                ranking.place_anew(conn, self._strategy, replica.those(conn, details["accounts"]))
             case Act.LOTTED:
                 chance = self._lot if details["explores"] else None
-                ranking.draw_lots(conn, chance, after=details["after"], at_most=details["at_most"])
+                after = replica.until(conn, details["after"])
+                ranking.draw_lots(conn, chance, after=after, at_most=details["at_most"])
             case Act.PARKED:
-                parking.park(conn, details["accounts"], details["reason"])
+                parking.park(conn, replica.those(conn, details["accounts"]), details["reason"])
             case Act.UNPARKED:
-                parking.unpark(conn, details["accounts"])
+                parking.unpark(conn, replica.those(conn, details["accounts"]))
             case Act.FILTERED:
-                parking.refuse(conn, details["accounts"])
+                parking.refuse(conn, replica.those(conn, details["accounts"]))
             case Act.UNFILTERED:
-                parking.want(conn, details["accounts"])
+                parking.want(conn, replica.those(conn, details["accounts"]))
             case Act.NAMELESS:
-                self._replica.pass_over(conn, details["account"])
+                if (nameless := replica.here(conn, details["account"])) is not None:
+                    replica.pass_over(conn, nameless)
             case Act.REQUEUED:
-                requeue.queue(conn, [tuple(entry) for entry in details["entries"]])
+                entries = ((replica.here(conn, account_id), *rest) for account_id, *rest in details["entries"])
+                requeue.queue(conn, [(of, *rest) for of, *rest in entries if of is not None])
             case Act.REMEMBERED:
                 runs.remember(conn, details["key"], details["value"])
             case _:

@@ -18,6 +18,7 @@ from storage import errors
 from storage.archive import Bodies
 from storage.optout import FORGOTTEN
 from storage.schema import Outcome, State, accounts, archive, frontier, handle_history, journal, ledger, visits
+from storage.statement import Statement
 
 CHUNK = 500
 """Rows read at once."""
@@ -30,8 +31,6 @@ class Visit:
     id: int
     run_id: int
     account_id: int
-    handle: str | None
-    platform_user_id: str | None
     depth: int
     started_at: int
     ended_at: int | None
@@ -152,7 +151,6 @@ class History:
             )
             .select_from(
                 ledger.outerjoin(visits, visits.c.id == ledger.c.visit_id)
-                .outerjoin(accounts, accounts.c.id == visits.c.account_id)
                 .outerjoin(frontier, frontier.c.account_id == visits.c.account_id)
                 .outerjoin(archive, archive.c.ledger_id == ledger.c.id)
             )
@@ -205,20 +203,27 @@ class History:
         """Return the visits that were begun and have no call in the ledger yet: their first page is in flight."""
         rows: Any = self._conn.execute(
             sa.select(*_OF_VISIT)
-            .select_from(
-                visits.join(accounts, accounts.c.id == visits.c.account_id).join(
-                    frontier, frontier.c.account_id == visits.c.account_id
-                )
-            )
+            .select_from(visits.join(frontier, frontier.c.account_id == visits.c.account_id))
             .where(visits.c.ended_at.is_(None), visits.c.pages == 0)
             .order_by(visits.c.id)
         ).all()
         last = self._last_calls
         return [_visit(row, is_failed=False) for row in rows if not last[row.of_visit]]
 
-    def handles(self, visit: Visit) -> list[str]:
-        """Return every handle that the visited account is known to have had, the present one first."""
-        return [*([] if visit.handle is None else [visit.handle]), *self._former_handles.get(visit.account_id, ())]
+    def identity(self, account_id: int) -> tuple[list[str], str | None] | None:
+        """Return every handle that an account is known to have had, the present one first, and its stable id.
+
+        None for one that was forgotten.
+        """
+        row = _IDENTITY.run(self._conn, account_id).first()
+        if row is None:
+            return None
+        return [*([] if row[0] is None else [row[0]]), *self._former_handles.get(account_id, ())], row[1]
+
+    def last_until(self, account_id: int) -> int:
+        """Return the last account up to an id, 0 before the first."""
+        last = sa.select(sa.func.coalesce(sa.func.max(accounts.c.id), 0)).where(accounts.c.id <= account_id)
+        return int(self._conn.execute(last).scalar_one())
 
     @cached_property
     def _former_handles(self) -> dict[int, list[str]]:
@@ -257,12 +262,15 @@ class History:
         )
 
 
+_IDENTITY = Statement(
+    sa.select(accounts.c.handle, accounts.c.platform_user_id).where(accounts.c.id == sa.bindparam("of_account")),
+    ("of_account",),
+)
+
 _OF_VISIT = (
     visits.c.id.label("of_visit"),
     visits.c.run_id.label("opened_by"),
     visits.c.account_id.label("of_account"),
-    accounts.c.handle,
-    accounts.c.platform_user_id,
     frontier.c.depth,
     visits.c.started_at,
     visits.c.ended_at,
@@ -280,8 +288,6 @@ def _visit(row: Any, *, is_failed: bool) -> Visit:
         id=row.of_visit,
         run_id=row.opened_by,
         account_id=row.of_account,
-        handle=row.handle,
-        platform_user_id=row.platform_user_id,
         depth=row.depth,
         started_at=row.started_at,
         ended_at=row.ended_at,

@@ -6,13 +6,14 @@ taken over. Invariant: rows of the ledger, of visits and of the journal keep the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
 from storage import errors, optout, runs
+from storage.allowances import SEED
 from storage.frontier import Lease, Returned, give_back
 from storage.history import CHUNK, Call, History, Visit
 from storage.parking import skip_nameless
@@ -145,7 +146,7 @@ class Replica:
             reported_total=total,
             cash=cash or 0.0,
             attempts=0,
-            seed_id=visit.seed_id,
+            seed_id=self._seed(conn, visit),
             visit_depth=visit.picked_depth,
             log_followers=log_followers,
         )
@@ -169,7 +170,7 @@ class Replica:
                         visit.cash,
                         visit.priority,
                         visit.queue,
-                        visit.seed_id,
+                        self._seed(conn, visit),
                         visit.picked_depth,
                     )
                 ],
@@ -177,41 +178,61 @@ class Replica:
         _HOLD.run(conn, account_id, visit.id, process_id)
         return account_id
 
-    def _account(self, conn: sa.Connection, visit: Visit) -> int:
-        """Return the id here of the account that was visited then.
+    def _seed(self, conn: sa.Connection, visit: Visit) -> int | None:
+        return None if visit.seed_id is None else self.here(conn, visit.seed_id)
 
-        Where pages say today what they said then it is the same id, else the account is found by what it is known by.
-        """
-        known_as = visit.account_id
-        if known_as in self._known:
-            return known_as
-        if known_as in self._ids:
-            return self._ids[known_as]
-        handles = self._history.handles(visit)
-        if self._is_same(conn, visit, handles):
-            self._known.add(known_as)
-            return known_as
-        found: int | None = None
-        for column, values in ((accounts.c.platform_user_id, [visit.platform_user_id]), (accounts.c.handle, handles)):
-            if found is None:
-                found = conn.execute(sa.select(accounts.c.id).where(column.in_(values)).limit(1)).scalar_one_or_none()
+    def _account(self, conn: sa.Connection, visit: Visit) -> int:
+        """Return the id here of the account that was visited then."""
+        found = self.here(conn, visit.account_id)
         if found is None:
+            handles, platform_user_id = self._history.identity(visit.account_id) or ([], None)
             if not handles:
                 raise errors.ArchiveIncomplete(f"visit {visit.id} is of an account that never had a handle")
             # Nobody lists it any more, but its list was paid for.
-            found = _add(conn, handles[0], visit)
-        self._ids[known_as] = found
+            found = self._ids[visit.account_id] = _add(conn, handles[0], platform_user_id, visit)
         return found
 
-    def _is_same(self, conn: sa.Connection, visit: Visit, handles: list[str]) -> bool:
-        """Tell whether the account with the visited one's id is the visited one: by its stable id, or by any handle."""
-        row = _IDENTITY.run(conn, visit.account_id).first()
+    def here(self, conn: sa.Connection, account_id: int) -> int | None:
+        """Return the id here of an account of the history, None where nothing names it here.
+
+        Where pages say today what they said then it is the same id, else the account is found by what it is known by.
+        """
+        if account_id in self._known:
+            return account_id
+        if account_id in self._ids:
+            return self._ids[account_id]
+        identity = self._history.identity(account_id)
+        if identity is None:
+            return None
+        handles, platform_user_id = identity
+        if self._is_same(conn, account_id, handles, platform_user_id):
+            self._known.add(account_id)
+            return account_id
+        for column, values in ((accounts.c.platform_user_id, [platform_user_id]), (accounts.c.handle, handles)):
+            found = conn.execute(sa.select(accounts.c.id).where(column.in_(values)).limit(1)).scalar_one_or_none()
+            if found is not None:
+                self._ids[account_id] = found
+                return int(found)
+        return None
+
+    def those(self, conn: sa.Connection, account_ids: Iterable[int]) -> list[int]:
+        """Return the ids here of some accounts of the history; nobody's for those who are gone."""
+        found = (self.here(conn, account_id) for account_id in account_ids)
+        return [account_id for account_id in found if account_id is not None]
+
+    def until(self, conn: sa.Connection, account_id: int) -> int:
+        """Return the id here up to which a pass over all accounts had come."""
+        return self.here(conn, self._history.last_until(account_id)) or 0
+
+    def _is_same(self, conn: sa.Connection, account_id: int, handles: list[str], platform_user_id: str | None) -> bool:
+        """Tell whether the account with this id here is the one of the history: by its stable id, or by any handle."""
+        row = _IDENTITY.run(conn, account_id).first()
         if row is None:
             return False
-        handle, platform_user_id = row
-        if handle in handles or (visit.platform_user_id is not None and platform_user_id == visit.platform_user_id):
+        handle, stable = row
+        if handle in handles or (stable is not None and stable == platform_user_id):
             return True
-        former = sa.select(handle_history.c.handle).where(handle_history.c.account_id == visit.account_id)
+        former = sa.select(handle_history.c.handle).where(handle_history.c.account_id == account_id)
         return not set(handles).isdisjoint(conn.execute(former).scalars())
 
     def keep(self, conn: sa.Connection, call: Call) -> None:
@@ -284,9 +305,18 @@ class Replica:
                 .where(frontier.c.account_id == account_id)
                 .values(state=int(State.QUEUED), lease_process=None)
             )
-        for table in (balances, allowances, control_draws):
-            for row in self._history.rows(table):
-                conn.execute(sa.insert(table).values(row))
+        for row in self._history.rows(balances):
+            conn.execute(sa.insert(balances).values(row))
+        for row in self._history.rows(allowances):
+            if row["kind"] == SEED:
+                seed = self.here(conn, int(row["key"]))
+                if seed is None:
+                    continue
+                row["key"] = str(seed)
+            conn.execute(sa.insert(allowances).values(row))
+        for row in self._history.rows(control_draws):
+            if (drawn := self.here(conn, row["account_id"])) is not None:
+                conn.execute(sa.insert(control_draws).values(row | {"account_id": drawn}))
         known = set(conn.execute(sa.select(meta.c.key)).scalars())
         for row in self._history.rows(meta):
             if row["key"] not in known:
@@ -314,12 +344,12 @@ class Replica:
                 _RESERVE.run(conn, run_id, 1)
 
 
-def _add(conn: sa.Connection, handle: str, visit: Visit) -> int:
+def _add(conn: sa.Connection, handle: str, platform_user_id: str | None, visit: Visit) -> int:
     account_id: int = conn.execute(
         sa.insert(accounts)
         .values(
             handle=handle,
-            platform_user_id=visit.platform_user_id,
+            platform_user_id=platform_user_id,
             first_seen_at=visit.started_at,
             updated_at=visit.started_at,
         )

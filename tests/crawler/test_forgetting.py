@@ -8,14 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 import rehearsal
-from people import answers, holding, name, now, popular, replayed_edges, town, traces
+from people import answers, holding, name, now, popular, replayed, replayed_edges, town, traces
 from study import Study, facts
 
 from crawler import forgetting
+from crawler.filter import Filter
 from crawler.forgetting import Forgotten
 from socialfetch.client import read_page
 from socialfetch.simulator.service import Service
 from storage import backup, errors, optout, secret
+from storage.allowances import Caps
 from storage.database import Database
 from storage.outputs import record
 from storage.persons import NotFound, Wanted
@@ -118,6 +120,31 @@ def test_the_forgotten_do_not_come_back(place: Path, key: ProjectKey) -> None:
     assert not any(call.startswith(f"{person}|") for call in _bought(api, place))
     after = rehearsal.edges(place)
     assert replayed_edges(place) == after
+
+
+def test_a_replay_of_what_is_left_names_nobody_and_sets_aside_the_same_accounts(
+    place: Path, key: ProjectKey, tmp_path: Path
+) -> None:
+    """Where one was forgotten a replay gives ids to others: it looks up whom notes, draws and seeds mean."""
+    api = rehearsal.service(town(300))
+    rehearsal.go(place, api, seeds=[name(1), name(2)], budget=40, caps=Caps(per_seed=15))
+    rehearsal.go(place, api, budget=40, new_run=True, wanted=Filter(max_followers=12), control=0.5)
+    person, spare = (handle for (handle,) in rehearsal.rows(
+        place, "SELECT a.handle FROM accounts a JOIN control_draws d ON d.account_id = a.id ORDER BY a.id LIMIT 2"
+    ))  # fmt: skip
+    forget(place, key, person)
+    target = tmp_path / "again" / "a.db"
+    target.parent.mkdir()
+    replayed(place, target)
+
+    assert holding(target.parent, traces(api, person)) == []
+    assert holding(target.parent, traces(api, spare))
+    aside = "SELECT a.handle, f.reason FROM frontier f JOIN accounts a ON a.id = f.account_id WHERE f.state = 4"
+    drawn = "SELECT d.wave, d.place, a.handle FROM control_draws d JOIN accounts a ON a.id = d.account_id"
+    seeds = "SELECT v.id, a.handle FROM visits v JOIN accounts a ON a.id = v.seed_id"
+    for query in (aside, drawn, seeds):
+        assert sorted(rehearsal.rows(target, query)) == sorted(rehearsal.rows(place, query)) != []
+    assert "filtered" in {reason for _, reason in rehearsal.rows(target, aside)}
 
 
 def _bought(api: Service, path: Path) -> list[str]:

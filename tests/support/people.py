@@ -70,9 +70,8 @@ def answers(path: Path) -> list[bytes]:
     return found
 
 
-def replayed_edges(path: Path) -> set[tuple[str, str]]:
-    """Replay a database and return the follows of the new one, which must be sound; it is removed again."""
-    target = path.with_name("again.db")
+def replayed(path: Path, target: Path) -> Path:
+    """Replay a database into a new one, which must be sound; returns it."""
     source, new = Database.open(path, now=now, mode="read"), Database.open(target, now=now)
     try:
         replay(source, new)
@@ -80,6 +79,12 @@ def replayed_edges(path: Path) -> set[tuple[str, str]]:
         source.close()
         new.close()
     assert rehearsal.findings(target) == []
+    return target
+
+
+def replayed_edges(path: Path) -> set[tuple[str, str]]:
+    """Replay a database and return the follows of the new one, which is removed again."""
+    target = replayed(path, path.with_name("again.db"))
     found = rehearsal.edges(target)
     for each in target.parent.glob("again.db*"):
         each.unlink()
