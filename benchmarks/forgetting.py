@@ -1,6 +1,7 @@
 """Forgets people after a crawl and searches every file for what is left of them, byte by byte.
 
     PYTHONPATH=.:tests/support python benchmarks/forgetting.py --credits 5000 --people 5
+    PYTHONPATH=.:tests/support python benchmarks/forgetting.py --graph ../shared/data/soc-slashdot0902/edges.tsv.gz
 
 Prints a line for each person: what went, how long it took in CPU seconds (the crawl beside it), traces found before
 and after. Ends with 1 where a trace is left, a check fails, or the replay says otherwise.
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import rehearsal
 import structlog
-from people import holding, name, now, replayed_edges, town, traces
+from people import holding, name, now, renamed, replayed_edges, town, traces
 
 from crawler import forgetting
 from storage import secret
@@ -29,7 +30,8 @@ def main() -> int:
     """Crawl, forget, search."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--credits", type=int, default=5000)
-    parser.add_argument("--accounts", type=int, default=6000)
+    parser.add_argument("--accounts", type=int, default=6000, help="of a drawn network")
+    parser.add_argument("--graph", type=Path, help="an edge list to crawl instead")
     parser.add_argument("--people", type=int, default=5)
     asked = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
@@ -38,9 +40,10 @@ def main() -> int:
         path = Path(folder, "study", "a.db")
         path.parent.mkdir()
         key = secret.create(Path(folder, "keys", "a.key"))
-        api = rehearsal.service(town(asked.accounts))
+        api = rehearsal.service(town(asked.accounts) if asked.graph is None else renamed(asked.graph))
         begun = time.process_time()
         rehearsal.go(path, api, seeds=[name(1), name(2), name(3)], budget=asked.credits)
+        assert rehearsal.state(path).charged == asked.credits
         print(f"crawl: {rehearsal.state(path).charged:,} credits, {time.process_time() - begun:.1f} CPU s, "
               f"{path.stat().st_size / 1e6:.1f} MB")  # fmt: skip
         people = rehearsal.rows(

@@ -352,3 +352,16 @@ def test_the_page_asks_for_its_token(start: Start, page: Page, tmp_path: Path) -
     assert page.context.cookies() == []
     assert "correct" not in page.url
     daemon.end()
+
+
+def test_the_policy_is_kept(start: Start, tmp_path: Path) -> None:
+    """A daemon that starts after the last day deletes everybody first, logs it, and is not ready to buy anything."""
+    (tmp_path / "config.toml").write_text('[policy]\nretain_until = "2025-06-16"\n')
+    daemon = start("--budget-per-day", "1000")
+    until(lambda: "last_day_over" in daemon.get("readyz")[1])
+    assert daemon.get("readyz")[0] == 503
+    assert 'followgraph_state{state="last_day_over"} 1.0' in daemon.get("metrics")[1]
+    until(lambda: any('"people.purged"' in line and '"accounts": 3' in line for line in daemon.errors))
+    assert daemon.charged() == 0
+    document = daemon.end()
+    assert document["accounts"]["known"] == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import rehearsal
 
 from crawler.replay import replay
-from socialfetch.simulator import network
+from socialfetch.simulator import edge_list, network
 from socialfetch.simulator.service import Service
 from storage import archive
 from storage.database import Database
@@ -25,6 +25,14 @@ def town(accounts: int, *, rng_seed: int = 3) -> network.Network:
     return network.from_follows(
         ((name(source), name(int(target))) for source in range(accounts) for target in drawn.following(source)[0]),
         rng_seed=rng_seed,
+    )
+
+
+def renamed(edges: Path) -> network.Network:
+    """Return the network of an edge list under such handles."""
+    read = edge_list.read(edges)
+    return network.from_follows(
+        (name(source), name(target)) for source, target in zip(read.source.tolist(), read.target.tolist(), strict=True)
     )
 
 
