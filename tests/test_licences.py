@@ -55,3 +55,8 @@ def test_every_package_of_ours_is_locked_with_hashes() -> None:
     for lock in ("requirements.lock", "requirements-dev.lock"):
         entries = re.split(r"^(?=[A-Za-z0-9_.-]+==)", (ROOT / lock).read_text(), flags=re.MULTILINE)
         assert all("--hash=sha256:" in entry for entry in entries if "==" in entry)
+
+
+if __name__ == "__main__":
+    for each in packages("requirements.lock"):
+        print(f"{each:<28}{'; '.join(licences(each)).splitlines()[0]}")  # noqa: T201 - it is asked for

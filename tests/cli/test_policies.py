@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
 import rehearsal
 from people import name, town
+
+from socialfetch.simulator.network import Status
 
 if TYPE_CHECKING:
     from conftest import Run
@@ -95,3 +99,37 @@ def test_the_report_carries_the_policy(run: Run, tmp_path: Path, crawled: Path) 
     assert run("report", "--db", crawled, "--output", "out").code == 0
     assert "IRB 2026-117" in (tmp_path / "out" / "report.html").read_text()
     assert "IRB 2026-117" in (tmp_path / "out" / "report.json").read_text()
+
+
+def test_the_report_compares_those_who_vanished(run: Run, tmp_path: Path) -> None:
+    """Before a purge from the graph, after it from the receipt: how much they were followed, against the rest."""
+    graph, path = town(120), tmp_path / "a.db"
+    gone = [name(index) for index in range(3, 12)]
+    for handle in gone:
+        graph.set_status(handle, Status.NOT_FOUND)
+    rehearsal.go(path, rehearsal.service(graph), seeds=[name(1), name(2), *gone], budget=400)
+    followed = rehearsal.rows(
+        path, "SELECT a.handle, count(f.dst) FROM accounts a LEFT JOIN follows f ON f.dst = a.id GROUP BY a.id"
+    )  # fmt: skip
+    vanished, rest = (
+        median(count for handle, count in followed if (handle in gone) == is_gone) for is_gone in (True, False)
+    )
+    assert run("report", "--db", path, "--output", "before").code == 0
+    assert json.loads((tmp_path / "before" / "report.json").read_text())["vanished"] == {
+        "accounts": len(gone),
+        "followers_observed": vanished,
+        "rest_followers_observed": rest,
+    }
+    assert "Who vanished may differ from who stayed." in (tmp_path / "before" / "report.html").read_text()
+    (tmp_path / "config.toml").write_text("[policy]\ndelete_missing = true\n")
+    assert run("policy", "purge", "--db", path).code == 0
+    assert run("report", "--db", path, "--output", "after").code == 0
+    document = json.loads((tmp_path / "after" / "report.json").read_text())
+    assert document["vanished"]["accounts"] == 0
+    [purge] = document["purges"]
+    assert purge["accounts_missing"] == len(gone)
+    assert (purge["missing_followers_observed_median"], purge["rest_followers_observed_median"]) == (
+        round(vanished),
+        round(rest),
+    )
+    assert "Accounts were deleted by rule." in (tmp_path / "after" / "report.html").read_text()
