@@ -155,7 +155,7 @@ def _dataset(conn: Any, folder: Path, level: Level, mask: Mask, configuration: C
         authors=[author.strip() for author in (asked.authors or "").split(";") if author.strip()],
         license=asked.license,
         level=level,
-        policy=policies.lines(configuration.settings.policy),
+        policy=policies.lines(configuration.settings),
         versions=versions(),
         at=int(at),
     )

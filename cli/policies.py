@@ -11,7 +11,7 @@ from cli.session import Bound, Session
 
 if TYPE_CHECKING:  # pydantic and SQLAlchemy, which the help page does without
     from cli.config import Configuration
-    from cli.settings import Policy
+    from cli.settings import Policy, Settings
     from crawler.retention import Purged
     from storage.retention import Rules
 
@@ -69,8 +69,9 @@ def rules(policy: Policy) -> Rules:
     )
 
 
-def lines(policy: Policy) -> dict[str, str]:
+def lines(settings: Settings) -> dict[str, str]:
     """Return the policy in words, for reports and data sets; what is not set is said to be so."""
+    policy = settings.policy
     left_out = ", ".join(policy.left_out)
     return {
         "Legal basis": policy.legal_basis or "not stated",
@@ -82,6 +83,7 @@ def lines(policy: Policy) -> dict[str, str]:
         if policy.refresh_every is None
         else f"every {durations.written(policy.refresh_every)}",
         "Not stored": left_out or "nothing left out",
+        "Raw answers": "kept" if settings.storage.archive == "on" else "not kept",
         "Exports": policy.export_level,
         "Named in reports": f"seeds, and accounts with {policy.min_followers_to_name:,} followers or more",
     }
@@ -94,7 +96,7 @@ def stated(configuration: Configuration) -> dict[str, str]:
         for key, origin in configuration.origins.items()
         if key.startswith("policy.") and key not in {"policy.key_file", "policy.export_level"}
     )
-    return lines(configuration.settings.policy) if is_stated else {}
+    return lines(configuration.settings) if is_stated else {}
 
 
 def told(done: Purged) -> list[str]:
@@ -126,8 +128,9 @@ def _show(configuration: Configuration, session: Session) -> None:
 
     policy = configuration.settings.policy
     line = session.output.line
-    column = max(len(label) for label in lines(policy)) + 2
-    for label, text in lines(policy).items():
+    said = lines(configuration.settings)
+    column = max(len(label) for label in said) + 2
+    for label, text in said.items():
         line(f"{label:<{column}}{text}", label="policy")
     found: dict[str, Any] = {
         "policy": policy.model_dump(exclude={"key_file"}),

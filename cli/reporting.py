@@ -79,7 +79,7 @@ def written(
         min_followers_to_name=settings.policy.min_followers_to_name,
         show_names=show_names,
         key=lambda: _key(configuration, session),
-        policy=policies.lines(settings.policy),
+        policy=policies.lines(settings),
         progress=lambda step, done, of: session.output.note(f"{step} ({done} of {of})", label="report"),
     )
     seconds = session.now() - begun

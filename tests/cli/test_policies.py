@@ -37,6 +37,7 @@ def test_show(run: Run, tmp_path: Path, crawled: Path) -> None:
     """Legal basis and approval as written, what is kept out, what is due, and what the duty to refresh costs."""
     (tmp_path / "config.toml").write_text(POLICY)
     ran = run("policy", "show", "--db", crawled)
+    assert [line.split()[-1] for line in ran.out.splitlines() if "Raw answers" in line] == ["kept"]
     for words in ("GDPR Art. 6(1)(e)", "IRB 2026-117", "every 15d", "credits a day", "bio", "followgraph policy purge"):
         assert words in ran.out, words
     found = run("policy", "--db", crawled, "--json").document
