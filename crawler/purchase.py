@@ -33,7 +33,7 @@ def listing(lease: Lease, page: Page) -> Listing:
     return Listing(
         lease=lease,
         status=page.status,
-        facts=[facts(account) for account in page.accounts if handle.normalise(account.handle)],
+        facts=[found for account in page.accounts if (found := facts(account)).handle],
         unreadable=page.unreadable_accounts,
         has_more=page.has_more,
         next_cursor=page.next_cursor,
@@ -80,31 +80,33 @@ COLUMNS = {"bio": "bio", "avatar": "avatar_url", "region": "region", "language":
 def facts(account: wire.Account) -> Facts:
     """Translate one listed account."""
     metrics = account.metrics
+    stable = account.platform_user_id
+    created = account.account_created_at
     return Facts(
-        handle=handle.normalise(account.handle),
-        platform_user_id=None if account.platform_user_id is None else str(account.platform_user_id),
-        display_name=account.display_name,
-        bio=account.bio,
-        avatar_url=account.avatar_url,
-        region=account.region,
-        language=account.language,
-        verified=account.verified,
-        private=account.private_account,
-        followers=max(0, metrics.followers),
-        following=max(0, metrics.following),
-        posts=max(0, metrics.posts),
-        account_created_at=_created_at(account.account_created_at),
+        handle.normalise(account.handle),
+        str(stable) if isinstance(stable, int) else stable,
+        account.display_name,
+        account.bio,
+        account.avatar_url,
+        account.region,
+        account.language,
+        account.verified,
+        account.private_account,
+        max(0, metrics.followers),
+        max(0, metrics.following),
+        max(0, metrics.posts),
+        None if created is None else _created_at(created),
     )
 
 
-def _created_at(value: str | int | float | None) -> int | None:
+def _created_at(value: str | int | float) -> int | None:
     """Read both contracts: integer epoch seconds and ISO-8601; None for anything else."""
     if isinstance(value, str):
         try:
             return int(datetime.fromisoformat(value).timestamp())
         except (ValueError, OverflowError):
             return None
-    return None if value is None else int(value)
+    return int(value)
 
 
 class Purchases:

@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """An HTTP answer as the transport saw it. Header names are lower case."""
+    """An HTTP answer as the transport saw it. Headers are asked for in lower case, however they came."""
 
     status: int
     headers: Mapping[str, str]
@@ -103,14 +103,14 @@ class HttpTransport:
             url = URL(f"{self._base_url}{path}?{urlencode(query)}" if query else self._base_url + path, encoded=True)
             async with patience(self._timeout_s), self._session.get(url, allow_redirects=False) as response:
                 body = bytearray()
-                async for chunk in response.content.iter_any():
+                while chunk := await response.content.readany():
                     body += chunk
                     if len(body) > self._max_body_bytes:
                         raise errors.Malformed(
                             f"answer larger than {self._max_body_bytes:,} bytes (api.max_body_bytes)",
                             status=response.status,
                         )
-                return Reply(response.status, {k.lower(): v for k, v in response.headers.items()}, bytes(body))
+                return Reply(response.status, response.headers, bytes(body))
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
             raise errors.Unreachable(_reason(error)) from error
         except TimeoutError as error:

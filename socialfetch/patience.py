@@ -7,8 +7,7 @@ so they are read before anything is given up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 SLEPT_S = 1.0
 """A timer that comes later than this tells that nothing here ran meanwhile."""
@@ -17,19 +16,27 @@ GRACE_S = 5.0
 """How long it may take then to read what came."""
 
 
-@asynccontextmanager
-async def patience(seconds: float) -> AsyncIterator[None]:
+class patience:  # noqa: N801 - used as `async with patience(seconds):`, like asyncio.timeout
     """Raise TimeoutError in the block after so many seconds, a little later where they passed in sleep."""
-    loop = asyncio.get_running_loop()
-    due = loop.time() + seconds
 
-    def expire() -> None:
-        now = loop.time()
-        limit.reschedule(now + GRACE_S if now - due > SLEPT_S else now)
+    __slots__ = ("_due", "_limit", "_loop", "_seconds", "_timer")
 
-    async with asyncio.timeout(None) as limit:
-        timer = loop.call_at(due, expire)
-        try:
-            yield
-        finally:
-            timer.cancel()
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def __aenter__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._due = self._loop.time() + self._seconds
+        self._limit = asyncio.timeout(None)
+        await self._limit.__aenter__()
+        self._timer = self._loop.call_at(self._due, self._expire)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self._timer.cancel()
+        return await self._limit.__aexit__(kind, error, trace)
+
+    def _expire(self) -> None:
+        now = self._loop.time()
+        self._limit.reschedule(now + GRACE_S if now - self._due > SLEPT_S else now)

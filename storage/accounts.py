@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 from zlib import crc32
 
+import msgspec
 import sqlalchemy as sa
 
 from storage.ordering import Candidate, Ordering
@@ -50,6 +51,7 @@ class Entry:
         "followers",
         "following",
         "handle",
+        "has_grown",
         "has_list",
         "hits",
         "id",
@@ -113,6 +115,8 @@ class Entry:
         """Whether its list was read, or begun."""
         self.is_new = False
         self.is_dirty = False
+        self.has_grown = False
+        """Whether its sums changed; `is_dirty` says that of anything."""
 
     def candidate(self) -> Candidate:
         """Return what a strategy may know."""
@@ -206,20 +210,32 @@ _INSERT_HISTORY = Insert(handle_history, ("account_id", "handle", "reason", "unt
 _ENTRY = ("state", "priority", "lane", "depth", "cash", "reason", "listings", "merit", "quality", "chance")
 """Columns of the frontier that a listing may change."""
 
+_SUMS = ("cash", "listings", "merit", "quality")
+"""Those of them that stand in no index: what is listed again mostly changes these alone."""
+
 _FRONTIER_INSERT = Insert(frontier, ("account_id", *_ENTRY, "seed_id"))
-_FRONTIER_UPDATE = Statement(
-    sa.update(frontier)
-    .where(frontier.c.account_id == sa.bindparam("row_id"))
-    .values({name: sa.bindparam(name) for name in _ENTRY}),
-    ("row_id", *_ENTRY),
-)
-_entry_row = attrgetter("id", *_ENTRY)
+
+
+def _frontier_update(names: Sequence[str]) -> Statement:
+    return Statement(
+        sa.update(frontier)
+        .where(frontier.c.account_id == sa.bindparam("row_id"))
+        .values({name: sa.bindparam(name) for name in names}),
+        (*names, "row_id"),
+    )
+
+
+_UPDATE_ENTRY, _UPDATE_SUMS = _frontier_update(_ENTRY), _frontier_update(_SUMS)
+_entry_row, _sums_row = attrgetter(*_ENTRY, "id"), attrgetter(*_SUMS, "id")
 _new_entry_row = attrgetter("id", *_ENTRY, "seed_id")
+
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def facts_hash(facts: Facts) -> int:
     """Return a checksum of everything a listing says, so that unchanged facts are known without reading them."""
-    return crc32(repr(facts).encode("utf-8", "surrogatepass"))
+    return crc32(_encode(facts))
 
 
 class Register:
@@ -234,7 +250,7 @@ class Register:
         self._by_handle: dict[str, Entry] = {}
         self._by_platform_id: dict[str, Entry] = {}
         self._by_id: dict[int, Entry] = {}
-        self._inserts: list[tuple[Entry, Facts]] = []
+        self._inserts: list[tuple[Entry, Facts, int]] = []
         self._updates: dict[int, Facts] = {}
         self._next_id = 0
         self.renamed = 0
@@ -299,8 +315,11 @@ class Register:
             entry.is_new = True
             self._next_id += 1
             self._keep(entry)
-            self._inserts.append((entry, facts))
-        elif facts.platform_user_id is None and entry.platform_user_id is not None:
+            checksum = facts_hash(facts)
+            entry.facts_hash, entry.followers, entry.following = checksum, facts.followers, facts.following
+            self._inserts.append((entry, facts, checksum))
+            return entry
+        if facts.platform_user_id is None and entry.platform_user_id is not None:
             facts = facts._replace(platform_user_id=entry.platform_user_id)
         self._learn(entry, facts)
         return entry
@@ -310,16 +329,14 @@ class Register:
         if checksum == entry.facts_hash:
             return
         is_due = self._now - entry.updated_at >= FACTS_MAX_AGE_S
-        is_first = entry.facts_hash is None
-        if is_first or is_due or entry.platform_user_id != facts.platform_user_id:
+        if entry.facts_hash is None or is_due or entry.platform_user_id != facts.platform_user_id:
             entry.followers, entry.following = facts.followers, facts.following
             entry.facts_hash = checksum
             entry.updated_at = self._now
             if facts.platform_user_id is not None and entry.platform_user_id is None:
                 entry.platform_user_id = facts.platform_user_id
                 self._by_platform_id[facts.platform_user_id] = entry
-            if not (entry.is_new and is_first):  # what a new row begins with is inserted
-                self._updates[entry.id] = facts
+            self._updates[entry.id] = facts
 
     def _lose_handle(self, entry: Entry, reason: str) -> None:
         if entry.handle is None:
@@ -334,7 +351,7 @@ class Register:
     def flush_accounts(self) -> None:
         """Write new accounts and changed facts."""
         rows: list[Row] = [
-            (entry.id, *facts, facts_hash(facts), self._now, self._now) for entry, facts in self._inserts
+            (entry.id, *facts, checksum, self._now, self._now) for entry, facts, checksum in self._inserts
         ]
         _INSERT.run(self._conn, rows)
         self._inserts.clear()
@@ -357,7 +374,10 @@ class Register:
         """Write the frontier entries of new accounts and those that changed."""
         touched: Sequence[Entry] = list(self._by_id.values())
         _FRONTIER_INSERT.run(self._conn, [_new_entry_row(e) for e in touched if e.is_new and e.state is not None])
-        _FRONTIER_UPDATE.run_many(self._conn, [_entry_row(e) for e in touched if e.is_dirty and not e.is_new])
+        _UPDATE_ENTRY.run_many(self._conn, [_entry_row(e) for e in touched if e.is_dirty and not e.is_new])
+        _UPDATE_SUMS.run_many(
+            self._conn, [_sums_row(e) for e in touched if e.has_grown and not e.is_dirty and not e.is_new]
+        )
 
 
 _NO_FACTS = (None,) * 19

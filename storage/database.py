@@ -6,7 +6,7 @@ Invariant: all writing goes through one connection and one immediate transaction
 from __future__ import annotations
 
 import asyncio
-import shutil
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,7 +15,16 @@ from typing import Literal, TypeVar
 import sqlalchemy as sa
 
 from storage import errors, lock
-from storage.driver import check_file, file_of, read_engine, refuse_others, require_head, translated, write_engine
+from storage.driver import (
+    check_file,
+    file_of,
+    log_bytes,
+    read_engine,
+    refuse_others,
+    require_head,
+    translated,
+    write_engine,
+)
 from storage.migration import bring_to_head
 from storage.writer import InlineWriter, Unit, Writer
 
@@ -25,19 +34,23 @@ R = TypeVar("R")
 
 Mode = Literal["read", "write", "create"]
 
-LOG_BYTES, PAGE_BYTES = 4_000_000, 128_000
-"""Room on the disk that writing may need: the log before it is emptied, and a page in the log and in the tables."""
+PAGE_BYTES = 128_000
+"""Room on the disk that writing a page may need, in the log and in the tables; the log itself comes to that."""
 
 
 class Database:
     """An open database. Made by `Database.open`."""
 
-    def __init__(self, *, path: Path, engine: sa.Engine | None, writer: Writer | None, readers: sa.Engine) -> None:
+    def __init__(
+        self, *, path: Path, engine: sa.Engine | None, writer: Writer | None, readers: sa.Engine, log_bytes: int = 0
+    ) -> None:
         self.path = path
         self._engine = engine
         self._writer = writer
         self._readers = readers
         self._lock: lock.Held | None = None
+        self._folder = str(path.parent)
+        self._log_bytes = log_bytes
         self._patience_s = 0.0
         self._on_busy: Callable[[], None] = lambda: None
         self._is_busy = False
@@ -74,7 +87,8 @@ class Database:
             if exists:  # before a connection that writes changes even the kind of its log
                 with translated(path), readers.connect() as conn:
                     refuse_others(conn, path)
-            engine = write_engine(path, create=not exists)
+            room = log_bytes(path.parent)
+            engine = write_engine(path, create=not exists, log_bytes=room)
         except BaseException:
             readers.dispose()
             raise
@@ -85,7 +99,7 @@ class Database:
             engine.dispose()
             readers.dispose()
             raise
-        return cls(path=path, engine=engine, writer=writer(engine), readers=readers)
+        return cls(path=path, engine=engine, writer=writer(engine), readers=readers, log_bytes=room)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -103,10 +117,11 @@ class Database:
     def require_room(self, pages: int) -> None:
         """Raise DiskFull where the disk has not the room for so many pages: what is bought then could not be stored."""
         try:
-            free = shutil.disk_usage(self.path.parent).free
+            disk = os.statvfs(self._folder)
         except OSError:  # the next write says what is wrong
             return
-        need = LOG_BYTES + pages * PAGE_BYTES
+        need = self._log_bytes + pages * PAGE_BYTES
+        free = disk.f_bavail * disk.f_frsize
         if free < need:
             room = f"{free / 1e6:,.1f} MB free in {self.path.absolute().parent}, {need / 1e6:,.1f} MB needed"
             raise errors.DiskFull(f"the disk is full: {room}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -18,6 +19,15 @@ from storage import errors, schema
 BUSY_TIMEOUT_S = 5.0
 _TURN_S = 6 * 3600.0
 """Longer than anything that is written takes."""
+
+LOG_BYTES = 16_000_000
+"""The write-ahead log is folded into the file when it is this long: what a crawl writes again and again until then,
+the leaves of indexes above all, is folded in once."""
+
+SMALL_LOG_BYTES, SMALL_DISK_BYTES = 4_000_000, 1_000_000_000
+"""The length where there is less room on the disk than that."""
+
+_LOG_PAGE_BYTES = 4120
 _EFFECTIVE = os.access in os.supports_effective_ids
 _MAGIC = b"SQLite format 3\0"
 
@@ -87,7 +97,16 @@ def read_engine(path: Path) -> sa.Engine:
     return engine
 
 
-def write_engine(path: Path, *, create: bool) -> sa.Engine:
+def log_bytes(folder: Path) -> int:
+    """Return how long the write-ahead log of a database in this folder may become."""
+    try:
+        return LOG_BYTES if shutil.disk_usage(folder).free >= SMALL_DISK_BYTES else SMALL_LOG_BYTES
+    except OSError:
+        return SMALL_LOG_BYTES
+
+
+def write_engine(path: Path, *, create: bool, log_bytes: int = SMALL_LOG_BYTES) -> sa.Engine:
+    """Return the one connection that writes. Its log is folded in once it is `log_bytes` long."""
     if create:
         try:
             # Before SQLite does it, so that the graph of real people is readable by its owner only.
@@ -107,6 +126,7 @@ def write_engine(path: Path, *, create: bool) -> sa.Engine:
             conn.execute("PRAGMA trusted_schema = OFF")
             conn.execute("PRAGMA journal_mode = WAL")
             conn.execute("PRAGMA synchronous = FULL")
+            conn.execute(f"PRAGMA wal_autocheckpoint = {log_bytes // _LOG_PAGE_BYTES}")
             conn.execute("PRAGMA cache_size = -65536")
             conn.execute("PRAGMA temp_store = MEMORY")
         except sqlite3.Error:

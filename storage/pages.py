@@ -354,7 +354,7 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
         rules.archive.add(conn, bodies)
     _VISIT.run_many(conn, visit_rows)
     for entry, *_ in entry_rows:
-        entry.is_dirty = False  # written below with everything else of the lister
+        entry.is_dirty = entry.has_grown = False  # written below with everything else of the lister
     register.flush_frontier()
     _ENTRY.run_many(
         conn,
@@ -449,11 +449,12 @@ def _admit(
             if depth < entry.depth:
                 shorten(conn, register, entry, depth, ordering=ordering, max_depth=rules.max_depth)
             if share or is_counted:
-                entry.is_dirty = True
+                entry.has_grown = True
                 if entry.state != State.DONE and entry.lane != AHEAD_LANE:
                     place = ordering.place(entry.candidate())
                     if place.lane != entry.lane or _has_moved(entry.priority, place.priority):
                         entry.lane, entry.priority = place
+                        entry.is_dirty = True
     lister.cash -= share * len(entries)
     lister.pages += 1
     lister.listed += stored.listed
