@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint torture slashdot soak install clean lock
+.PHONY: demo test lint torture slashdot soak bench install clean lock
 
 demo: $(VENV)/.installed
 	$(BIN)/followgraph demo --dir followgraph-demo --accounts 20000 --budget 2000
@@ -35,6 +35,19 @@ MINUTES ?= 60
 soak: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests/support $(BIN)/python benchmarks/soak.py --minutes $(MINUTES)
 
+# Speed, growth, memory and saturation beside other programs, and docs/performance.md's tables: an hour on a quiet machine.
+# In parts: make bench PARTS="crawl growth" ROUNDS=5; a quick look: make bench PARTS=crawl ROUNDS=1 MORE="--scale 0.1"
+PARTS ?= crawl profile growth memory saturation
+ROUNDS ?= 3
+bench: $(VENV)/.installed benchmarks/.venv/.installed
+	$(BIN)/python benchmarks/speed.py $(PARTS) --rounds $(ROUNDS) $(MORE)
+
+# One by one, and a peer that cannot be installed is left out: the benchmark then says so.
+benchmarks/.venv/.installed: benchmarks/requirements.txt
+	test -x benchmarks/.venv/bin/python || $(PYTHON) -m venv benchmarks/.venv
+	-grep -v '^#' $< | xargs -n 1 benchmarks/.venv/bin/python -m pip --quiet --disable-pip-version-check install
+	touch $@
+
 # The locks are complete, so nothing is resolved here: a resolver would want a pin for each extra too, and fail
 # on the day a package it asks for with an extra has a newer release.
 install: $(VENV)/.installed
@@ -59,4 +72,4 @@ LOCK := --upgrade --generate-hashes --strip-extras --allow-unsafe --build-deps-f
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) benchmarks/.venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,98 @@
+"""The upper bound: an aiohttp loop that stores nothing and can not go on after a kill.
+
+    python benchmarks/peers/bare.py URL SEED PAGES CONCURRENCY orjson|msgspec
+
+`orjson` reads plain dicts on asyncio's own loop; `msgspec` reads typed structs on uvloop, like followgraph.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+from measured import Stretch, report
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+
+def by_orjson() -> Callable[[bytes], tuple[list[str], str | None]]:
+    """Return what reads a page's handles and next cursor."""
+    import orjson  # noqa: PLC0415
+
+    def read(body: bytes) -> tuple[list[str], str | None]:
+        data = orjson.loads(body)["data"]
+        return [account["handle"] for account in data["accounts"]], data["page"]["nextCursor"]
+
+    return read
+
+
+def by_msgspec() -> Callable[[bytes], tuple[list[str], str | None]]:
+    """Return what reads a page's handles and next cursor."""
+    import msgspec  # noqa: PLC0415
+
+    from socialfetch.wire import FollowingPage  # noqa: PLC0415
+
+    decode = msgspec.json.Decoder(FollowingPage).decode
+
+    def read(body: bytes) -> tuple[list[str], str | None]:
+        data = decode(body).data
+        return [account.handle for account in data.accounts], data.page.next_cursor  # type: ignore[return-value]
+
+    return read
+
+
+async def crawl(
+    url: str, seed: str, pages: int, concurrency: int, read: Callable[[bytes], tuple[list[str], str | None]]
+) -> None:
+    """Read breadth first, list by list."""
+    waiting: deque[tuple[str, str | None]] = deque([(seed, None)])
+    seen = {seed}
+    asked = edges = 0
+    connector = aiohttp.TCPConnector(limit=concurrency)
+    async with aiohttp.ClientSession(connector=connector, headers={"x-api-key": "sfk_bench"}) as session:
+
+        async def work() -> None:
+            nonlocal asked, edges
+            while asked < pages:
+                if not waiting:
+                    await asyncio.sleep(0.001)
+                    continue
+                handle, cursor = waiting.popleft()
+                asked += 1
+                query = "" if cursor is None else f"?cursor={cursor}"
+                async with session.get(f"{url}/v1/tiktok/profiles/{handle}/following{query}") as answer:
+                    handles, following = read(await answer.read())
+                edges += len(handles)
+                if following is not None:
+                    waiting.appendleft((handle, following))
+                for each in handles:
+                    if each not in seen:
+                        seen.add(each)
+                        waiting.append((each, None))
+
+        stretch = Stretch()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(work())
+        stretch.end()
+    report(stretch, pages=asked, edges=edges)
+
+
+def main() -> None:
+    """Run one variant."""
+    url, seed, pages, concurrency, variant = sys.argv[1:]
+    if variant == "msgspec":
+        import uvloop  # noqa: PLC0415
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(crawl(url, seed, int(pages), int(concurrency), by_msgspec()))
+    else:
+        asyncio.run(crawl(url, seed, int(pages), int(concurrency), by_orjson()))
+
+
+if __name__ == "__main__":
+    main()
