@@ -1,6 +1,7 @@
 """The limiter: how many requests may be in flight, how many may start in a second, and who waits.
 
-Additive increase, multiplicative decrease; a block (Retry-After) holds everybody. It never speeds up on an error.
+Additive increase, multiplicative decrease; once the slots are found that the provider bears, it keeps close to them, as
+TCP's CUBIC does (Ha, Rhee & Xu 2008). A block (Retry-After) holds everybody. It never speeds up on an error.
 Time is the event loop's own, so that it runs in virtual time.
 """
 
@@ -13,7 +14,17 @@ from collections.abc import Callable
 BURST_S = 0.1
 """How far the rate may lag behind and catch up, in seconds: timers are never exact."""
 
-DECREASE = 0.5
+DECREASE, SLIGHT_DECREASE = 0.5, 0.9
+"""What is left of the slots after a refusal, and after one where they had been enough for a while."""
+
+CAREFUL, CURIOUS, BOLD = 0.004, 0.01, 0.03
+"""Growth of the slots per second below the number that was refused last, above it, and where none is known."""
+
+GROWN = 1.01
+"""Slots that grew by this since the last refusal had been enough for a while."""
+
+SMOOTHING = 0.05
+"""Weight of the newest answer in the time that answers take."""
 
 
 class Limiter:
@@ -28,6 +39,13 @@ class Limiter:
         self._next_at = 0.0
         self._blocked_until = 0.0
         self._decreased_at = -1.0
+        self._left = self._limit
+        """The slots that the last refusal left."""
+        self._found = self._limit
+        """The slots that were too many after they had been enough for a while."""
+        self._refused_at: float | None = None
+        """The slots that were too many, where they are known."""
+        self._took_s = 0.0
         self._waiting: deque[asyncio.Future[bool]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = 0.0
@@ -73,16 +91,29 @@ class Limiter:
             self._quiet.set_result(None)
         self._grant()
 
-    def succeeded(self) -> None:
-        """An answer came: one slot more per round of answers, up to the most."""
+    def succeeded(self, *, took_s: float = 0.0) -> None:
+        """An answer came: one slot more per round of answers, up to the most; far less where the right number is known.
+
+        `took_s` is how long it took, 0 where nobody can tell.
+        """
+        self._took_s = self._took_s + SMOOTHING * (took_s - self._took_s) if self._took_s else took_s
         if self._limit < self._most:
-            self._limit = min(self._most, self._limit + 1.0 / self._limit)
+            # So many answers come in a second that a share of `took_s` for each makes that share of the slots.
+            step = max(1.0 / self._limit, BOLD * took_s)
+            if self._refused_at is not None and took_s:
+                step = took_s * (CAREFUL if self._limit < self._refused_at else CURIOUS)
+            self._limit = min(self._most, self._limit + step)
             self._grant()
 
     def overloaded(self, *, sent_at: float) -> None:
         """The provider was too slow or refused: half the slots, once for all requests that were in flight together."""
         if sent_at >= self._decreased_at:
-            self._limit = max(1.0, self._limit * DECREASE)
+            had_grown = self._decreased_at >= 0 and self._limit > self._left * GROWN
+            if had_grown:
+                self._found = self._limit
+            is_near = had_grown or (self._refused_at is not None and self._limit > DECREASE * self._found)
+            self._refused_at = self._limit if is_near else None
+            self._limit = self._left = max(1.0, self._limit * (SLIGHT_DECREASE if is_near else DECREASE))
             self._decreased_at = self._time()
 
     def block(self, seconds: float) -> None:
@@ -151,10 +182,21 @@ class Limiter:
             if due > now:
                 self._wake_at(due)
                 return
-            if self._rate is not None:
-                self._next_at = max(self._next_at, now - BURST_S) + 1.0 / self._rate
+            if (rate := self._pace()) is not None:
+                self._next_at = max(self._next_at, now - BURST_S) + 1.0 / rate
             self._in_flight += 1
             self._waiting.popleft().set_result(True)
+
+    def _pace(self) -> float | None:
+        """Return how many may start per second, None for any number.
+
+        Once somebody was refused the slots are not filled at one blow, after a block above all: a provider that counts
+        requests per second would refuse most of them.
+        """
+        if self._decreased_at < 0 or not self._took_s:
+            return self._rate
+        pace = self._limit / self._took_s
+        return pace if self._rate is None else min(pace, self._rate)
 
     def _wake_at(self, due: float) -> None:
         if self._timer is not None:

@@ -275,12 +275,12 @@ async def _ask(desk: Desk, lease: Lease) -> Page | errors.SocialFetchError:
         desk.limiter.release()
         raise
     desk.last.called_s = desk.time()
-    desk.limiter.succeeded()
+    desk.limiter.succeeded(took_s=desk.last.called_s - sent_at)
     desk.unanswered.succeed(sent_at_s=sent_at)
     if desk.is_probing:
         desk.is_probing = False
         desk.limiter.widen()
-    desk.progress.latency.note(desk.time() - sent_at)
+    desk.progress.latency.note(desk.last.called_s - sent_at)
     desk.trouble_since_s = None
     desk.progress.waiting = None
     return page

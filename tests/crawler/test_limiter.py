@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from random import Random
 
+import pytest
 import virtual_time
 
 from crawler.limiter import Limiter
@@ -105,6 +107,46 @@ def test_there_is_always_one_slot() -> None:
         return limiter.limit
 
     assert virtual_time.run(main()) == 1
+
+
+@pytest.mark.parametrize(("rate", "latency_s", "slots"), [(100, 1.0, 200), (100, 0.2, 200), (50, 0.5, 50)])
+def test_a_rate_that_nobody_told_is_found(rate: int, latency_s: float, slots: int) -> None:
+    """Of a server that counts requests per second at least 90 % is used in the long run, and under 2 % are refused."""
+
+    async def main() -> tuple[int, int]:
+        limiter = made(slots)
+        loop = asyncio.get_running_loop()
+        rng = Random(1)
+        free_at = 0.0
+        served = refused = 0
+
+        async def worker() -> None:
+            nonlocal free_at, served, refused
+            while loop.time() < 160.0:
+                assert await limiter.acquire()
+                sent_at = loop.time()
+                is_counted = sent_at >= 40.0
+                free_at = max(free_at, sent_at - 0.1)
+                if free_at > sent_at:
+                    await asyncio.sleep(latency_s)
+                    limiter.overloaded(sent_at=sent_at)
+                    limiter.block(rng.random())
+                    refused += is_counted
+                else:
+                    free_at += 1 / rate
+                    await asyncio.sleep(latency_s * rng.uniform(0.8, 1.2))
+                    limiter.succeeded(took_s=loop.time() - sent_at)
+                    served += is_counted
+                limiter.release()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(slots):
+                group.create_task(worker())
+        return served, refused
+
+    served, refused = virtual_time.run(main())
+    assert served >= 0.9 * rate * 120.0
+    assert refused < 0.02 * (served + refused)
 
 
 def test_a_refusing_server_is_used_close_to_its_rate() -> None:
