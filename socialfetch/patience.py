@@ -33,9 +33,9 @@ class patience:  # noqa: N801 - used as `async with patience(seconds):`, like as
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         self._timer.cancel()
-        return await self._limit.__aexit__(kind, error, trace)
+        await self._limit.__aexit__(kind, error, trace)
 
     def _expire(self) -> None:
         now = self._loop.time()

@@ -78,7 +78,7 @@ def main() -> None:
         code = followgraph(command)
     document = json.loads(printed.getvalue())
     assert code == 0, document
-    report(stretches[0], pages=document["pages"], edges=document["edges"], accounts=document["accounts"])
+    report(stretches[0], pages=document["pages"], edges=document["edges"], accounts=document["accounts"]["known"])
 
 
 if __name__ == "__main__":
