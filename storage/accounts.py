@@ -11,7 +11,6 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 from zlib import crc32
 
-import msgspec
 import sqlalchemy as sa
 
 from storage.ordering import Candidate, Ordering
@@ -230,12 +229,9 @@ _entry_row, _sums_row = attrgetter(*_ENTRY, "id"), attrgetter(*_SUMS, "id")
 _new_entry_row = attrgetter("id", *_ENTRY, "seed_id")
 
 
-_encode = msgspec.msgpack.Encoder().encode
-
-
 def facts_hash(facts: Facts) -> int:
     """Return a checksum of everything a listing says, so that unchanged facts are known without reading them."""
-    return crc32(_encode(facts))
+    return crc32(repr(facts).encode("utf-8", "surrogatepass"))
 
 
 class Register:
