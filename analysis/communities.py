@@ -26,6 +26,11 @@ STABLE, DOUBTFUL = 0.75, 0.6
 """Hennig 2007: from the first on a community is stable, below the second it should not be trusted."""
 
 
+RUNS, LEAST_RUNS = 20, 3
+WORK = 20_000_000
+"""Connected pairs that all runs of a consensus together may go through; beyond it there are fewer runs."""
+
+
 class TooManyPairs(Exception):
     """The graph is too large for the engine."""
 
@@ -179,6 +184,12 @@ def scan(
             )
         )
     return tuple(scales)
+
+
+def runs_for(graph: FollowGraph) -> int:
+    """Return how many runs a consensus should rest on: RUNS, fewer where they would cost more than all the rest."""
+    pairs = len(symmetrised(graph.src, graph.dst)[0])
+    return RUNS if pairs * RUNS <= WORK else max(LEAST_RUNS, WORK // pairs)
 
 
 def _inner(graph: FollowGraph) -> tuple[Indices, Indices, Any, Ints]:

@@ -16,7 +16,7 @@ from cli.session import Bound, Session
 
 if TYPE_CHECKING:  # pyarrow and SQLAlchemy, which the help page does without
     from cli.config import Configuration
-    from storage.export import Exported
+    from storage.export import Exported, Places
     from storage.outputs import Level, Output
     from storage.pseudonyms import Mask
     from storage.secret import ProjectKey
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # pyarrow and SQLAlchemy, which the help page does without
 
 def export(
     *,
-    format: Literal["csv", "parquet", "graphml", "edgelist"] | None = None,
+    format: Literal["csv", "parquet", "graphml", "gexf", "graphology", "edgelist"] | None = None,
     output: Path | None = None,
     dataset: Path | None = None,
     as_of: Annotated[str | None, Parameter(name="--as-of")] = None,
@@ -41,7 +41,8 @@ def export(
     Parameters
     ----------
     format
-        csv and parquet write accounts and follows into a folder; graphml and edgelist write one file.
+        csv and parquet write accounts and follows into a folder; all others write one file. gexf (for Gephi) and
+        graphology (for sigma) draw the accounts: a position, a colour and the community of each.
     output
         The file or folder to write.
     dataset
@@ -91,7 +92,8 @@ def export(
                 done = exports.write_counts(conn, "csv" if format == "csv" else "parquet", place)
             else:
                 assert format is not None  # noqa: S101 - asked for above
-                done = exports.write(conn, format, place, mask)
+                drawn = _places(conn, configuration, session, secret) if format in exports.DRAWN else None
+                done = exports.write(conn, format, place, mask, drawn)
         files = [place.resolve()] if dataset is not None else exports.files(done)
         if dataset is None and (secret is not None or words):
             files.append(notice(done.path, words, is_pseudonymous=secret is not None))
@@ -143,6 +145,23 @@ def _replaced(place: Path, format: str | None, level: Level, *, has_notice: bool
         return [place.with_name(f"{place.name}.NOTICE.txt")] if has_notice else []
     stems = ("counts",) if level == "aggregate" else ("accounts", "follows")
     return [place / name for name in (*(f"{stem}.{format}" for stem in stems), *(["NOTICE.txt"] if has_notice else []))]
+
+
+def _places(conn: Any, configuration: Configuration, session: Session, secret: ProjectKey | None) -> Places | None:
+    """Return where a drawing has the accounts, None for a graph too large; says so."""
+    from analysis import layout  # noqa: PLC0415 - the graph libraries, which other formats do without
+    from analysis.communities import TooManyPairs  # noqa: PLC0415
+    from analysis.graph import read_graph  # noqa: PLC0415
+    from storage import persons  # noqa: PLC0415
+
+    asked = configuration.settings.report
+    # Equals in the order of their ids would show in which order they were found.
+    ties = None if secret is None else dict(persons.pseudonyms(conn, secret))
+    try:
+        return layout.places(read_graph(conn), resolution=asked.resolution, rng_seed=asked.rng_seed, ties=ties)
+    except TooManyPairs as refused:
+        session.output.note(f"{refused}: the file has no positions, colours or communities", label="note")
+        return None
 
 
 def _dataset(conn: Any, folder: Path, level: Level, mask: Mask, configuration: Configuration, *, at: float) -> Exported:

@@ -21,7 +21,8 @@ import sqlalchemy as sa
 
 from storage import export, outputs, summary
 from storage.datacard import Description, card, citation, iso
-from storage.export import Exported, Kind, OutputNotWritable
+from storage.export import Exported, OutputNotWritable
+from storage.graphfiles import Kind
 from storage.pseudonyms import Mask
 from storage.summary import Summary
 

@@ -21,23 +21,24 @@ from errno import EDQUOT, ENOSPC
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, get_args
-from xml.sax.saxutils import escape
+from typing import Any, Literal, TextIO, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from storage import aggregate
+from storage import aggregate, graphfiles
+from storage.graphfiles import Kind, Place, Table
 from storage.pseudonyms import Bare, Mask
 from storage.schema import Completeness, Outcome, State, accounts, follows, frontier, ledger, past_follows, visits
 from storage.statement import Lookup
 
-Format = Literal["csv", "parquet", "graphml", "edgelist"]
+Format = Literal["csv", "parquet", "graphml", "gexf", "graphology", "edgelist"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
-Kind = Literal["text", "count", "time"]
 Row = tuple[Any, ...]
+Places = Callable[[str], Place | None]
+"""Gives the place of an account in a drawing by its id as text, None where it has none."""
 
 ACCOUNT_COLUMNS: dict[str, Kind] = {
     "id": "text",
@@ -222,15 +223,16 @@ def exported_follows(conn: sa.Connection, mask: Mask) -> Iterator[Row]:
     return mask.follows((str(source), str(target), first, last) for source, target, first, last in _rows(conn, _DATED))
 
 
-def write(conn: sa.Connection, format: Format, path: Path, mask: Mask = BARE) -> Exported:
+def write(conn: sa.Connection, format: Format, path: Path, mask: Mask = BARE, places: Places | None = None) -> Exported:
     """Write the graph to `path`, replacing what stood there only when the new files are whole.
 
-    csv and parquet make a folder with `accounts` and `follows`, graphml and edgelist one file. The counts are the
-    accounts known, also where the format has no place for those without a follow, and the follows written. Every row
-    passes through `mask`. Raises OutputNotWritable.
+    csv and parquet make a folder with `accounts` and `follows`, all others one file. The counts are the accounts known,
+    also where the format has no place for those without a follow, and the follows written. Every row passes through
+    `mask`. gexf and graphology draw the accounts at their `places`. Raises OutputNotWritable.
     """
-    written = _WRITERS[format](conn, path, mask)
-    return Exported(path, *written)
+    if format in DRAWN:
+        return Exported(path, *_write_drawn(conn, path, mask, format, places))
+    return Exported(path, *_WRITERS[format](conn, path, mask))
 
 
 def write_counts(conn: sa.Connection, format: Literal["csv", "parquet"], folder: Path) -> Exported:
@@ -297,7 +299,6 @@ def cell(value: object) -> object:
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def _sound(text: str) -> str:
@@ -396,37 +397,34 @@ def _labelled(conn: sa.Connection) -> Iterator[tuple[str, str]]:
 
 
 def _write_graphml(conn: sa.Connection, path: Path, mask: Mask) -> tuple[int, int]:
-    """GraphML (http://graphml.graphdrawing.org/specification.html), as a stream; missing values are left out."""
-    words = {"node": list(ACCOUNT_COLUMNS.items())[1:], "edge": list(FOLLOW_COLUMNS.items())[2:]}
-    openings = {kind: [f'<data key="{kind}_{name}">' for name, _ in columns] for kind, columns in words.items()}
+    with _opened(path) as file:
+        accounts = Table(ACCOUNT_COLUMNS, _texts(ACCOUNT_COLUMNS, exported_accounts(conn, mask)))
+        return graphfiles.graphml(file, accounts, _follow_table(conn, mask))
 
-    def element(kind: str, attributes: str, values: list[Any]) -> str:
-        present = zip(openings[kind], values, strict=True)
-        content = "".join(
-            f"{opening}{escape(_NOT_XML.sub('', value)) if isinstance(value, str) else value}</data>"
-            for opening, value in present
-            if value is not None
-        )
-        return f"<{kind} {attributes}>{content}</{kind}>\n"
 
-    known = edges = 0
+def _write_drawn(conn: sa.Connection, path: Path, mask: Mask, format: Format, places: Places | None) -> tuple[int, int]:
+    # The place goes through the mask with its row: it is found by the true id, and comes in the mask's order.
+    rows = mask.accounts((*row, places(row[0]) if places else None) for row in _exported_accounts(conn))
+    with _opened(path) as file:
+        accounts = Table(ACCOUNT_COLUMNS, _texts(ACCOUNT_COLUMNS, rows))
+        return DRAWN[format](file, accounts, _follow_table(conn, mask))
+
+
+def _follow_table(conn: sa.Connection, mask: Mask) -> Table:
+    return Table(FOLLOW_COLUMNS, _texts(FOLLOW_COLUMNS, exported_follows(conn, mask)))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.write('<?xml version="1.0" encoding="UTF-8"?>\n<graphml xmlns="http://graphml.graphdrawing.org/xmlns">\n')
-        for kind, columns in words.items():
-            for name, type_ in columns:
-                file.write(f'<key id="{kind}_{name}" for="{kind}" attr.name="{name}" attr.type="{_GRAPHML[type_]}"/>\n')
-        file.write('<graph edgedefault="directed">\n')
-        for known, (key, *values) in enumerate(_texts(ACCOUNT_COLUMNS, exported_accounts(conn, mask)), start=1):  # noqa: B007
-            file.write(element("node", f'id="{key}"', values))
-        for edges, (source, target, *values) in enumerate(  # noqa: B007 - the last number is the count
-            _texts(FOLLOW_COLUMNS, exported_follows(conn, mask)), start=1
-        ):
-            file.write(element("edge", f'source="{source}" target="{target}"', values))
-        file.write("</graph>\n</graphml>\n")
-    return known, edges
+        yield file
 
 
-_GRAPHML: dict[Kind, str] = {"text": "string", "count": "long", "time": "string"}
+DRAWN: dict[Format, Callable[[TextIO, Table, Table], tuple[int, int]]] = {
+    "gexf": graphfiles.gexf,
+    "graphology": graphfiles.graphology,
+}
+"""The formats that hold positions."""
 
 _WRITERS: dict[Format, Callable[[sa.Connection, Path, Mask], tuple[int, int]]] = {
     "csv": _write_csv,

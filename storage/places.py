@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from storage import aggregate, outputs
 from storage.export import ACCOUNT_COLUMNS, FOLLOW_COLUMNS, OutputNotWritable
+from storage.graphfiles import GEXF_SIGN, GRAPHOLOGY_SIGN
 from storage.pseudonyms import NOTICE
 
 RAW_NOTICE = "These are data of real people: mind where they go.\n"
@@ -26,8 +27,13 @@ _HEADS = (
     NOTICE.encode("ascii"),
     RAW_NOTICE.encode("ascii"),
 )
-_SIGNS = (b'<key id="node_label" for="node" attr.name="label"', b'<meta name="generator" content="followgraph ')
-"""What stands near the beginning of a GraphML file and of a report of ours."""
+_SIGNS = (
+    b'<key id="node_label" for="node" attr.name="label"',
+    GEXF_SIGN.encode("ascii"),
+    GRAPHOLOGY_SIGN.encode("ascii"),
+    b'<meta name="generator" content="followgraph ',
+)
+"""What stands near the beginning of a file for graph programs and of a report of ours."""
 
 _HEAD_BYTES = 4096
 

@@ -5,14 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analysis import communities
-from analysis.communities import Consensus, Scale
-from analysis.engine import symmetrised
+from analysis.communities import RUNS, Consensus, Scale
 from analysis.graph import FollowGraph
 from analysis.portraits import Portrait, portraits
-
-RUNS, LEAST_RUNS = 20, 3
-WORK = 20_000_000
-"""Connected pairs that all runs of the stability together may go through; beyond it there are fewer runs."""
 
 FACTORS, FEWER_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0), (0.5, 1.0, 2.0)
 """Resolutions that are swept, as multiples of the one asked for."""
@@ -45,9 +40,8 @@ class Groups:
 
 def group(graph: FollowGraph, *, resolution: float, rng_seed: int) -> Groups:
     """Find, repeat, sweep and describe. Raises TooManyPairs."""
-    pairs = len(symmetrised(graph.src, graph.dst)[0])
-    is_small = pairs * RUNS <= WORK
-    runs = RUNS if is_small else max(LEAST_RUNS, WORK // pairs)
+    runs = communities.runs_for(graph)
+    is_small = runs == RUNS
     sweep_runs = 3 if is_small else 2
     found = communities.consensus(graph, resolution=resolution, rng_seed=rng_seed, runs=runs)
     factors = FACTORS if is_small else FEWER_FACTORS

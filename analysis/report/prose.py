@@ -8,7 +8,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from analysis.centrality import DAMPING
-from analysis.communities import MAX_PAIRS
+from analysis.communities import MAX_PAIRS, RUNS
 from analysis.coverage import Coverage
 from analysis.portraits import Portrait
 from analysis.ranks import RankIntervals
@@ -16,7 +16,6 @@ from analysis.report import text
 from analysis.report.change import Changes
 from analysis.report.estimates import FIRST, Mean, Queue, reason_of, value_of
 from analysis.report.findings import Findings
-from analysis.report.groups import RUNS
 from analysis.sampling import CALM, Interval, NotIdentifiable, Uninformative
 from analysis.structure import BowTie
 

@@ -5,10 +5,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
+import networkx as nx
 import pytest
 
+from analysis import communities
 from cli.exporting import export
 from storage.export import FORMATS
+from tests.analysis.sample import closed, write
 
 if TYPE_CHECKING:
     from conftest import Run
@@ -68,7 +71,14 @@ def test_no_folder_is_made_where_the_database_needs_a_file(run: Run, tmp_path: P
 
 @pytest.mark.parametrize(
     ("format", "name"),
-    [("edgelist", "out"), ("graphml", "out"), ("csv", "out/accounts.csv"), ("parquet", "out/follows.parquet")],
+    [
+        ("edgelist", "out"),
+        ("graphml", "out"),
+        ("gexf", "out"),
+        ("graphology", "out"),
+        ("csv", "out/accounts.csv"),
+        ("parquet", "out/follows.parquet"),
+    ],
 )
 def test_only_exports_are_replaced(run: Run, tmp_path: Path, format: str, name: str) -> None:
     """Somebody else's file stays, and so does an export that somebody went on to work in; an old export is replaced."""
@@ -215,3 +225,50 @@ def test_exports_carry_the_policy(run: Run, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('[policy]\napproval = "IRB 2026-117"\n')
     run(*asked, "e.tsv")
     assert "IRB 2026-117" in (tmp_path / "e.tsv.NOTICE.txt").read_text()
+
+
+def test_a_drawing_is_of_the_graph_as_it_is_exported(
+    run: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Positions, colours and communities come with names and under pseudonyms alike, and --as-of leaves out more."""
+    pairs = [(a, b) for group in (range(1, 6), range(6, 11)) for a in group for b in group if a != b]
+    write(tmp_path / "followgraph.db", closed([*pairs, (1, 6)]))
+    environ = {"HOME": str(tmp_path_factory.mktemp("home"))}
+    for format, name, more in (
+        ("gexf", "bare.gexf", []),
+        ("gexf", "masked.gexf", ["--pseudonymise"]),
+        ("gexf", "early.gexf", ["--as-of", "2001-01-01"]),
+        ("graphology", "bare.json", []),
+    ):
+        ran = run("export", "--format", format, "--output", name, *more, environ=environ)
+        assert ran.code == 0, ran.err
+    bare, masked = nx.read_gexf(tmp_path / "bare.gexf"), nx.read_gexf(tmp_path / "masked.gexf")
+    assert len(nx.read_gexf(tmp_path / "early.gexf")) == 0
+    assert {facts["label"] for _, facts in bare.nodes(data=True)} == {f"u{number}" for number in range(1, 11)}
+    assert all(facts["label"].startswith("acct-") for _, facts in masked.nodes(data=True))
+
+    def drawn(graph: nx.DiGraph) -> list[str]:
+        return sorted(f"{facts['community']} {facts['viz']}" for _, facts in graph.nodes(data=True))
+
+    assert drawn(bare) == drawn(masked)
+    assert {facts["community"] for _, facts in bare.nodes(data=True)} == {1, 2}
+    assert len(set(drawn(bare))) == 10
+    nodes = json.loads((tmp_path / "bare.json").read_text())["nodes"]
+    assert {node["key"]: node["attributes"]["x"] for node in nodes} == {
+        key: facts["viz"]["position"]["x"] for key, facts in bare.nodes(data=True)
+    }
+    assert (tmp_path / "masked.gexf.NOTICE.txt").is_file()
+
+
+def test_a_graph_too_large_for_communities_is_exported_without(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where communities cannot be computed, positions are left out, and that is said."""
+    monkeypatch.setattr(communities, "MAX_PAIRS", 1)
+    write(tmp_path / "followgraph.db", closed([(1, 2), (2, 3)]))
+    ran = run("export", "--format", "gexf", "--output", "out.gexf")
+    assert ran.code == 0, ran.err
+    assert "has no positions, colours or communities" in ran.err
+    graph = nx.read_gexf(tmp_path / "out.gexf")
+    assert len(graph.edges) == 2
+    assert not any("viz" in facts or "community" in facts for _, facts in graph.nodes(data=True))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import errno
+import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,6 +25,7 @@ from hypothesis import strategies as st
 from storage import export
 from storage.database import Database
 from storage.export import Exported, Format, OutputNotWritable, replacing
+from storage.graphfiles import Place
 from tests.analysis.sample import START, Sample, Visit, closed, edges, insert, write
 
 SAMPLE = Sample(
@@ -167,6 +170,115 @@ def test_graphml_is_read_back_by_networkx(conn: sa.Connection, tmp_path: Path) -
     assert graph.edges["1", "2"] == {"first_seen": "2026-10-26T07:34:20Z", "last_seen": "2026-10-26T07:34:20Z"}
 
 
+def places(key: str) -> Place | None:
+    return None if key == "5" else Place(int(key), 0.75, 10.5 * int(key), -9000.0, "#0072b2")
+
+
+def test_gexf_is_read_back_by_networkx(conn: sa.Connection, tmp_path: Path) -> None:
+    """networkx reads the same directed graph, typed, with the place and colour of each account that has one."""
+    target = tmp_path / "g.gexf"
+    assert export.write(conn, "gexf", target, places=places) == Exported(target, 5, 5)
+    graph = nx.read_gexf(target)
+    assert graph.is_directed()
+    assert set(graph.edges) == FOLLOWS
+    assert graph.nodes["2"] == {
+        "label": "ann",
+        "role": "seed",
+        "completeness": "capped",
+        "depth": 0,
+        "followers_reported": 12,
+        "following_reported": 3,
+        "followers_observed": 2,
+        "following_observed": 1,
+        "first_seen": "2026-10-26T07:33:20Z",
+        "last_seen": "2026-10-26T07:36:22Z",
+        "community": 2,
+        "community_stability": 0.75,
+        "viz": {
+            "color": {"r": 0, "g": 114, "b": 178, "a": 1.0},
+            "position": {"x": 21.0, "y": -9000.0, "z": 0.0},
+        },
+    }
+    assert graph.nodes["3"]["label"] is None
+    assert not {"community", "viz", "completeness"} & set(graph.nodes["5"])
+    edge = graph.edges["1", "2"]
+    assert (edge["first_seen"], edge["last_seen"]) == ("2026-10-26T07:34:20Z", "2026-10-26T07:34:20Z")
+
+
+def test_gexf_keeps_the_rules_of_its_schema(path: Path, tmp_path: Path) -> None:
+    """Only elements of GEXF 1.3, each attribute declared once with one type and a title that is no word of GEXF."""
+    change(path, "UPDATE accounts SET handle = '<b>\"&' WHERE id = 1")
+    with closing(Database.open(path, now=lambda: 0.0, mode="read")) as database, database.read() as conn:
+        export.write(conn, "gexf", tmp_path / "g.gexf", places=places)
+    text = (tmp_path / "g.gexf").read_text(encoding="utf-8")
+    assert "alpha" not in text
+    assert not re.search(r"<viz:color[^>]* a=", text)
+    root = ElementTree.fromstring(text.encode())
+    assert (root.tag, root.get("version")) == ("{http://gexf.net/1.3}gexf", "1.3")
+    parents = {child: parent for parent in root.iter() for child in parent}
+    allowed = {
+        "meta": "gexf", "creator": "meta", "graph": "gexf", "attributes": "graph", "attribute": "attributes",
+        "nodes": "graph", "edges": "graph", "node": "nodes", "edge": "edges", "attvalues": "node edge",
+        "attvalue": "attvalues", "color": "node", "position": "node",
+    }  # fmt: skip
+
+    def bare(element: ElementTree.Element) -> str:
+        return element.tag.rpartition("}")[2]
+
+    for element in root.iter():
+        if element is not root:
+            assert bare(parents[element]) in allowed[bare(element)].split()
+    for kind in ("node", "edge"):
+        [declared] = [each for each in root.iter() if bare(each) == "attributes" and each.get("class") == kind]
+        types = {each.get("id"): each.get("type") for each in declared}
+        assert len(types) == len(declared)
+        assert set(types.values()) <= {"string", "long", "double"}
+        titles = {each.get("title") for each in declared}
+        assert not titles & {"id", "label", "pid", "start", "end", "for", "type", "weight"}
+        used = [
+            value for each in root.iter() if bare(each) == kind for value in each.iter() if bare(value) == "attvalue"
+        ]
+        assert used
+        for value in used:
+            type_, given = types[value.get("for")], value.get("value", "")
+            assert type_ == "string" or re.fullmatch(r"-?\d+(\.\d+)?", given)
+            assert type_ != "long" or "." not in given
+    for kind in ("node", "edge"):
+        ids = [each.get("id") for each in root.iter() if bare(each) == kind]
+        assert None not in ids
+        assert len(set(ids)) == len(ids)
+    positions = [abs(float(each.get(axis, ""))) for each in root.iter() if bare(each) == "position" for axis in "xyz"]
+    assert max(positions) <= 10_000
+
+
+def test_graphology_json_holds_the_same_graph(conn: sa.Connection, tmp_path: Path) -> None:
+    """A serialized graph as graphology imports it: ids are strings, what is missing is left out."""
+    assert export.write(conn, "graphology", tmp_path / "g.json", places=places) == Exported(tmp_path / "g.json", 5, 5)
+    found = json.loads((tmp_path / "g.json").read_text(encoding="ascii"))
+    assert found["options"] == {"type": "directed", "multi": False, "allowSelfLoops": True}
+    assert {(edge["source"], edge["target"]) for edge in found["edges"]} == FOLLOWS
+    nodes = {node["key"]: node["attributes"] for node in found["nodes"]}
+    assert nodes["2"] == {
+        "label": "ann",
+        "role": "seed",
+        "completeness": "capped",
+        "depth": 0,
+        "followers_reported": 12,
+        "following_reported": 3,
+        "followers_observed": 2,
+        "following_observed": 1,
+        "first_seen": "2026-10-26T07:33:20Z",
+        "last_seen": "2026-10-26T07:36:22Z",
+        "community": 2,
+        "community_stability": 0.75,
+        "x": 21.0,
+        "y": -9000.0,
+        "color": "#0072b2",
+    }
+    assert "label" not in nodes["3"]
+    assert not {"x", "community"} & set(nodes["5"])
+
+
 @pytest.mark.parametrize("format", export.FORMATS)
 def test_an_empty_database_is_exported(tmp_path: Path, format: Format) -> None:
     """Nothing known makes a well-formed export of nothing."""
@@ -174,6 +286,10 @@ def test_an_empty_database_is_exported(tmp_path: Path, format: Format) -> None:
     assert exported(path, format, tmp_path / "out") == Exported(tmp_path / "out", 0, 0)
     if format == "graphml":
         assert len(nx.read_graphml(tmp_path / "out")) == 0
+    elif format == "gexf":
+        assert len(nx.read_gexf(tmp_path / "out")) == 0
+    elif format == "graphology":
+        assert json.loads((tmp_path / "out").read_text())["nodes"] == []
     elif format == "parquet":
         assert pq.read_table(tmp_path / "out" / "follows.parquet").num_rows == 0
 
@@ -257,6 +373,17 @@ def test_graphml_survives_markup_and_control_characters(hostile: Path, tmp_path:
     assert len(labels) == len(HOSTILE)
 
 
+def test_gexf_and_graphology_survive_hostile_handles(hostile: Path, tmp_path: Path) -> None:
+    """Markup, quotes and line ends come back as they were; only what XML 1.0 cannot hold is left out of XML."""
+    exported(hostile, "gexf", tmp_path / "g.gexf")
+    labels = nx.get_node_attributes(nx.read_gexf(tmp_path / "g.gexf"), "label")
+    assert labels.pop("9") == "nullbellesc"
+    assert labels == {str(key): handle for key, handle in HOSTILE.items() if key != 9}
+    exported(hostile, "graphology", tmp_path / "g.json")
+    nodes = json.loads((tmp_path / "g.json").read_text(encoding="ascii"))["nodes"]
+    assert {int(node["key"]): node["attributes"]["label"] for node in nodes} == HOSTILE
+
+
 def test_edgelist_lines_are_two_fields(hostile: Path, tmp_path: Path) -> None:
     """A handle with a separator in it is written as its id, so that every line has two fields."""
     assert exported(hostile, "edgelist", tmp_path / "edges.tsv").edges == 11
@@ -285,9 +412,10 @@ def test_every_handle_makes_well_formed_xml(hostile: Path, tmp_path: Path, handl
     with closing(Database.open(hostile, now=lambda: 0.0)) as database:
         statement = sa.text("UPDATE accounts SET handle = :handle WHERE id = 1")
         database.transact(lambda conn: conn.execute(statement, {"handle": f"{handle}~"}))
-    exported(hostile, "graphml", tmp_path / "g.graphml")
-    root = ElementTree.parse(tmp_path / "g.graphml").getroot()
-    assert len(root.findall(".//{*}node")) == len(HOSTILE)
+    for format in ("graphml", "gexf"):
+        exported(hostile, format, tmp_path / "graph")
+        root = ElementTree.parse(tmp_path / "graph").getroot()
+        assert len(root.findall(".//{*}node")) == len(HOSTILE)
 
 
 # --- never half a file ---------------------------------------------------------------------------------------------
