@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint torture slashdot soak bench install clean lock
+.PHONY: demo test lint torture slashdot soak bench install clean lock map
 
 demo: $(VENV)/.installed
 	$(BIN)/followgraph demo --dir followgraph-demo --accounts 20000 --budget 2000
@@ -47,6 +47,10 @@ benchmarks/.venv/.installed: benchmarks/requirements.txt
 	test -x benchmarks/.venv/bin/python || $(PYTHON) -m venv benchmarks/.venv
 	-grep -v '^#' $< | xargs -n 1 benchmarks/.venv/bin/python -m pip --quiet --disable-pip-version-check install
 	touch $@
+
+# Builds the program of the report's map anew, analysis/report/map/bundle.js. Needs node and npm.
+map:
+	cd analysis/report/map && npm install --no-package-lock --no-audit --no-fund && npm run build
 
 # The locks are complete, so nothing is resolved here: a resolver would want a pin for each extra too, and fail
 # on the day a package it asks for with an extra has a newer release.

@@ -18,6 +18,9 @@ if TYPE_CHECKING:  # pydantic, which the help page does without
 
 FOLDER = Path("followgraph-report")
 
+LARGE_PAGE = 15_000_000
+"""Bytes of a page beyond which browsers have trouble."""
+
 
 def report(
     *,
@@ -96,6 +99,10 @@ def written(
     size = f"{amount(files.accounts, 'account')} · {amount(files.edges, 'follow')}"
     line(f"{size}, in {durations.clock_face(seconds)}", label="read")
     line(f"{files.html} · {files.html.stat().st_size / 1e6:,.1f} MB, opens offline", label="wrote")
+    if files.html.stat().st_size > LARGE_PAGE:
+        session.output.note(
+            "so large a page opens slowly or not at all: a smaller --top makes it smaller", label="WARN"
+        )
     line(f"{files.json} · the same numbers for programs", label="")
     line(f"{folder / 'tables'} · {amount(len(files.tables), 'table')}", label="")
     return {

@@ -13,6 +13,7 @@ from typing import Any
 
 from analysis.coverage import read_coverage
 from analysis.graph import read_graph
+from analysis.report.atlas import atlas
 from analysis.report.change import changes
 from analysis.report.estimates import read_queues
 from analysis.report.findings import Progress, Settings, find
@@ -108,10 +109,11 @@ def build(
         findings = replace(found, policy=policy, purges=purges, changes=changed)
     progress("writing", 4, 5)
     generated_at, versions = int(now()), _versions()
-    html = render(findings, generated_at=generated_at, versions=versions)
+    chart = atlas(findings)
+    html = render(findings, chart, generated_at=generated_at, versions=versions)
     content = record(findings, generated_at=generated_at, versions=versions)
     files = ReportFiles(
-        tables=written_tables(output / "tables", findings),
+        tables=written_tables(output / "tables", findings, chart),
         json=written_json(output / "report.json", content),
         html=written_page(output / "report.html", html),
         accounts=len(graph),

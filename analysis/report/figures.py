@@ -16,8 +16,10 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from analysis.report.atlas import Atlas
 from analysis.report.estimates import Floats
 from analysis.report.findings import Findings, scattered
 from analysis.report.text import count, percent
@@ -28,6 +30,9 @@ WIDTH = 340
 
 NUMBERED = 10
 """Accounts of the top list that the figure of followers numbers."""
+
+LINKS_DRAWN = 60
+NUMBERED_COMMUNITIES = 12
 
 INK, MUTED, LINE = "#010101", "#020202", "#030303"
 KNOWN, VISITED, COMPLETE, ACCENT = "#040404", "#050505", "#060606", "#070707"
@@ -169,6 +174,48 @@ def saturation(findings: Findings) -> list[Markup]:
         )
         panels.append(_panel(name, title, description, 220, draw))
     return panels
+
+
+def community_graph(findings: Findings, drawn: Atlas) -> list[Markup]:
+    """Draw the communities as circles, area by accounts, and the follows between them; the largest carry a number."""
+    centre, radius = drawn.layout.centre, drawn.layout.radius
+    drawn_links = drawn.links[:LINKS_DRAWN]
+    most = drawn_links[0][2] if drawn_links else 1
+    bounds = np.hypot(*centre[: drawn.shown].T) + radius[: drawn.shown]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        edge = float(bounds.max()) * 1.02
+        axes.set(xlim=(-edge, edge), ylim=(-edge, edge))
+        for number in range(drawn.shown):
+            trusted = findings.communities[number].trust != "unstable"
+            colour = VISITED if trusted else LINE
+            axes.add_patch(Circle(centre[number], radius[number], facecolor=colour, alpha=0.45, linewidth=0))
+        for one, other, follows in drawn_links:
+            ends = np.stack((centre[one], centre[other]))
+            axes.plot(*ends.T, color=MUTED, linewidth=0.4 + 3.6 * (follows / most) ** 0.5, alpha=0.6)
+        for number in range(min(NUMBERED_COMMUNITIES, drawn.shown)):
+            axes.text(
+                centre[number, 0],
+                centre[number, 1],
+                str(number + 1),
+                ha="center",
+                va="center",
+                fontsize=11,
+                fontweight="bold",
+            )
+
+    description = (
+        f"{count(drawn.shown, 'community', 'communities')} as circles, area by accounts, the largest in the middle; "
+        f"lines are the {count(len(drawn_links), 'strongest link')} between them. "
+        + "; ".join(
+            f"community {row.number}: {count(row.accounts, 'account')}"
+            for row in findings.communities[:NUMBERED_COMMUNITIES]
+        )
+        + "."
+    )
+    return [_panel("community-graph", "The communities and the follows between them", description, WIDTH, draw)]
 
 
 def _cumulative(name: str, title: str, axis: str, one: str, distribution: Distribution) -> Markup:

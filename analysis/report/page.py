@@ -12,21 +12,25 @@ import numpy as np
 
 from analysis.graph import STANDINGS
 from analysis.ranks import TIERS, RankIntervals
-from analysis.report import caveats, figures, prose, text
+from analysis.report import atlas, caveats, figures, prose, text
+from analysis.report.atlas import Atlas
 from analysis.report.findings import Central, Findings, scattered
 from analysis.structure import Distribution
 from storage.export import replacing
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-"""Content-Security-Policy: nothing is loaded from anywhere, no script runs; only the page's own style is allowed."""
+"""Content-Security-Policy: nothing is loaded from anywhere, no script runs; only the page's own style is allowed.
+
+A page with a map allows that one program besides, by its hash."""
 
 COMMUNITIES_SHOWN = 12
 SEEDS_SHOWN = 20
+LINKS_SHOWN = 30
 STEPS = (0, 1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500)
 
 
-def render(findings: Findings, *, generated_at: int, versions: dict[str, str]) -> str:
-    """Return the report as HTML."""
+def render(findings: Findings, drawn: Atlas | None, *, generated_at: int, versions: dict[str, str]) -> str:
+    """Return the report as HTML; `drawn` is what its map shows."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -46,7 +50,13 @@ def render(findings: Findings, *, generated_at: int, versions: dict[str, str]) -
     }
     environment.globals |= {"percent": text.percent, "count": text.count, "name": prose.name}
     return environment.get_template("report.html.j2").render(
-        policy=POLICY,
+        policy=POLICY if drawn is None else f"{POLICY}; script-src {atlas.script_source()}",
+        map=drawn,
+        map_data=atlas.embedded(findings, drawn) if drawn else None,
+        map_script=atlas.script() if drawn else None,
+        map_figure=figures.community_graph(findings, drawn) if drawn else [],
+        map_caps=(atlas.MOST_ACCOUNTS, atlas.MOST_FOLLOWS),
+        links=drawn.links[:LINKS_SHOWN] if drawn else (),
         title=prose.title(findings),
         findings=findings,
         seen=findings.coverage,

@@ -14,7 +14,8 @@ from typing import Any
 
 from analysis.capture import Saturation
 from analysis.graph import STANDINGS
-from analysis.report import text
+from analysis.report import atlas, text
+from analysis.report.atlas import Atlas
 from analysis.report.estimates import Mean, reason_of, value_of
 from analysis.report.findings import Findings, scattered
 from analysis.sampling import Interval, NotIdentifiable, Uninformative
@@ -176,7 +177,7 @@ def written_json(path: Path, content: dict[str, Any]) -> Path:
     return path
 
 
-def written_tables(folder: Path, findings: Findings) -> tuple[Path, ...]:
+def written_tables(folder: Path, findings: Findings, drawn: Atlas | None) -> tuple[Path, ...]:
     """Write the CSV files; what a spreadsheet would take for a formula is neutralised. Raises OutputNotWritable."""
     paths = []
     for name, (header, rows) in {
@@ -191,6 +192,9 @@ def written_tables(folder: Path, findings: Findings) -> tuple[Path, ...]:
         "changes_by_month": _months(findings),
         "changes_by_account": _changed(findings),
         "cores": _cores(findings),
+        "map_links": _map_links(drawn),
+        "map_accounts": _map_accounts(findings, drawn),
+        "map_follows": _map_follows(drawn),
     }.items():
         path = folder / f"{name}.csv"
         with (
@@ -264,6 +268,31 @@ def _resolutions(findings: Findings) -> Table:
     header = ("resolution", "communities", "largest", "modularity", "agreement", "limit", "below")
     scales = () if findings.groups is None else findings.groups.scales
     return header, [tuple(getattr(scale, name) for name in header) for scale in scales]
+
+
+def _map_links(drawn: Atlas | None) -> Table:
+    links = drawn.links if drawn else ()
+    return ("community", "other", "follows"), [(one + 1, other + 1, follows) for one, other, follows in links]
+
+
+def _map_accounts(findings: Findings, drawn: Atlas | None) -> Table:
+    header = ("number", "label", "community", "followers_observed", "x", "y")
+    if drawn is None:
+        return header, ()
+    labels = atlas.labels(findings, drawn)
+    columns = (drawn.partition.label[drawn.accounts] + 1, findings.observed[drawn.accounts])
+    rows = zip(
+        labels, *(column.tolist() for column in columns), drawn.layout.place[drawn.accounts].tolist(), strict=True
+    )
+    return header, [
+        (number, label, community, followers, *place)
+        for number, (label, community, followers, place) in enumerate(rows, start=1)
+    ]
+
+
+def _map_follows(drawn: Atlas | None) -> Table:
+    pairs = [] if drawn is None else list(zip((drawn.source + 1).tolist(), (drawn.target + 1).tolist(), strict=True))
+    return ("source_number", "target_number"), pairs
 
 
 def _cores(findings: Findings) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
 import json
@@ -70,7 +71,7 @@ class Page(HTMLParser):
             pass
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.text.append(data)
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
@@ -267,7 +268,7 @@ def test_foreign_text_is_escaped_and_isolated(tmp_path: Path) -> None:
     """Markup in handles, names and reasons is text, overrides and control characters are gone, <bdi> isolates names."""
     _, found, html = made(tmp_path, HOSTILE)
     page = Page(html)
-    assert not page.all("script")
+    assert len(page.all("script")) == 2
     assert not page.all("img")
     assert not page.all("i")
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
@@ -294,13 +295,17 @@ def test_the_page_loads_nothing(tmp_path: Path) -> None:
     page = Page(html)
     [policy] = [meta for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
     assert str(policy["content"]).startswith("default-src 'none';")
-    assert not {"script", "link", "img", "iframe", "object", "embed", "base", "form"} & {
-        tag for tag, _ in page.elements
-    }
+    assert not {"link", "img", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in page.elements}
     for _, attributes in page.elements:
         assert not {"src", "srcset", "action", "data", "xlink:href", "ping"} & set(attributes)
         assert str(attributes.get("href", "#")).startswith("#")
-    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", html)
+    # Two scripts: the map's data, and its program, which alone the policy allows.
+    assert page.all("script") == [{"type": "application/json", "id": "map-data"}, {}]
+    program = html.rpartition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()
+    assert str(policy["content"]).endswith(f"; script-src 'sha256-{digest}'")
+    assert not re.search(r"https?:|@import|fetch\(|XMLHttpRequest|WebSocket|eval\(|new Function", program)
+    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", html.replace(program, ""))
 
 
 def test_the_page_is_built_for_every_reader(tmp_path: Path) -> None:
@@ -312,9 +317,9 @@ def test_the_page_is_built_for_every_reader(tmp_path: Path) -> None:
         assert len(page.all(tag)) == (1 if tag != "title" else 1 + len(page.all("svg")))
     assert all(attributes.get("scope") in {"col", "row", "rowgroup"} for attributes in page.all("th"))
     assert len(page.all("table")) == len(page.all("caption"))
-    assert len(page.all("svg")) == len(page.all("desc")) == 7
+    assert len(page.all("svg")) == len(page.all("desc")) == 8
     assert all(svg["role"] == "img" for svg in page.all("svg"))
-    assert len(page.all("figure")) == len(page.all("figcaption")) == len(page.all("details")) == 4
+    assert len(page.all("figure")) == len(page.all("figcaption")) == len(page.all("details")) == 5
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     referred = {str(a["href"])[1:] for a in page.all("a")} | {str(use["href"])[1:] for use in page.all("use")}
@@ -439,7 +444,7 @@ def test_equal_databases_give_equal_bytes_in_every_process(tmp_path: Path) -> No
         )
     build(path, tmp_path / "here", now=lambda: NOW)
     assert digests(tmp_path / "here") == digests(tmp_path / "1") == digests(tmp_path / "4711")
-    assert len(digests(tmp_path / "here")) == 13
+    assert len(digests(tmp_path / "here")) == 16
 
 
 def test_only_the_time_of_making_depends_on_the_clock(tmp_path: Path) -> None:
@@ -472,6 +477,9 @@ def test_a_report_replaces_the_last_and_leaves_the_database(tmp_path: Path) -> N
         "tables/cores.csv",
         "tables/coverage.csv",
         "tables/degree_distribution.csv",
+        "tables/map_accounts.csv",
+        "tables/map_follows.csv",
+        "tables/map_links.csv",
         "tables/reported_observed.csv",
         "tables/resolutions.csv",
         "tables/saturation.csv",

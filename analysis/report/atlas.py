@@ -1,0 +1,169 @@
+"""What the map shows: communities as circles with the follows between them, and the accounts ranked first.
+
+Positions are of `analysis.layout`. Labels obey the rules of the report: who is not named has a pseudonym already, and
+nobody is named in a community whose stability is under DOUBTFUL. They are foreign text: the page sets them as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from analysis import layout
+from analysis.communities import DOUBTFUL, NOWHERE, Partition
+from analysis.engine import Indices
+from analysis.graph import Ints
+from analysis.layout import Layout
+from analysis.report import text
+from analysis.report.findings import Findings
+
+MOST_ACCOUNTS, MOST_FOLLOWS = 20_000, 100_000
+"""What a browser without a graphics card draws in a second; beyond it the map shows the first by rank."""
+
+MOST_COMMUNITIES, MOST_LINKS = 200, 400
+
+BUNDLE = Path(__file__).parent / "map" / "bundle.js"
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Atlas:
+    """`links` are follows between two drawn communities in both directions, (one, other, follows), the most first.
+
+    `accounts` holds the positions of the drawn accounts in the graph, by rank; `source` and `target` index it. All
+    accounts with a visible follow are drawn, up to MOST_ACCOUNTS, and their follows up to MOST_FOLLOWS.
+    """
+
+    partition: Partition
+    layout: Layout
+    shown: int
+    links: tuple[tuple[int, int, int], ...]
+    more_links: int
+    accounts: Ints
+    source: Ints
+    target: Ints
+    more_follows: int
+
+
+def atlas(findings: Findings) -> Atlas | None:
+    """Choose what the map shows; None where there are no communities."""
+    partition, graph = findings.partition, findings.graph
+    if partition is None or not len(partition.size):
+        return None
+    links = _links(partition, graph.src, graph.dst)
+    chosen = _chosen(findings)
+    number = np.full(len(graph), -1, dtype=np.int64)
+    number[chosen] = np.arange(len(chosen))
+    source, target = number[graph.src], number[graph.dst]
+    both = (source >= 0) & (target >= 0)
+    source, target = source[both], target[both]
+    # The follows among the first come first: a follow is as far down as the lower of its ends.
+    kept = np.lexsort((target, source, np.maximum(source, target)))[:MOST_FOLLOWS]
+    more = len(source) - len(kept)
+    source, target = source[kept], target[kept]
+    # An account without a visible follow would stand there as if it had none.
+    used, places = np.unique(np.concatenate((source, target)), return_inverse=True)
+    return Atlas(
+        partition=partition,
+        layout=layout.packed(partition, layout.by_followers(graph)),
+        shown=min(MOST_COMMUNITIES, len(partition.size)),
+        links=links[:MOST_LINKS],
+        more_links=max(0, len(links) - MOST_LINKS),
+        accounts=chosen[used],
+        source=places[: len(source)],
+        target=places[len(source) :],
+        more_follows=more,
+    )
+
+
+def _chosen(findings: Findings) -> Ints:
+    """Return the seeds and the first by rank, in the order of their rank."""
+    order = findings.estimates.order
+    kept = np.zeros(len(order), dtype=np.bool_)
+    seeds = np.flatnonzero(findings.graph.accounts.depth == 0)[:MOST_ACCOUNTS]
+    kept[seeds] = True
+    rest = order[~kept[order]][: MOST_ACCOUNTS - len(seeds)]
+    kept[rest] = True
+    found: Ints = order[kept[order]]
+    return found
+
+
+def _links(partition: Partition, src: Indices, dst: Indices) -> tuple[tuple[int, int, int], ...]:
+    one, other = partition.label[src], partition.label[dst]
+    drawn = (one != other) & (np.maximum(one, other) < MOST_COMMUNITIES) & (np.minimum(one, other) != NOWHERE)
+    keys = np.minimum(one, other)[drawn] * MOST_COMMUNITIES + np.maximum(one, other)[drawn]
+    pairs, follows = np.unique(keys, return_counts=True)
+    order = np.lexsort((pairs, -follows))
+    rows = zip((pairs[order] // MOST_COMMUNITIES).tolist(), (pairs[order] % MOST_COMMUNITIES).tolist(), strict=True)
+    return tuple((low, high, count) for (low, high), count in zip(rows, follows[order].tolist(), strict=True))
+
+
+def labels(findings: Findings, drawn: Atlas) -> list[str]:
+    """Return what each drawn account is called."""
+    accounts = findings.graph.accounts
+    groups = findings.groups
+    assert groups is not None  # noqa: S101 - there is no atlas without
+    stability = groups.consensus.stability[drawn.partition.label[drawn.accounts]]
+    return [
+        text.label(accounts.handle[at], int(accounts.id[at])) if trusted else f"not named ({number})"
+        for number, (at, trusted) in enumerate(zip(drawn.accounts.tolist(), stability >= DOUBTFUL, strict=True), 1)
+    ]
+
+
+def embedded(findings: Findings, drawn: Atlas) -> Markup:
+    """Return the map's data as JSON that can stand in a script element: no text in it can end the element."""
+    place = drawn.layout.place[drawn.accounts]
+    label = drawn.partition.label[drawn.accounts]
+    groups = findings.groups
+    assert groups is not None  # noqa: S101 - as above
+    stable = groups.consensus.stability[label] >= DOUBTFUL
+    rows = findings.communities[: drawn.shown]
+    content: dict[str, Any] = {
+        "communities": {
+            "x": drawn.layout.centre[: drawn.shown, 0].tolist(),
+            "y": drawn.layout.centre[: drawn.shown, 1].tolist(),
+            "radius": drawn.layout.radius[: drawn.shown].tolist(),
+            "accounts": [row.accounts for row in rows],
+            "trust": [row.trust for row in rows],
+            "colour": [
+                layout.OTHER if row.trust == "unstable" else layout.colour(row.number - 1)
+                for row in findings.communities
+            ],
+            "edges": drawn.links,
+        },
+        "accounts": {
+            "x": place[:, 0].tolist(),
+            "y": place[:, 1].tolist(),
+            "community": np.where(stable, label, -1).tolist(),
+            "followers": findings.observed[drawn.accounts].tolist(),
+            "label": labels(findings, drawn),
+            "edges": np.stack((drawn.source, drawn.target), axis=1).ravel().tolist(),
+        },
+        "describes": {
+            "communities": f"Map of {text.count(drawn.shown, 'community', 'communities')} and "
+            f"{text.count(len(drawn.links), 'link')} between them; the tables below hold the same.",
+            "accounts": f"Map of {text.count(len(drawn.accounts), 'account')} and "
+            f"{text.count(len(drawn.source), 'follow')} between them; search, or see the tables.",
+        },
+    }
+    body = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return Markup(body.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704 - escaped
+
+
+@cache
+def script() -> Markup:
+    """Return the map's program, built by `make map`."""
+    return Markup(BUNDLE.read_text(encoding="ascii").strip())  # noqa: S704 - our own
+
+
+def script_source() -> str:
+    """Return what a Content-Security-Policy calls the program."""
+    digest = hashlib.sha256(str(script()).encode("ascii")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"

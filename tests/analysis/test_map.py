@@ -1,0 +1,239 @@
+"""The map: what it shows is what the graph holds, and a real browser draws it without asking anybody."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import which
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis import communities
+from analysis.report import atlas
+from analysis.report.build import ReportFiles, build
+from tests.analysis.sample import Sample, Visit, write
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = which("chromium") or which("chromium-browser")
+NOW = 1_793_500_000.7
+
+EVIL = "</script><script>alert(1)</script>"
+LEFT, RIGHT = [EVIL, "ben", "cat", "dan", "eve"], ["amy", "bob", "cia", "dora", "\u202eevil"]
+TWO = Sample(
+    seeds=(EVIL, "amy"),
+    visits={
+        **{one: Visit(tuple(other for other in LEFT if other != one)) for one in LEFT[1:]},
+        **{one: Visit(tuple(other for other in RIGHT if other != one)) for one in RIGHT},
+        EVIL: Visit(("ben", "cat", "dan", "eve", "amy")),
+        "bare": Visit(()),
+    },
+)
+FOLLOWS = sum(len(visit.listed) for visit in TWO.visits.values())
+
+
+def made(tmp_path: Path, sample: Sample = TWO) -> tuple[ReportFiles, dict[str, Any]]:
+    """Build a report; return its files and what its map was given."""
+    files = build(write(tmp_path / "sample.db", sample), tmp_path / "report", now=lambda: NOW)
+    html = files.html.read_text(encoding="utf-8")
+    data = html.partition('<script type="application/json" id="map-data">')[2].partition("</script>")[0]
+    return files, json.loads(data) if data else {}
+
+
+def rows(files: ReportFiles, name: str) -> list[dict[str, str]]:
+    [path] = [path for path in files.tables if path.stem == name]
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_everything_shown_is_a_table(tmp_path: Path) -> None:
+    """Accounts, follows and links of the map are those of its three tables and of the lists, hostile names included."""
+    files, shown = made(tmp_path)
+    accounts, edges = shown["accounts"], shown["accounts"]["edges"]
+    assert len(accounts["label"]) == 10
+    assert f"@{EVIL}" in accounts["label"]
+    assert "@evil" in accounts["label"]
+    assert [row["label"] for row in rows(files, "map_accounts")] == [f"'{label}" for label in accounts["label"]]
+    pairs = {(edges[at], edges[at + 1]) for at in range(0, len(edges), 2)}
+    assert len(pairs) == FOLLOWS
+    assert {
+        (int(row["source_number"]) - 1, int(row["target_number"]) - 1) for row in rows(files, "map_follows")
+    } == pairs
+    names = {f"@{name}": name for name in TWO.ids()} | {"@evil": "\u202eevil"}
+    assert {(names[accounts["label"][one]], names[accounts["label"][other]]) for one, other in pairs} == {
+        (source, target) for source, visit in TWO.visits.items() for target in visit.listed
+    }
+    assert shown["communities"]["edges"] == [[0, 1, 1]]
+    assert rows(files, "map_links") == [{"community": "1", "other": "2", "follows": "1"}]
+
+
+def test_the_caps_keep_the_seeds_and_the_first_and_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the caps the map has the seeds, the first by rank and the follows among them, and says what it left out."""
+    monkeypatch.setattr(atlas, "MOST_ACCOUNTS", 6)
+    monkeypatch.setattr(atlas, "MOST_FOLLOWS", 4)
+    files, shown = made(tmp_path)
+    assert len(shown["accounts"]["edges"]) == 2 * 4
+    assert len(shown["accounts"]["label"]) <= 6
+    ends = set(shown["accounts"]["edges"])
+    assert ends == set(range(len(shown["accounts"]["label"])))  # nobody without a visible follow
+    text = files.html.read_text(encoding="utf-8")
+    assert f"and {len(ends)} of 11 accounts: the seeds and the first by imputed PageRank, 6 at most" in text
+    assert "more are left out, those of the lowest rank first" in text
+
+
+def test_unstable_communities_name_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a community that runs do not agree on, the map has no name, no number and no colour of its own."""
+    settled = communities.consensus
+
+    def shaken(*given: Any, **more: Any) -> communities.Consensus:
+        found = settled(*given, **more)
+        found.stability[0] = 0.5
+        return found
+
+    monkeypatch.setattr(communities, "consensus", shaken)
+    _, shown = made(tmp_path)
+    labels = shown["accounts"]["label"]
+    assert sum(label.startswith("not named (") for label in labels) == 5
+    assert sum(community == -1 for community in shown["accounts"]["community"]) == 5
+    assert shown["communities"]["trust"] == ["unstable", "stable"]
+    assert shown["communities"]["colour"][0] == "#8a8f99"
+
+
+def test_no_communities_no_map(tmp_path: Path) -> None:
+    """Without a follow, or with too large a graph, there is no map and no program in the page."""
+    files, shown = made(tmp_path, Sample(seeds=("a",)))
+    assert not shown
+    html = files.html.read_text(encoding="utf-8")
+    assert "<script" not in html
+    assert "script-src" not in html
+    assert rows(files, "map_accounts") == []
+
+
+# --- in a browser ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def opened(browser: Browser, files: ReportFiles, **settings: Any) -> tuple[Page, list[str], list[str]]:
+    """Open the report; returns the page, the requests it made, and what went wrong in it."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, **settings)
+    requests: list[str] = []
+    wrong: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
+    page.goto(files.html.as_uri())
+    return page, requests, wrong
+
+
+def colours(page: Page) -> int:
+    """How many colours the map's stage shows."""
+    shot = page.locator("[data-part=stage]").screenshot()
+    return len(np.unique(np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).reshape(-1, 3), axis=0))
+
+
+def test_the_map_draws_and_asks_nobody(tmp_path: Path, browser: Browser) -> None:
+    """Communities first, then accounts, by keyboard alone; no request, no error, and hostile names are text."""
+    files, _ = made(tmp_path)
+    page, requests, wrong = opened(browser, files)
+    stage = page.locator("[data-part=stage]")
+    stage.locator("canvas").first.wait_for()
+    assert (stage.get_attribute("data-nodes"), stage.get_attribute("data-edges")) == ("2", "1")
+    assert stage.get_attribute("role") == "img"
+    page.wait_for_timeout(300)
+    assert colours(page) > 3
+    page.locator("[data-view=communities]").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert (stage.get_attribute("data-nodes"), stage.get_attribute("data-edges")) == ("10", str(FOLLOWS))
+    page.wait_for_timeout(300)
+    assert colours(page) > 3
+    for _ in range(5):  # past the zoom buttons and the stage, to the search
+        page.keyboard.press("Tab")
+    page.keyboard.type("</SCRIPT>")
+    found = page.locator("[data-part=found] button")
+    found.first.wait_for()
+    assert found.all_inner_texts() == [f"@{EVIL}"]
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert EVIL in page.locator("[data-part=said]").inner_text()
+    assert page.locator("[data-part=chosen] caption").all_inner_texts() == ["Followers drawn", "Followed, drawn"]
+    assert page.locator("[data-part=chosen] tbody tr").count() == 4 + 5
+    stage.focus()
+    page.keyboard.press("Escape")
+    assert page.locator("[data-part=said]").inner_text() == "Nothing is selected."
+    assert wrong == []
+    assert requests == [files.html.as_uri()]
+
+
+def test_a_narrow_dark_page_does_not_scroll_sideways(tmp_path: Path, browser: Browser) -> None:
+    """On a phone and by night the map is drawn, and nothing makes the page wider than the screen."""
+    files, _ = made(tmp_path)
+    page, _, wrong = opened(browser, files, color_scheme="dark")
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.locator("[data-part=stage] canvas").first.wait_for()
+    page.wait_for_timeout(300)
+    assert colours(page) > 3
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    assert wrong == []
+
+
+def test_without_javascript_and_in_print_the_figure_says_it(tmp_path: Path, browser: Browser) -> None:
+    """Without a program there is no empty frame: the figure and its table stand there, and in print as well."""
+    files, _ = made(tmp_path)
+    page, _, _ = opened(browser, files, java_script_enabled=False)
+    assert not page.locator("#map-app").is_visible()
+    assert page.locator("#map figure svg").is_visible()
+    page.locator("#map summary").click()
+    assert page.locator("#map-links").is_visible()
+    drawn, _, _ = opened(browser, files)
+    drawn.locator("[data-part=stage] canvas").first.wait_for()
+    drawn.emulate_media(media="print")
+    assert not drawn.locator("#map-app").is_visible()
+    assert drawn.locator("#map figure svg").is_visible()
+
+
+AXE = Path(__file__).parents[1] / "support" / "axe" / "axe.min.js"
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "zoom"), [(1280, 1), (320, 1), (640, 2)])  # 640 at 2 is 1280 at 200 %
+def test_the_page_breaks_no_rule_of_accessibility(
+    tmp_path: Path, browser: Browser, scheme: Any, width: int, zoom: int
+) -> None:
+    """axe-core finds nothing in the whole report, everything unfolded, with an account selected on the map."""
+    files, _ = made(tmp_path)
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, color_scheme=scheme, device_scale_factor=zoom, bypass_csp=True
+    )
+    page = context.new_page()
+    page.goto(files.html.as_uri())
+    page.click("[data-view=accounts]")
+    page.fill("[data-part=query]", "ben")
+    page.click("[data-part=found] button")
+    for summary in page.locator("summary").all():
+        summary.click()
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("rules => axe.run(document, rules)", RULES)
+    assert found["passes"]
+    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
