@@ -81,6 +81,8 @@ function label(context, node, settings, x) {
   if (!node.label) return;
   context.font = `${settings.labelSize}px ${settings.labelFont}`;
   const width = context.measureText(node.label).width + 8;
+  // A community's label stands in its circle, or it would lie on its neighbours': zooming in shows it.
+  if (x === undefined && width > 2 * node.size) return;
   const left = x ?? node.x - width / 2;
   context.fillStyle = style("raised");
   context.fillRect(left, node.y - 0.7 * settings.labelSize, width, 1.4 * settings.labelSize);
