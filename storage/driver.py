@@ -88,7 +88,14 @@ def read_engine(path: Path) -> sa.Engine:
         return conn
 
     # The first connection is kept: a crawl that has opened all the files it may could not tell its end otherwise.
-    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.QueuePool, pool_size=1, max_overflow=-1)
+    engine = sa.create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=sa.pool.QueuePool,
+        pool_size=1,
+        max_overflow=-1,
+        hide_parameters=True,  # they name people, and a fault report goes to the maintainers
+    )
 
     @sa.event.listens_for(engine, "begin")
     def _begin(conn: sa.Connection) -> None:
@@ -136,7 +143,13 @@ def write_engine(path: Path, *, create: bool, log_bytes: int = SMALL_LOG_BYTES) 
 
     # One connection, which a thread that wants it while another has it waits for: a purge beside a daemon's writer.
     engine = sa.create_engine(
-        "sqlite://", creator=connect, poolclass=sa.pool.QueuePool, pool_size=1, max_overflow=0, pool_timeout=_TURN_S
+        "sqlite://",
+        creator=connect,
+        poolclass=sa.pool.QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=_TURN_S,
+        hide_parameters=True,  # as above
     )
 
     @sa.event.listens_for(engine, "begin")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from study import Study, facts
 
 from storage import errors, lock, schema, summary
@@ -59,6 +60,25 @@ def test_a_database_can_be_named_by_address(tmp_path: Path) -> None:
     opened(tmp_path / "a.db", "read").close()
     with pytest.raises(errors.DatabaseError, match="mysql://"):
         opened("mysql://host/x")
+
+
+@pytest.mark.parametrize("reading", [True, False])
+def test_an_error_of_the_database_names_nobody(tmp_path: Path, reading: bool) -> None:
+    """What a statement was given stays out of its error, which may end in a report to the maintainers."""
+    db = opened(tmp_path / "a.db")
+
+    def fail(conn: sa.Connection) -> None:
+        conn.execute(sa.text("SELECT no_such_function(:handle)"), {"handle": "private.person"})
+
+    def read() -> None:
+        with db.read() as conn:
+            fail(conn)
+
+    with pytest.raises(sa.exc.OperationalError) as refused:
+        read() if reading else db.transact(fail)
+    db.close()
+    assert "no_such_function" in str(refused.value)
+    assert "private.person" not in str(refused.value)
 
 
 @pytest.mark.parametrize("mode", ["read", "write"])
