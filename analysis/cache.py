@@ -24,11 +24,6 @@ _TICK_NS = 50_000_000
 """File systems tell no two writes within so many nanoseconds apart."""
 
 
-def path_beside(database: Path) -> Path:
-    """Return where the cache of a database file stands."""
-    return database.with_name(f"{database.name}-graph.npz")
-
-
 def key_of(file_state: tuple[int, ...], marks: tuple[int, ...], as_of: float | None) -> str:
     """Return what the content of a cache depends on: the state of the files, the newest rows, the time asked for."""
     return json.dumps([FORMAT, file_state, marks, as_of])

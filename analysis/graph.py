@@ -16,7 +16,7 @@ from analysis.columnar import FollowGraph, PairGraph, Removed
 from analysis.engine import Indices
 from storage import columns
 from storage.columns import Door
-from storage.database import Database
+from storage.database import Database, graph_beside
 from storage.export import STANDINGS
 
 __all__ = [  # what this module gives on, so that one import serves who works with a graph
@@ -47,7 +47,7 @@ def load_graph(place: str | Path, as_of: float | datetime | None = None, *, keep
     at = _moment(as_of)
     # Only the upgrade of an older database would ask for the time, and reading never upgrades.
     with closing(Database.open(place, now=lambda: 0.0, mode="read")) as database:
-        path = cache.path_beside(database.path)
+        path = graph_beside(database.path)
 
         def read(door: Door) -> FollowGraph:
             before = columns.file_state(database.path)

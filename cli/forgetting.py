@@ -78,7 +78,6 @@ def optout(
 def _run(
     given: tuple[str, ...], file: str | None, session: Session, *, reason: str, delete_exports: bool, key: str | None
 ) -> int:
-    from analysis.cache import path_beside  # noqa: PLC0415
     from crawler import forgetting  # noqa: PLC0415
     from storage.database import Database  # noqa: PLC0415
     from storage.persons import NotFound  # noqa: PLC0415
@@ -100,7 +99,6 @@ def _run(
             raise usage("not_found", str(error), hint=hint) from None
     finally:
         database.close()
-    path_beside(database.path).unlink(missing_ok=True)  # by number only, but whom they follow stands there too
     deleted = forgetting.delete(done.holders) if delete_exports else []
     _tell(done, deleted, session)
     session.output.finish(

@@ -38,6 +38,11 @@ PAGE_BYTES = 128_000
 """Room on the disk that writing a page may need, in the log and in the tables; the log itself comes to that."""
 
 
+def graph_beside(path: Path) -> Path:
+    """Return where a graph that was read from a database file is kept for the next reading, as numbers."""
+    return path.with_name(f"{path.name}-graph.npz")
+
+
 class Database:
     """An open database. Made by `Database.open`."""
 
@@ -163,11 +168,13 @@ class Database:
     def scour(self) -> bool:
         """Write the file anew without a trace of what was deleted, and empty the log; tell whether that was possible.
 
+        The graph kept beside it goes too: by numbers only, but whom those deleted followed stands there.
         Rows leave their bytes in pages that are used again only in part: nothing less removes them. Needs once more
         the room of the database, in its own folder; not while a crawl works. False where somebody reads just now.
         """
         assert self._engine is not None, "opened for reading"  # noqa: S101 - a fault of ours, not of a user
         self._readers.dispose()
+        graph_beside(self.path).unlink(missing_ok=True)
         with translated(self.path), closing(self._engine.raw_connection()) as held:
             conn = held.driver_connection
             assert conn is not None  # noqa: S101 - an open connection has one

@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 
 from analysis import columnar
-from analysis.cache import path_beside
 from analysis.columnar import TooManyFollows
 from analysis.graph import STANDINGS, UNKNOWN, Accounts, FollowGraph, Removed, from_pairs, load_graph
-from storage.database import Database
+from storage.database import Database, graph_beside
 from storage.errors import MissingDatabase
 from tests.analysis.sample import START, Sample, Visit, closed, edges, write
 
@@ -221,7 +220,7 @@ def test_the_second_load_comes_from_beside_the_database(database: Path) -> None:
     """What was loaded is kept in a file for its owner alone, without a name in it, and gives the same graph."""
     backdate(database)
     first = load_graph(database)
-    kept = path_beside(database)
+    kept = graph_beside(database)
     assert kept.name == "small.db-graph.npz"
     assert kept.stat().st_mode & 0o777 == 0o600
     assert b"ann" not in kept.read_bytes()
@@ -259,7 +258,7 @@ def test_a_damaged_kept_graph_is_made_anew(database: Path, damage: bytes) -> Non
     """Whatever stands in its place, the graph is that of the database."""
     backdate(database)
     whole = load_graph(database)
-    path_beside(database).write_bytes(damage)
+    graph_beside(database).write_bytes(damage)
     assert same(load_graph(database), whole)
     assert same(load_graph(database), whole)
 
@@ -268,11 +267,11 @@ def test_nothing_is_kept_where_it_is_not_wanted_or_not_safe(database: Path) -> N
     """keep=False leaves no file, and neither does a load so soon after a write that a second one might not show."""
     backdate(database)
     load_graph(database, keep=False)
-    assert not path_beside(database).exists()
+    assert not graph_beside(database).exists()
     later = database.stat().st_mtime_ns + 60 * 10**9  # as if it were written while it was read
     os.utime(database, ns=(later, later))
     load_graph(database)
-    assert not path_beside(database).exists()
+    assert not graph_beside(database).exists()
 
 
 def test_facts_are_read_when_asked_for(database: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 import rehearsal
 from people import holding, name, popular, town, traces
 
-from analysis.cache import path_beside
 from analysis.graph import load_graph
+from storage.database import graph_beside
 
 if TYPE_CHECKING:
     from conftest import Run, Shell
@@ -164,7 +164,7 @@ def test_the_graph_kept_beside_the_database_goes_too(run: Run, crawled: Path, ho
     for file in crawled.parent.glob("a.db*"):
         os.utime(file, (1e9, 1e9))  # a graph is kept only of a database that was not written just now
     load_graph(crawled)
-    kept = path_beside(crawled)
+    kept = graph_beside(crawled)
     assert kept.exists()
     run("forget", popular(crawled), "--db", crawled, environ=home)
     assert not kept.exists()

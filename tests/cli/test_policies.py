@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -11,7 +12,9 @@ import pytest
 import rehearsal
 from people import name, town
 
+from analysis.graph import load_graph
 from socialfetch.simulator.network import Status
+from storage.database import graph_beside
 
 if TYPE_CHECKING:
     from conftest import Run
@@ -53,10 +56,15 @@ def test_show_without_a_database(run: Run) -> None:
 
 
 def test_purge(run: Run, tmp_path: Path, crawled: Path) -> None:
-    """What is due goes, with a receipt; a second purge finds nothing."""
+    """What is due goes, with a receipt, the graph kept beside the database too; a second purge finds nothing."""
     (tmp_path / "config.toml").write_text(POLICY)
+    for file in crawled.parent.glob("a.db*"):
+        os.utime(file, (1e9, 1e9))  # a graph is kept only of a database that was not written just now
+    load_graph(crawled)
+    assert graph_beside(crawled).exists()
     done = run("policy", "purge", "--db", crawled, "--json").document
     assert done["purged"]["field_bio"] > 0
+    assert not graph_beside(crawled).exists()
     assert rehearsal.rows(crawled, "SELECT hash FROM receipts") == [(done["receipt"],)]
     assert run("policy", "purge", "--db", crawled, "--json").document["purged"] == {}
     assert "nothing was due" in run("policy", "purge", "--db", crawled).out
