@@ -134,7 +134,7 @@ def _compared(file: Path, session: Session) -> Compared:
                 return snapshots.compare(conn, taken)
         finally:
             database.close()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         raise usage(
             "not_verifiable", f"{file} is no snapshot", hint="Name a folder of `followgraph snapshot`."
         ) from None

@@ -235,3 +235,15 @@ def test_what_is_no_snapshot(run: Run, tmp_path: Path, crawled: Path, content: s
     ran = run("verify", folder, "--db", crawled, "--json")
     assert ran.code == 2
     assert ran.document["error"]["code"] == "not_verifiable"
+
+
+def test_a_snapshot_with_an_impossible_number_is_none(run: Run, crawled: Path) -> None:
+    """A number that no database can hold is bad input too."""
+    run("snapshot", "one", "--db", crawled)
+    file = next(crawled.parent.parent.rglob("snapshot.json"))
+    content = json.loads(file.read_text())
+    content["purchases"]["last"] = 10**30
+    file.write_text(json.dumps(content))
+    ran = run("verify", file.parent, "--db", crawled, "--json")
+    assert ran.code == 2
+    assert ran.document["error"]["code"] == "not_verifiable"
