@@ -65,6 +65,7 @@ class Columnar:
         # networkx's own __new__ asks its backends who shall make the graph.
         return object.__new__(cls)
 
+    # mypy knows __class__ as an attribute only; networkx calls it on the object.
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
         # networkx makes its copies, views and results by calling G.__class__(): those are ordinary graphs.
@@ -129,6 +130,7 @@ class Columnar:
         return at if at < len(self) and self.accounts.id[at] == key else None
 
 
+# networkx has no types that a base class could be checked by.
 class FollowGraph(Columnar, nx.DiGraph):  # type: ignore[misc]
     """The follow graph: arrays for our kernels, a read-only `networkx.DiGraph` for every function of networkx.
 
@@ -243,6 +245,7 @@ class FollowGraph(Columnar, nx.DiGraph):  # type: ignore[misc]
         return self.part(np.isin(found, largest))
 
 
+# As above.
 class PairGraph(Columnar, nx.Graph):  # type: ignore[misc]
     """The connected pairs of a follow graph, each once: a read-only `networkx.Graph` to every function of networkx.
 

@@ -69,6 +69,7 @@ async def _bar(figures: Figures, console: Console) -> None:
     )
     task = bar.add_task("crawl", total=figures.budget, completed=figures.charged + figures.uncertain)
     # Log lines go above the bar instead of through it.
+    # structlog wants a TextIO and only writes to it.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(_Above(console)))  # type: ignore[arg-type]
     with bar:
         while True:

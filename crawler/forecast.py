@@ -150,6 +150,7 @@ def _picked(waiting: Waiting, strategy: Strategy, credits: int) -> _Picked:
 
 def _order(strategy: Strategy, entries: list[Candidate]) -> Callable[[int], tuple[float, int]]:
     places = [strategy.place(entry) for entry in entries]
+    # A value that is not a number is unlike itself: begun lists have no worth to compare.
     worth: Mapping[int, float] = {lane: value for value, lane in strategy.lanes({}) or () if value == value}  # noqa: PLR0124
 
     def key(index: int) -> tuple[float, int]:

@@ -97,6 +97,7 @@ again AS (
     WHERE v.pages > 0
 )
 """
+# Put together from constants.
 _REVISITED = sa.text(f"WITH {_AGAIN} SELECT count(DISTINCT account_id), min(started_at), max(started_at) FROM again")  # noqa: S608
 _EVENTS = sa.text(
     f"""

@@ -32,6 +32,7 @@ T = TypeVar("T")
 MISSING = -1
 """Stands for a number that the database does not know."""
 
+# Iterating a collection of columns gives columns, not their names.
 ATTRIBUTES = tuple(name for name in accounts.c.keys() if name not in {"id", "facts_hash", "avatar_url"})  # noqa: SIM118
 """The facts of an account that can be read as a column of their own."""
 

@@ -76,6 +76,7 @@ def test_the_dashboard_is_whole() -> None:
 def test_the_unit() -> None:
     """It waits for the daemon's word, restarts what a restart can help, and names settings that exist."""
     parser = configparser.ConfigParser(strict=False, interpolation=None)
+    # As configparser's documentation has it: keys keep their case.
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read(DEPLOY / "followgraph@.service")
     service = parser["Service"]

@@ -119,6 +119,7 @@ GOOD = '{"handle":"ada","metrics":{"followers":1,"following":1}}'
 
 def test_deep_json_in_one_account_is_no_page() -> None:
     """Nested too deep to be passed over: the whole answer is unreadable, and whether it was charged is unknown."""
+    # An f-string would need every brace of the JSON twice.
     deep = '{"handle":"eve","metrics":{"followers":1,"following":1},"details":{"a":%s}}' % DEEP  # noqa: UP031
     with pytest.raises(api_errors.Malformed) as refused:
         read_page((PAGE % f"{GOOD},{deep}").encode())
@@ -243,6 +244,7 @@ def test_a_database_with_a_life_of_its_own(crawled: Path, statement: str, mode: 
     """Triggers and views run inside our statements: a file that brings some is refused, unread."""
     changed(crawled, statement)
     with pytest.raises(errors.NotADatabase, match="triggers or views"):
+        # The mode is a literal there, a parameter here.
         Database.open(crawled, now=now, mode=mode)  # type: ignore[arg-type]
 
 

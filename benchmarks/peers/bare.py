@@ -40,6 +40,7 @@ def by_msgspec() -> Callable[[bytes], tuple[list[str], str | None]]:
 
     def read(body: bytes) -> tuple[list[str], str | None]:
         data = decode(body).data
+        # Where a list goes on its cursor is text.
         return [account.handle for account in data.accounts], data.page.next_cursor  # type: ignore[return-value]
 
     return read

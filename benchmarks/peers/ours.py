@@ -44,6 +44,7 @@ def profile_into(file: str) -> None:
         finally:
             of_loop.disable()
 
+    # Measured from within, so that start-up does not count.
     ThreadWriter._run, Crawl.run = writing, crawling  # type: ignore[method-assign]
 
     def dump() -> None:
@@ -69,6 +70,7 @@ def main() -> None:
             stretch.end()
             stretches.append(stretch)
 
+    # Measured from within, so that start-up does not count.
     Crawl.run = measured  # type: ignore[method-assign]
     os.environ |= {"SOCIALFETCH_API_KEY": "sfk_bench", "FOLLOWGRAPH_STORAGE__ARCHIVE": archive}
     command = ["--db", str(Path(folder) / "followgraph.db"), "--json", "crawl", "--seed", seed, "--budget", pages]

@@ -27,6 +27,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def written(place: Path, folder: Path, **more: object) -> str:
     """Build a report and return everything in it."""
+    # Settings of several types, by name.
     files = build(place, folder, now=now, **more)  # type: ignore[arg-type]
     return "\n".join(path.read_text() for path in (files.html, files.json, *files.tables))
 

@@ -44,6 +44,7 @@ def test_json_lines_where_nobody_watches() -> None:
 def test_console_on_a_terminal() -> None:
     """On a terminal, and where it was asked for, an event is a line for people, coloured only if wanted."""
     for stream, form in ((Terminal(), "auto"), (io.StringIO(), "console")):
+        # The form is a literal there, a parameter here.
         configured(stream, form).info("page.committed", edges=3)  # type: ignore[arg-type]
         assert "page.committed" in stream.getvalue()
         assert "edges=3" in stream.getvalue()

@@ -9,6 +9,7 @@ from crawler.breakers import Breakers, Limits, Tripped
 
 def breakers(concurrency: int = 20, **limits: float) -> Breakers:
     """Return breakers with these limits, else the default ones."""
+    # Limits of several types, by name.
     return Breakers(Limits(**limits), concurrency=concurrency)  # type: ignore[arg-type]
 
 

@@ -81,6 +81,7 @@ def evidence(**changes: object) -> Evidence:
         "status": "found", "pages": 2, "page_listed": 20, "page_fresh": 20, "edges": 40, "has_more": True,
         "next_cursor": "c", "is_cursor_known": False, "reported_total": 100,
     }  # fmt: skip
+    # Columns of several types, by name.
     return Evidence(**(ordinary | changes))  # type: ignore[arg-type]
 
 

@@ -24,6 +24,7 @@ def purged(path: Path, *, at: float, **rules: object) -> Purged:
     database = Database.open(path, now=lambda: at)
     try:
         database.claim()
+        # Rules of several types, by name.
         return purge(database, Rules(**rules), now=lambda: at)  # type: ignore[arg-type]
     finally:
         database.close()

@@ -83,6 +83,7 @@ def after(
 
 def in_a_life(path: Path, transport: Flaky, asked: object, **more: object) -> None:
     """Run one daemon in a virtual loop of its own."""
+    # What a test asks for is of many types.
     virtual_time.run(live(path, transport, asked, **more))  # type: ignore[arg-type]
 
 

@@ -85,6 +85,7 @@ def test_a_refused_cursor_begins_the_list_again_once(tmp_path: Path) -> None:
             query = {"cursor": "not-one-of-mine"}
         return answer(route, query, headers)
 
+    # Cursors are refused from here on.
     api.answer = refusing  # type: ignore[method-assign,assignment]
     result = rehearsal.go(path, api, seeds=["liar"], budget=50)
     assert result.stop_reason == "frontier_empty"

@@ -15,6 +15,7 @@ def study(tmp_path: Path) -> Iterator[Callable[..., Study]]:
     made: list[Study] = []
 
     def make(*seeds: str, name: str = "a.db", **more: object) -> Study:
+        # Settings of several types, by name.
         made.append(Study(tmp_path / name, *seeds, **more))  # type: ignore[arg-type]
         return made[-1]
 

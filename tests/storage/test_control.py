@@ -19,6 +19,7 @@ def test_a_control_sample_is_drawn_from_lists_of_accounts_whose_followers_are_kn
     s.visit("b", facts("z", followers=10))
 
     def draw(conn: object, wave: int) -> list[int]:
+        # The study hands its connection on without a type.
         return control.draw(conn, run_id=1, wave=wave, credits=200, pages=lambda _: 1, rng=Random(4))  # type: ignore[arg-type]
 
     drawn = s.db.transact(partial(draw, wave=1))

@@ -56,6 +56,7 @@ def test_a_shorter_way_found_in_the_same_transaction_shortens_what_was_listed(st
 
 
 def _prefer(sql: str, handle: str, conn: object) -> None:
+    # The study hands its connection on without a type.
     conn.exec_driver_sql(sql, (handle,))  # type: ignore[attr-defined]
 
 

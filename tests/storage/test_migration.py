@@ -34,6 +34,7 @@ def test_a_restored_newer_database_keeps_every_byte(tmp_path: Path, mode: str) -
         conn.execute("PRAGMA journal_mode = DELETE")
     before = (tmp_path / "a.db").read_bytes()
     with pytest.raises(errors.NewerSchema):
+        # The mode is a literal there, a parameter here.
         Database.open(tmp_path / "a.db", now=now, mode=mode)  # type: ignore[arg-type]
     assert (tmp_path / "a.db").read_bytes() == before
 
@@ -46,6 +47,7 @@ def test_another_programs_database_keeps_every_byte(tmp_path: Path, mode: str) -
         conn.execute("CREATE TABLE theirs (id INTEGER)")
     before = path.read_bytes()
     with pytest.raises(errors.NotADatabase):
+        # The mode is a literal there, a parameter here.
         Database.open(path, now=now, mode=mode)  # type: ignore[arg-type]
     assert path.read_bytes() == before
 

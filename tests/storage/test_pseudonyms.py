@@ -42,6 +42,7 @@ def key(tmp_path: Path) -> ProjectKey:
 
 def people(path: Path) -> list[tuple[int, str, str | None, str | None, str | None]]:
     columns = "id, handle, platform_user_id, display_name, avatar_url"
+    # The rows come without types; these are the columns named above.
     return rehearsal.rows(path, f"SELECT {columns} FROM accounts ORDER BY id")  # type: ignore[return-value]
 
 
