@@ -369,6 +369,7 @@ async def _refused(desk: Desk, lease: Lease, error: errors.SocialFetchError, sen
         case Defer(until=until, counts=counts, blocks=blocks):
             if blocks:
                 desk.limiter.block(until - now)
+                desk.unanswered.pause(until_s=desk.time() + until - now)
                 desk.progress.waiting = error.code
                 _mind_outage(desk, error, until - now)
             await _give_back(desk, returned(not_before=until, counts_as_attempt=counts))

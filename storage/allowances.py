@@ -1,8 +1,8 @@
 """Sub-budgets: how many credits a day, a seed and a hop may still take, inside the budget of the run.
 
-Invariant: charged + uncertain + reserved of a seed or a hop of a run never exceed its cap by our own doing; nor do
-those of a day, open reservations counting as today's. A credit once uncertain stays counted here, for a balance settles
-a sum and not a call.
+Invariant: charged + uncertain + reserved of a day never exceed its cap, open reservations counting as today's, even if
+answers turn out dear (`runs.promisable`); nor do those of a seed or a hop of a run as long as a page costs what it is
+quoted at. A credit once uncertain stays counted here, for a balance settles a sum and not a call.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage.runs import Credits
+from storage.runs import Credits, promisable
 from storage.schema import Outcome, State, allowances, frontier, ledger, visits
 from storage.statement import Statement
 
@@ -115,11 +115,11 @@ class Allowances:
         return found
 
     def left_today(self, credits: Credits) -> int | None:
-        """Return how many credits today's cap leaves, None without one."""
+        """Return to how many more pages today's cap lets a credit be promised, None without one."""
         if self._caps.per_day is None:
             return None
         today = self._sum(DAY, self._today)
-        return max(0, self._caps.per_day - today.charged - today.uncertain - credits.reserved)
+        return promisable(self._caps.per_day - today.charged - today.uncertain, reserved=credits.reserved)
 
     def refusal(self, seed_id: int | None, depth: int | None) -> str | None:
         """Return which cap forbids another credit for an entry of this seed and hop: "seed", "depth" or None."""

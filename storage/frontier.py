@@ -111,14 +111,14 @@ MOST_PARKED = 500
 def lease(
     conn: sa.Connection, credits: Credits, taking: Taking, *, process_id: int, at_most: int, now: float
 ) -> list[Lease]:
-    """Lease the best entries, at most as many as there are free credits, and reserve a page for each.
+    """Lease the best entries, at most as many as may be promised a credit, and reserve a page for each.
 
     Changes `credits`; the caller writes them back. Best first; fewer than asked where the frontier or a budget ends.
     Entries whose seed or hop has used up its credits are set aside.
     """
     _WAKE.run(conn, now)
     allowances = Allowances(conn, taking.caps, run_id=credits.run_id, now=now)
-    count = min(at_most, credits.free)
+    count = min(at_most, credits.promisable)
     if taking.ceiling is not None:
         count = min(count, taking.ceiling - credits.used)
     left_today = allowances.left_today(credits)

@@ -284,7 +284,7 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
             # Under another handle the list is somebody else's: the next lease asks by the account's present one.
             if (
                 entry.handle == lease.handle
-                and credits.free > 0
+                and credits.promisable > 0
                 and rules.may_go_on(credits)
                 and allowances.have_room(lease.seed_id, lease.visit_depth, credits)
                 and (

@@ -1,6 +1,7 @@
 """Runs and their credits.
 
-Invariant: charged + uncertain + reserved of a run never exceed its budget by our own doing.
+Invariant: charged + uncertain + reserved of a run never exceed its budget, even if every answer in flight costs
+`DEAREST`; of the very last credit alone it cannot be said, for its page may turn out dearer and nothing is left to pay.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ ENDED = ("budget_exhausted", "frontier_empty", "deadline", "low_yield")
 """Stop reasons of a run that ended by itself; every other run is continued by the next crawl."""
 
 
+DEAREST = 2
+"""Credits that an answer may cost where 1 was quoted. The first one that does ends the run."""
+
+
 @dataclass(slots=True)
 class Credits:
     """A run's money, in credits, as one transaction sees and changes it."""
@@ -33,8 +38,13 @@ class Credits:
 
     @property
     def free(self) -> int:
-        """What may still be promised; never negative."""
+        """What is neither charged nor uncertain nor promised; never negative."""
         return max(0, self.budget - self.used)
+
+    @property
+    def promisable(self) -> int:
+        """For how many more pages a credit may be promised now: fewer than are free where the budget nears its end."""
+        return promisable(self.remaining, reserved=self.reserved)
 
     @property
     def used(self) -> int:
@@ -45,6 +55,15 @@ class Credits:
     def remaining(self) -> int:
         """What is not yet charged or uncertain; negative only after an answer dearer than its reservation."""
         return self.budget - self.charged - self.uncertain
+
+
+def promisable(left: int, *, reserved: int) -> int:
+    """Return for how many more pages a credit may be promised where `left` credits are neither charged nor uncertain.
+
+    Whatever is in flight may turn out `DEAREST`: the last credits are spent by ever fewer requests at once, the very
+    last one alone.
+    """
+    return max(0, max(left // DEAREST, min(left, 1)) - reserved)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

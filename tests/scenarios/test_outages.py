@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import rehearsal
+import sqlalchemy as sa
 import virtual_time
 from aftermath import check_ledgers
 
@@ -15,6 +17,7 @@ from socialfetch.simulator.answers import Answer, refusal
 from socialfetch.simulator.faults import Faults
 from socialfetch.simulator.service import Service
 from socialfetch.simulator.settings import Settings
+from storage.writer import I, InlineWriter, R, Unit
 
 GRAPH = network.generate(2_000, rng_seed=3)
 SEEDS = tuple(f"u{number}" for number in range(600))
@@ -101,3 +104,26 @@ def test_who_is_asked_to_come_back_at_once_takes_time_all_the_same(tmp_path: Pat
     refused = rehearsal.rows(path, "SELECT count(*) FROM ledger WHERE cause = 'throttled'")[0][0]
     assert 20 <= refused < 60
     assert result.seconds < 200
+
+
+class OneByOne(InlineWriter):
+    """A writer on a slow disk: 20 ms for each unit of work, one after the other."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        super().__init__(engine)
+        self._turn = asyncio.Lock()
+
+    async def submit(self, unit: Unit[I, R], item: I) -> R:
+        """Run the unit when its turn has come."""
+        async with self._turn:
+            await asyncio.sleep(0.02)
+            return await super().submit(unit, item)
+
+
+def test_a_moment_of_overload_is_waited_out_once(tmp_path: Path) -> None:
+    """Calls that had their slot when the provider asked for patience do not make the next wait longer."""
+    api, path = provider(Between("overloaded", 10.0, 12.0)), tmp_path / "a.db"
+    result = rehearsal.go(path, api, seeds=SEEDS, budget=700, concurrency=200, writer=OneByOne)
+    assert result.stop_reason == "budget_exhausted"
+    assert rehearsal.rows(path, "SELECT count(*) FROM ledger WHERE cause = 'throttled'")[0][0] > 20
+    assert result.seconds < 60

@@ -74,7 +74,7 @@ def test_a_lack_of_files_slows_a_crawl_down(tmp_path: Path) -> None:
     """With 200 requests wanted and few files to open the crawl is slower, loses nothing and ends as it should."""
     with provider(latency_s=0.005) as api:
         done = limited(
-            crawling(api.url, "--concurrency", "200"), cwd=tmp_path, limit=(resource.RLIMIT_NOFILE, 40), timeout=600
+            crawling(api.url, "--concurrency", "200"), cwd=tmp_path, limit=(resource.RLIMIT_NOFILE, 40), timeout=120
         )
         check_words(done, 0)
         outcome = result(done)

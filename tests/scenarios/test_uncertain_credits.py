@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import rehearsal
+import virtual_time
 
 from crawler.engine import Crawl
 from socialfetch.simulator import network
+from socialfetch.simulator.faults import Faults
+from socialfetch.simulator.service import Service
+from socialfetch.simulator.settings import Settings
 
 GRAPH = network.generate(400, rng_seed=3)
 SEEDS = ("u1", "u2", "u3")
@@ -95,6 +100,33 @@ def test_uncertain_credits_free_their_part_of_the_budget_once_settled(tmp_path: 
     assert result.stop_reason == "budget_exhausted"
     assert api.ledger.charged > 390
     assert rehearsal.rows(path, "SELECT count(*) FROM ledger WHERE outcome = 'reconciled'")[0][0] > 1
+
+
+class DearFrom(Faults):
+    """Every answer costs two credits once so many were charged."""
+
+    def __init__(self, service: Callable[[], Service], charged: int) -> None:
+        super().__init__({"dear": 1.0})
+        self._service, self._charged = service, charged
+
+    def strikes(self, name: str, *about: object) -> bool:
+        """Whether the fault strikes now."""
+        return name == "dear" and self._service().ledger.charged >= self._charged
+
+
+@pytest.mark.parametrize("concurrency", [1, 20, 500])
+@pytest.mark.parametrize(("cheap", "most"), [(100, 300), (200, 300), (280, 300), (297, 300), (298, 300), (299, 301)])
+def test_answers_that_turn_dear_do_not_pass_the_budget(tmp_path: Path, concurrency: int, cheap: int, most: int) -> None:
+    """The budget pays for all that are in flight when prices double; the very last page alone may pass it."""
+    graph = network.generate(2_000, rng_seed=3)
+    api: Service
+    faults = DearFrom(lambda: api, cheap)
+    settings = Settings(key=rehearsal.KEY, latency_s=0.2, rng_seed=1, free_calls_per_minute=None)
+    api = Service(network=graph, settings=settings, faults=faults, now=virtual_time.now)
+    path = tmp_path / "a.db"
+    result = rehearsal.go(path, api, seeds=[f"u{n}" for n in range(600)], budget=300, concurrency=concurrency)
+    assert result.stop_reason == "overcharged"
+    assert cheap < api.ledger.charged == rehearsal.state(path).charged <= most
 
 
 def test_the_first_page_is_bought_alone(tmp_path: Path) -> None:

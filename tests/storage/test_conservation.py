@@ -61,9 +61,11 @@ class Conservation(RuleBasedStateMachine):
     @rule(count=st.integers(1, 6))
     def lease(self, count: int) -> None:
         """Lease entries; never more than the budget holds, never one that is leased or over."""
-        free = self.model.budget - self.model.charged - self.model.uncertain - len(self.model.open_leases)
+        left = self.model.budget - self.model.charged - self.model.uncertain
+        is_last = not self.model.open_leases and left == 1
         leases = self.study.lease(count)
-        assert len(leases) <= min(count, max(0, free))
+        assert len(leases) <= count
+        assert not leases or is_last or 2 * (len(self.model.open_leases) + len(leases)) <= left
         for lease in leases:
             assert lease.account_id not in self.model.open_leases
             assert lease.handle not in self.model.done | self.model.failed
@@ -74,9 +76,10 @@ class Conservation(RuleBasedStateMachine):
         return self.model.open_leases.pop(data.draw(st.sampled_from(sorted(self.model.open_leases))))
 
     @precondition(lambda self: self.model.open_leases)
-    @rule(data=st.data(), size=st.integers(0, 4), goes_on=st.booleans(), price=st.sampled_from([0, 1, 1, 1]))
+    @rule(data=st.data(), size=st.integers(0, 4), goes_on=st.booleans(), price=st.sampled_from([0, 1, 1, 1, 2]))
     def answer(self, data: st.DataObject, size: int, goes_on: bool, price: int) -> None:
-        """A page comes; maybe the list goes on."""
+        """A page comes, now and then a dear one, but not where nothing is left to pay it; maybe the list goes on."""
+        price = min(price, self.model.budget - self.model.charged - self.model.uncertain)
         lease = self.pick(data)
         listing = self.listing(lease, size, goes_on=goes_on, price=price)
         [stored] = self.study.commit(listing)

@@ -40,11 +40,32 @@ def test_a_lease_reserves_and_a_commit_settles(study: Make) -> None:
 
 
 def test_no_more_is_leased_than_the_budget_holds(study: Make) -> None:
-    """With three credits three entries are leased, however many are waiting and asked for."""
-    s = study(*"abcdef", budget=3)
-    assert len(s.lease(10)) == 3
+    """With six credits three entries are leased, for each may cost two; the last credit is spent alone."""
+    s = study(*"abcdef", budget=6)
+    leases = s.lease(10)
+    assert len(leases) == 3
     assert s.lease(10) == []
     assert credits(s) == (0, 0, 3)
+    s.commit(*(s.answer(lease, []) for lease in leases))
+    for spent in (3, 4, 5):
+        assert credits(s) == (spent, 0, 0)
+        [lease] = s.lease(10)
+        assert s.lease(10) == []
+        s.commit(s.answer(lease, []))
+    assert s.lease(10) == []
+    assert credits(s) == (6, 0, 0)
+
+
+@pytest.mark.parametrize("price", [1, 2])
+def test_whatever_is_in_flight_may_cost_two(study: Make, price: int) -> None:
+    """Lists that go on give their place up near the end, so that no answer passes the budget."""
+    s = study(*"abcdef", budget=12)
+    leases = s.lease(10)
+    assert len(leases) == 6
+    for lease in leases:
+        s.commit(s.answer(lease, [facts(f"of-{lease.handle}")], cursor="c2", charged=price))
+        charged, _, reserved = credits(s)
+        assert charged + 2 * reserved <= 12
 
 
 def test_no_entry_is_leased_twice(study: Make) -> None:
@@ -157,17 +178,17 @@ def test_a_failed_entry_is_not_taken_again(study: Make) -> None:
 
 def test_the_leases_of_a_dead_process_become_uncertain_and_return(study: Make) -> None:
     """After a kill every page in flight is uncertain, queued again at its cursor, and the budget still holds."""
-    s = study("a", "b", budget=2)
+    s = study("a", "b", budget=4)
     first, _ = s.lease(2)
-    [stored] = s.commit(s.answer(first, [facts("x")], cursor="c2"))
+    [stored] = s.commit(s.answer(first, [facts("x")], cursor="c2", charged=2))
     assert stored.next is None
     assert s.db.transact(partial(frontier.reclaim, now=s.now + 1)) == 1
-    assert credits(s) == (1, 1, 0)
+    assert credits(s) == (2, 1, 0)
     assert s.ask("SELECT cursor, outcome, cause FROM ledger WHERE outcome != 'settled'") == [
         ("", "uncertain", "process_died")
     ]
-    assert s.lease() == []
     assert s.read(problems) == []
+    assert len(s.lease(2)) == 1
 
 
 def test_a_shorter_way_is_passed_on_to_what_lies_behind(study: Make) -> None:
