@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
-from cli import asking, logs, standing, stops
-from cli.amounts import amount
-from cli.exits import Exit
-from cli.failure import CommandFailed, of_call, usage
+from cli import asking, briefing, standing, stops
+from cli.briefing import Done
+from cli.draining import draining
+from cli.failure import CommandFailed, usage
 from cli.seeding import Written, refuse, sorted_out
 from cli.session import Bound, Session
 from cli.wording import KEY_VARIABLE
@@ -26,11 +24,10 @@ from cli.wording import KEY_VARIABLE
 if TYPE_CHECKING:  # what the help page does without
     from cli.config import Configuration
     from cli.key import Key
-    from crawler.engine import Crawl, Preflight, Result
+    from crawler.engine import Preflight, Result
     from crawler.progress import Progress
     from socialfetch.client import Client
     from storage.database import Database
-    from storage.summary import Summary
 
 
 REFRESH = "refresh"
@@ -198,33 +195,10 @@ async def crawl(
     async with client(configuration.settings.api, key, connections=connections) as api:
         done: Done = await buy(configuration, session, api, handles, new_run=new_run)
     if not done.is_told:
-        for command in _next(done, configuration):
+        for command in briefing.next_commands(done, configuration):
             session.output.line(session.following(command), label="next")
         session.output.finish(done.document)
     return done.exit_code
-
-
-def _next(done: Done, configuration: Configuration) -> list[str]:
-    """Return what may be typed after a crawl: going on with what was cut off, and looking at what there is."""
-    commands = ["report" if done.document["pages"] else "status"]
-    left = done.document["credits"]["remaining"]
-    if done.stop_reason not in {"budget_exhausted", "frontier_empty", "low_yield"} and left > 0:
-        # What a deadline ends has ended: the rest of its budget is a new run's.
-        going_on = f"crawl --budget {left}" if done.stop_reason == "deadline" else "crawl"
-        if configuration.origins["api.base_url"] == "--api-url":
-            going_on += f" --api-url {configuration.settings.api.base_url}"
-        commands.insert(0, going_on)
-    return commands
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """A finished crawl: the JSON it ends with and its exit code. `is_told`: an error was printed, JSON included."""
-
-    document: dict[str, Any]
-    exit_code: Exit
-    stop_reason: str
-    is_told: bool = False
 
 
 async def buy(
@@ -278,7 +252,7 @@ async def buy(
         try:
             result = await _run(configuration, session, api, database, new_run=new_run, refresh=refresh)
         except Exception as error:
-            refused = _refused(error, before, session)
+            refused = briefing.refused(error, before, session)
             if refused is None:
                 raise
             return refused
@@ -287,7 +261,7 @@ async def buy(
             edges_new, edges_gone = rereads.totals(conn, result.run_id)
     finally:
         database.close()
-    _tell(result, found, configuration, session)
+    briefing.tell(result, found, configuration, session)
     document = {**standing.document(found), "stop_reason": result.stop_reason}
     if refresh:
         session.output.line(f"{edges_new:,} gained · {edges_gone:,} lost", label="change")
@@ -339,7 +313,7 @@ async def _run(
         refill = planner.refill(lambda: begun.result().left, batch=max(50, 5 * settings.crawl.concurrency))
 
     def on_begin(preflight: Preflight, figures: Progress) -> None:
-        _announce(preflight, configuration, session)
+        briefing.announce(preflight, configuration, session)
         begun.set_result(figures)
 
     crawl = Crawl(
@@ -359,7 +333,7 @@ async def _run(
         refill=refill,
     )
     outcome: Result | Exception
-    async with _signals(crawl, session), asyncio.TaskGroup() as group:
+    async with draining(partial(crawl.stop, "interrupted"), session), asyncio.TaskGroup() as group:
         showing = group.create_task(_show(begun, session))
         steering = group.create_task(obey(database, crawl, now=session.now, log=structlog.get_logger()))
         try:
@@ -379,36 +353,6 @@ async def _show(begun: asyncio.Future[Progress], session: Session) -> None:
     await show(await begun, session.output.errors)
 
 
-@asynccontextmanager
-async def _signals(crawl: Crawl, session: Session) -> AsyncIterator[None]:
-    """The first Ctrl-C or SIGTERM drains, the second stops at once."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    asked = 0
-
-    def on_signal(name: str) -> None:
-        nonlocal asked
-        asked += 1
-        if asked == 1:
-            session.output.note("finishing what is in flight; the same again abandons it (its credits: uncertain)")
-            crawl.stop("interrupted", name)
-        elif task is not None:
-            task.cancel()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, on_signal, number.name)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if asked > 1:
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-
 def api_key(configuration: Configuration, session: Session) -> Key | None:
     """Return the key. A rehearsal on this machine needs none of one's own; raises CommandFailed elsewhere."""
     from pydantic import SecretStr  # noqa: PLC0415
@@ -426,92 +370,3 @@ def api_key(configuration: Configuration, session: Session) -> Key | None:
         "there is no API key",
         hint=f"Set {KEY_VARIABLE}, or name a file that holds it in api.key_file. Without one: followgraph demo",
     )
-
-
-def _announce(preflight: Preflight, configuration: Configuration, session: Session) -> None:
-    """Say on one screen what is about to be spent, before it is. JSON logs say the same in `run.started`."""
-    settings = configuration.settings
-    if not logs.is_console(settings.log.format, session.output.stderr):
-        return
-    note = session.output.note
-    kind = "new" if preflight.is_new_run else "goes on"
-    note(f"{preflight.run_id}, {kind} · strategy {preflight.strategy} · {settings.storage.database}", label="run")
-    uncertain = f" · {preflight.uncertain:,} uncertain" if preflight.uncertain else ""
-    own = f"of run {preflight.run_id}"
-    whence = own if settings.budget.total is None else configuration.whence("budget.total")
-    note(
-        f"{preflight.budget:,} credits ({whence}) · {preflight.charged:,} spent{uncertain}"
-        f" · at most {preflight.left:,} more",
-        label="budget",
-    )
-    if preflight.reclaimed:
-        note(
-            f"{preflight.reclaimed:,} pages were in flight when the last crawl died: their credits are uncertain"
-            + ("" if preflight.settled is None else f", {preflight.settled:,} turned out charged"),
-            label="WARN",
-        )
-    if preflight.balance is None:
-        note("the provider did not tell; the budget holds all the same", label="balance")
-    else:
-        note(f"{preflight.balance:,} credits at {urlsplit(settings.api.base_url).netloc}", label="balance")
-        if preflight.balance < preflight.left:
-            note("the balance is below what the budget allows: the run pauses when it is used up", label="WARN")
-    if preflight.refill_state is not None:
-        note(
-            "automatic top-up seems to be on at the provider: your budget here is the only limit",
-            label="WARN",
-        )
-    note(f"{amount(preflight.queued, 'account')} waiting", label="frontier")
-    note(
-        f"at most {settings.crawl.concurrency:,} requests in flight: as many credits could be uncertain after a crash",
-        label="worst",
-    )
-
-
-def _tell(result: Result, found: Summary, configuration: Configuration, session: Session) -> None:
-    """Say why it stopped and what it bought."""
-    line = session.output.line
-    why = f"{stops.words(result.stop_reason)} ({result.detail}"
-    if result.key is not None:
-        key = "budget.total" if result.key == "budget" else result.key
-        if key == "budget.total" and configuration.settings.budget.total is None:
-            why += f", of run {result.run_id}"
-        else:
-            why += f", {configuration.whence(key)}" if key in configuration.origins else ""
-    line(f"stopped because: {why}).")
-    for label, text in standing.lines(found):
-        if label != "run":
-            line(text, label=label)
-    if found.skipped:
-        words = {
-            "private": "private",
-            "no_following": "following nobody",
-            "depth": "too deep",
-            "filtered": "refused by the filters",
-            "seed_budget": "waiting for credits of their seed",
-            "depth_budget": "waiting for credits of their hop",
-        }
-        parts = [f"{count:,} {words.get(reason, reason)}" for reason, count in sorted(found.skipped.items())]
-        line(f"{' · '.join(parts)}: not bought", label="skipped")
-    if result.stop_reason == "frontier_empty" and (failed := found.frontier["failed"]):
-        session.output.note(
-            f"{amount(failed, 'account')} given up after repeated errors: `followgraph report` says why,"
-            " `followgraph requeue --failed` lets the next crawl try them again",
-            label="WARN",
-        )
-    if stops.exit_code(result.stop_reason) != Exit.DONE:
-        session.output.note("Nothing stored was lost. The next `followgraph crawl` goes on from here.")
-
-
-def _refused(error: Exception, before: Summary, session: Session) -> Done | None:
-    """Tell that the provider ended the crawl before it began; None for any other error."""
-    from socialfetch.errors import SocialFetchError  # noqa: PLC0415
-
-    if not isinstance(error, SocialFetchError):
-        return None
-    failure = of_call(error)
-    reason = failure.code if failure.code in stops.REASONS else "unreachable"
-    document = {**standing.document(before, has_run=False), "stop_reason": reason}
-    waiting = amount(before.frontier["queued"], "account")
-    session.output.fail(replace(failure, meaning=f"Nothing was bought. Still waiting: {waiting}."), document)
-    return Done(document=document, exit_code=failure.exit_code, stop_reason=reason, is_told=True)

@@ -6,8 +6,7 @@ import asyncio
 import os
 import signal
 import stat
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -17,6 +16,7 @@ from cyclopts import Parameter
 
 from cli import asking, policies, standing
 from cli.crawling import api_key
+from cli.draining import draining
 from cli.exits import Exit
 from cli.failure import CommandFailed, usage
 from cli.session import Bound, Session
@@ -196,7 +196,9 @@ async def _live(house: _House, api: Any) -> None:
 async def _beside(house: _House, life: Daemon, notifier: Notifier, page: Dashboard) -> None:
     """Run the daemon with everything that serves it; whatever fails beside it is a fault of ours and ends it."""
     outcome: BaseException | None = None
-    async with _signals(house, life), asyncio.TaskGroup() as group:
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, _reload, house, life)
+    async with draining(life.drain, house.session), asyncio.TaskGroup() as group:
         others = [group.create_task(work) for work in (notifier.run(), page.run(), _watchdog(house.supervisor, life))]
         house.supervisor.tell("READY=1")
         try:
@@ -206,6 +208,7 @@ async def _beside(house: _House, life: Daemon, notifier: Notifier, page: Dashboa
         house.supervisor.tell("STOPPING=1")
         for other in others:
             other.cancel()
+    loop.remove_signal_handler(signal.SIGHUP)
     notifier.tell("stopped", f"{os.getpid()}:{int(house.session.now())}", {"detail": life.hold.detail})
     await notifier.flush(within_s=5.0)
     if outcome is not None:
@@ -216,39 +219,6 @@ async def _watchdog(supervisor: Supervisor, life: Daemon) -> None:
     while True:
         supervisor.tell("WATCHDOG=1", f"STATUS={life.hold.state}: {life.hold.detail}")
         await asyncio.sleep(_WATCHDOG_S)
-
-
-@asynccontextmanager
-async def _signals(house: _House, life: Daemon) -> AsyncIterator[None]:
-    """SIGTERM and Ctrl-C drain, a second one stops at once; SIGHUP reads the configuration again."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    asked = 0
-
-    def on_end(name: str) -> None:
-        nonlocal asked
-        asked += 1
-        if asked == 1:
-            house.session.output.note(
-                "finishing what is in flight; the same again abandons it (its credits: uncertain)"
-            )
-            life.drain(name)
-        elif task is not None:
-            task.cancel()
-
-    ends = (signal.SIGINT, signal.SIGTERM)
-    for number in ends:
-        loop.add_signal_handler(number, on_end, number.name)
-    loop.add_signal_handler(signal.SIGHUP, _reload, house, life)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if asked > 1:
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        for number in (*ends, signal.SIGHUP):
-            loop.remove_signal_handler(number)
 
 
 def _reload(house: _House, life: Daemon) -> None:
