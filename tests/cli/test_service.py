@@ -236,6 +236,7 @@ def test_notices_reach_a_webhook_and_a_command(start: Start, tmp_path: Path) -> 
     daemon = start("--budget", "60")
     until(lambda: daemon.charged() == 60)
     until(lambda: {"budget_50", "budget_80", "budget_100"} <= {each["event"] for each in got})
+    until(lambda: (tmp_path / "told.jsonl").read_text().count("budget_") >= 3)  # else it is told once more at the end
     daemon.end()
     server.shutdown()
     server.server_close()
