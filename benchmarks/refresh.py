@@ -20,7 +20,7 @@ import asyncio
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,19 +32,20 @@ import virtual_time
 from refreshing import DAY, refresh
 
 from crawler import refresh as policy
-from crawler.refresh import Choice, Intervals, Weigh
+from crawler.refresh import Choice, Intervals, Plan, Weigh
 from socialfetch.simulator import network
 from storage.revisits import Revisit
 
 INTERVALS = Intervals(shortest=DAY / 2)
-Choose = Callable[..., list[Choice]]
+Choose = Callable[..., Plan]
 
 
-def round_robin(revisits: Sequence[Revisit], *, credits: int, now: float, **_: Any) -> list[Choice]:
+def round_robin(revisits: Iterable[Revisit], *, credits: int, now: float, **_: Any) -> Plan:
     """Choose what was read longest ago."""
     oldest = sorted(revisits, key=lambda revisit: (revisit.asked_at, revisit.account_id))
     due = [each for each in oldest if now - each.asked_at >= INTERVALS.shortest]
-    return [Choice(account_id=each.account_id, value=0.0, cost=1) for each in due[:credits]]
+    choices = [Choice(account_id=each.account_id, value=0.0, cost=1) for each in due[:credits]]
+    return Plan(choices=choices, next_due_at=None)
 
 
 class World:
@@ -129,7 +130,7 @@ def ours(world: World, path: Path) -> Choose:
     """Our policy as it is: rates learned, listings minded."""
     weigh = world.weigh(path)
 
-    def choose(revisits: Sequence[Revisit], **more: Any) -> list[Choice]:
+    def choose(revisits: Iterable[Revisit], **more: Any) -> Plan:
         return policy.choose(revisits, **(more | {"weigh": weigh}))
 
     return choose
@@ -141,7 +142,7 @@ def known(world: World, path: Path) -> Choose:
     by_id = {key: float(world.rates[world.graph.index(handle)]) / DAY for key, handle in ids.items()}
     weigh = world.weigh(path)
 
-    def choose(revisits: Sequence[Revisit], **more: Any) -> list[Choice]:
+    def choose(revisits: Iterable[Revisit], **more: Any) -> Plan:
         truth = {"weigh": weigh, "rate": lambda revisit: by_id[revisit.account_id]}
         return policy.choose(revisits, **(more | truth))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ from crawler import refresh
 from crawler.refresh import Intervals, Weigh
 from storage import requeue
 from storage.database import Database
-from storage.revisits import Revisit, Sightings
+from storage.revisits import Sightings
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ class Planner:
         offload: Offload,
         weigh: Weigh = refresh.by_followers,
         intervals: Intervals | None = None,
-        choose: Callable[..., list[refresh.Choice]] = refresh.choose,
+        choose: Callable[..., refresh.Plan] = refresh.choose,
     ) -> None:
         self._db = db
         self._now = now
@@ -43,23 +43,20 @@ class Planner:
 
     async def plan(self, credits: int) -> int:
         """Queue what is worth reading again most, for about so many credits; returns the credits it will take."""
-        now = self._now()
-        revisits: Sequence[Revisit] = await self._offload(self._read)
-        chosen = self._choose(revisits, credits=credits, now=now, weigh=self._weigh, intervals=self._intervals)
+        plan: refresh.Plan = await self._offload(partial(self._planned, credits))
+        chosen, self.next_due_at = plan.choices, plan.next_due_at
         count = len(chosen)
         # Equal steps: only the order counts.
         entries = requeue.ahead((choice.account_id, (count - place) / count) for place, choice in enumerate(chosen))
         if entries:
             await self._db.write(partial(requeue.queue, entries=entries))
-        queued = {choice.account_id for choice in chosen}
-        self.next_due_at = refresh.next_due_at(
-            [revisit for revisit in revisits if revisit.account_id not in queued], self._intervals
-        )
         return sum(choice.cost for choice in chosen)
 
-    def _read(self) -> list[Revisit]:
+    def _planned(self, credits: int) -> refresh.Plan:
+        now = self._now()
         with self._db.read() as conn:
-            return self._sightings.read(conn, now=self._now())
+            revisits = self._sightings.read(conn, now=now)
+            return self._choose(revisits, credits=credits, now=now, weigh=self._weigh, intervals=self._intervals)
 
     def refill(self, left: Callable[[], int], *, batch: int) -> Callable[[], Awaitable[bool]]:
         """Return what queues the next lists once nothing is left to take; `left` tells the credits that may be spent.

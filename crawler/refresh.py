@@ -12,8 +12,9 @@ begins anew for those changes that move the count.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from heapq import heappush, heappushpop
 from math import exp, inf, log, sqrt
 
 from crawler.policy import PROVEN
@@ -144,45 +145,73 @@ def cost(revisit: Revisit) -> int:
     return max(1, -(-length // PAGE_SIZE))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to read again, best first.
+
+    `next_due_at` is when the first list that is not among it is due, in Unix seconds; None where none ever will be.
+    """
+
+    choices: list[Choice]
+    next_due_at: float | None
+
+
+class _Best:
+    """The largest so many of what comes along, so that no more of a large database is held at once."""
+
+    def __init__(self, at_most: int) -> None:
+        self._at_most = at_most
+        self._heap: list[tuple[float, int, Choice, float]] = []
+
+    def offer(self, choice: Choice, *, rank: float, due_at: float) -> float:
+        """Take a choice with its rank; returns when the one that was dropped for it is due, infinity for none."""
+        item = (rank, -choice.account_id, choice, due_at)
+        if len(self._heap) < self._at_most:
+            heappush(self._heap, item)
+            return inf
+        return heappushpop(self._heap, item)[3]
+
+    def ranked(self) -> list[tuple[Choice, float]]:
+        """Return the choices and when they are due, the largest first."""
+        return [(choice, due_at) for _, _, choice, due_at in sorted(self._heap, reverse=True)]
+
+
 def choose(
-    revisits: Sequence[Revisit],
+    revisits: Iterable[Revisit],
     *,
     credits: int,
     now: float,
     weigh: Weigh,
     intervals: Intervals,
     rate: Callable[[Revisit], float] = rate,
-) -> list[Choice]:
-    """Return what to read again for at most so many credits (one list at least), best first."""
-    if credits <= 0:
-        return []
-    due: list[Choice] = []
-    others: list[tuple[float, int]] = []
+) -> Plan:
+    """Return what to read again for at most so many credits (one list at least). Holds as many as it may choose."""
+    lists, others = _Best(max(credits, 0)), _Best(max(credits, 0))
+    next_due_at = inf
     for revisit in revisits:
-        overdue = now - revisit.asked_at - intervals.after(revisit)
-        if overdue < 0:
-            continue
-        if revisit.outcome in Completeness.LISTED and not revisit.private:
+        due_at = revisit.asked_at + intervals.after(revisit)
+        if due_at > now or credits <= 0:
+            left_at = due_at
+        elif revisit.outcome in Completeness.LISTED and not revisit.private:
             pages = cost(revisit)
             worth = value(revisit, now=now, weigh=weigh, rate=rate) / pages
-            due.append(Choice(account_id=revisit.account_id, value=worth, cost=pages))
+            choice = Choice(account_id=revisit.account_id, value=worth, cost=pages)
+            left_at = lists.offer(choice, rank=worth, due_at=due_at)
         else:
-            others.append((-overdue, revisit.account_id))
-    due.sort(key=lambda choice: (-choice.value, choice.account_id))
-    others.sort()
-    room = max(1, round(credits * RECHECK_SHARE)) if due else credits
-    chosen = [Choice(account_id=account_id, value=0.0, cost=1) for _, account_id in others[:room]]
-    left = credits - len(chosen)
-    lists: list[Choice] = []
-    for choice in due:
-        if choice.cost <= left or not (lists or chosen):
-            lists.append(choice)
+            choice = Choice(account_id=revisit.account_id, value=0.0, cost=1)
+            left_at = others.offer(choice, rank=now - due_at, due_at=due_at)
+        next_due_at = min(next_due_at, left_at)
+    readable, unreadable = lists.ranked(), others.ranked()
+    room = max(1, round(credits * RECHECK_SHARE)) if readable else credits
+    again = unreadable[:room]
+    left = credits - len(again)
+    chosen: list[Choice] = []
+    for choice, due_at in readable:
+        if left > 0 and (choice.cost <= left or not (chosen or again)):
+            chosen.append(choice)
             left -= choice.cost
-        if left <= 0:
-            break
-    return [*lists, *chosen]
-
-
-def next_due_at(revisits: Sequence[Revisit], intervals: Intervals) -> float | None:
-    """Return when the first list is due, in Unix seconds; None where none ever will be."""
-    return min((revisit.asked_at + intervals.after(revisit) for revisit in revisits), default=None)
+        else:
+            next_due_at = min(next_due_at, due_at)
+    next_due_at = min([next_due_at, *(due_at for _, due_at in unreadable[room:])])
+    chosen += [choice for choice, _ in again]
+    return Plan(choices=chosen, next_due_at=None if next_due_at == inf else next_due_at)

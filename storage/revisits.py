@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -91,30 +93,31 @@ GROUP BY f.dst
 class Sightings:
     """Who was listed when, kept from one reading to the next so that only new visits are looked at.
 
-    `window_s`: what was listed longer ago counts as not seen.
+    `window_s`: what was listed longer ago counts as not seen. Takes 16 bytes an account.
     """
 
     def __init__(self, *, window_s: float = 60 * 86_400.0) -> None:
         self._window_s = window_s
         self._after: int | None = None
-        self._listed_at: dict[int, int] = {}
-        self._seen_by: dict[int, int] = {}
+        self._listed_at, self._seen_by = array("q"), array("q")  # by account id; 0 for never
 
-    def read(self, conn: sa.Connection, *, now: float) -> list[Revisit]:
-        """Return every account whose list was asked for and that is not waiting to be asked again, by id."""
+    def read(self, conn: sa.Connection, *, now: float) -> Iterator[Revisit]:
+        """Yield every account whose list was asked for and that is not waiting to be asked again, by id."""
         since = int(now - self._window_s)
         newest = int(conn.execute(sa.text("SELECT coalesce(max(id), 0) FROM visits")).scalar_one())
         if self._after is None:
             before = sa.text("SELECT coalesce(max(id), 0) FROM visits WHERE started_at < :since")
             self._after = int(conn.execute(before, {"since": since}).scalar_one())
+        highest = int(conn.execute(sa.text("SELECT coalesce(max(id), 0) FROM accounts")).scalar_one())
+        for column in (self._listed_at, self._seen_by):
+            column.extend([0] * (highest + 1 - len(column)))
         for account_id, count, at in conn.execute(_LISTINGS, {"after": self._after}):
             self._listed_at[account_id] = at
-            self._seen_by[account_id] = self._seen_by.get(account_id, 0) + count
+            self._seen_by[account_id] += count
         # A visit that was under way brings more pages under its old number: it is looked at again next time.
         open_visit = sa.text("SELECT min(id) FROM visits WHERE ended_at IS NULL")
         self._after = min(newest, (conn.execute(open_visit).scalar_one() or newest + 1) - 1)
         rows: Any = conn.execute(_REVISITS)
-        return [
-            Revisit._make((*row[:5], bool(row[5]), *row[6:], self._seen_by.get(row[0], 0), self._listed_at.get(row[0])))
-            for row in rows
-        ]
+        for row in rows:
+            seen_by, listed_at = self._seen_by[row[0]], self._listed_at[row[0]] or None
+            yield Revisit._make((*row[:5], bool(row[5]), *row[6:], seen_by, listed_at))

@@ -95,13 +95,32 @@ def test_the_choice() -> None:
 
     def chosen(credits: int, *revisits: Revisit) -> list[int]:
         found = choose(revisits, credits=credits, now=NOW, weigh=by_followers, intervals=intervals)
-        return [choice.account_id for choice in found]
+        return [choice.account_id for choice in found.choices]
 
     assert chosen(100, dear, cheap, famous, young) == [3, 1, 2]
     assert chosen(4, dear, cheap, famous) == [3, 1]
     assert chosen(1, dear) == [2]
     assert chosen(0, cheap) == []
-    assert refresh.next_due_at([young], intervals) == NOW - 3600 + DAY_S
+
+
+def test_when_the_next_one_is_due() -> None:
+    """A plan says when the first list that it left out is due, whether it is due already or not."""
+    young = KNOWN._replace(account_id=4, asked_at=int(NOW - 3600), last_at=int(NOW - 3600))
+    others = [KNOWN._replace(account_id=10 + n, followers=n, asked_at=int(NOW - 40 * DAY_S + n)) for n in range(9)]
+    hidden = KNOWN._replace(account_id=5, outcome="hidden", asked_at=int(NOW - 20 * DAY_S))
+
+    def due_at(credits: int, *revisits: Revisit) -> float | None:
+        plan = choose(iter(revisits), credits=credits, now=NOW, weigh=by_followers, intervals=Intervals())
+        return plan.next_due_at
+
+    assert due_at(9) is None
+    assert due_at(9, KNOWN) is None
+    assert due_at(9, KNOWN, young, hidden) == NOW - 3600 + DAY_S
+    assert due_at(9, hidden) == NOW + 10 * DAY_S
+    assert due_at(0, KNOWN) == KNOWN.asked_at + DAY_S
+    assert due_at(4, *others) == others[0].asked_at + DAY_S  # two lists of two pages are read, the last two
+    assert due_at(14, *others) == others[0].asked_at + DAY_S
+    assert due_at(18, *others, young) == NOW - 3600 + DAY_S
 
 
 @pytest.mark.parametrize(
@@ -115,7 +134,7 @@ def test_every_outcome_has_its_wait(outcome: str, days: int) -> None:
     ]
     intervals = Intervals()
     found = choose([KNOWN, *waiting], credits=20, now=NOW, weigh=by_followers, intervals=intervals)
-    again = {choice.account_id for choice in found} - {1}
+    again = {choice.account_id for choice in found.choices} - {1}
     if outcome == "complete":
         assert len(again) == 9
     else:
@@ -126,11 +145,11 @@ def test_every_outcome_has_its_wait(outcome: str, days: int) -> None:
 def test_private_and_open_again() -> None:
     """An account that listings show as private is left alone; one that they show open again is due at once."""
     private = KNOWN._replace(private=True)
-    assert choose([private], credits=9, now=NOW, weigh=by_followers, intervals=Intervals()) == []
+    assert choose([private], credits=9, now=NOW, weigh=by_followers, intervals=Intervals()).choices == []
     was = KNOWN._replace(outcome="private", asked_at=int(NOW - 2 * DAY_S))
-    assert choose([was], credits=9, now=NOW, weigh=by_followers, intervals=Intervals()) == []
+    assert choose([was], credits=9, now=NOW, weigh=by_followers, intervals=Intervals()).choices == []
     seen_open = was._replace(facts_at=int(NOW - DAY_S))
-    assert len(choose([seen_open], credits=9, now=NOW, weigh=by_followers, intervals=Intervals())) == 1
+    assert len(choose([seen_open], credits=9, now=NOW, weigh=by_followers, intervals=Intervals()).choices) == 1
 
 
 def test_weights() -> None:

@@ -297,11 +297,11 @@ def test_what_was_listed_meanwhile_is_known(tmp_path: Path) -> None:
     from crawler.refresh import by_followers, choose, confirmed_at, is_known_stale
     from storage.revisits import Sightings
 
-    found = {each.account_id: each for each in made.read(lambda conn: Sightings().read(conn, now=made.now))}
+    found = {each.account_id: each for each in made.read(lambda conn: list(Sightings().read(conn, now=made.now)))}
     ids = dict(made.ask("SELECT handle, id FROM accounts"))
     assert is_known_stale(found[ids["s"]])
     assert not is_known_stale(found[ids["t"]])
     assert confirmed_at(found[ids["t"]]) == made.now
-    order = choose(list(found.values()), credits=9, now=made.now, weigh=by_followers, intervals=Intervals(shortest=0))
-    assert order[0].account_id == ids["s"]
+    plan = choose(found.values(), credits=9, now=made.now, weigh=by_followers, intervals=Intervals(shortest=0))
+    assert plan.choices[0].account_id == ids["s"]
     made.db.close()

@@ -38,7 +38,7 @@ async def refresh(
     budget: int,
     intervals: policy.Intervals = AT_ONCE,
     batch: int = 50,
-    choose: Callable[..., list[policy.Choice]] = policy.choose,
+    choose: Callable[..., policy.Plan] = policy.choose,
     **options: Any,
 ) -> tuple[Result, tuple[int, int]]:
     """Refresh in the running virtual loop; returns the result, and the follows gained and lost."""
