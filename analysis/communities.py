@@ -27,6 +27,9 @@ STABLE, DOUBTFUL = 0.75, 0.6
 
 
 RUNS, LEAST_RUNS = 20, 3
+RARE = 0.2
+"""Pairs that no larger share of the runs keeps together count as parted. A low threshold: with a half, the accounts
+that runs disagree on fall into many more pieces than any run finds, and the modularity falls with them."""
 WORK = 20_000_000
 """Connected pairs that all runs of a consensus together may go through; beyond it there are fewer runs."""
 
@@ -136,14 +139,15 @@ def leiden(graph: FollowGraph, *, resolution: float = 1.0, rng_seed: int = 1) ->
 def consensus(graph: FollowGraph, *, resolution: float = 1.0, rng_seed: int = 1, runs: int = 20) -> Consensus:
     """Partition by what `runs` seeded runs of Leiden agree on (Lancichinetti & Fortunato 2012, one round).
 
-    The pairs that most runs keep together, weighted by how many do, are partitioned once more. Raises TooManyPairs.
+    The pairs that more than `RARE` of the runs keep together, weighted by how many do, are partitioned once more.
+    Raises TooManyPairs.
     """
     low, high, pairs, number = _inner(graph)
     found = [leiden_of(pairs, resolution=resolution, rng_seed=rng_seed + run) for run in range(runs)]
     together = np.zeros(len(low))
     for labels in found:
         together += labels[low] == labels[high]
-    kept = together > runs / 2
+    kept = together > RARE * runs
     agreed = networkit_graph(len(number), low[kept], high[kept], weight=together[kept] / runs)
     rough = leiden_of(agreed, resolution=resolution, rng_seed=rng_seed)
     partition = described(len(number), low, high, rough, resolution=resolution)

@@ -402,7 +402,7 @@ def stability(findings: Findings) -> str:
     )
     least, most = min(groups.consensus.counts), max(groups.consensus.counts)
     alone = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-    words += f" A run by itself finds {alone}; where runs differ, the consensus parts what they join."
+    words += f" A run by itself finds {alone}."
     if groups.is_scaled_down:
         words += f" The graph is large, so there were {groups.runs:,} runs instead of {RUNS}, and a shorter sweep."
     return words

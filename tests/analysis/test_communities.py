@@ -110,6 +110,7 @@ def test_a_consensus_is_stable_where_there_are_communities(tmp_path: Path) -> No
     noise = consensus(load_graph(write(tmp_path / "noise.db", closed([pair for pair in pairs if len({*pair}) == 2]))))
     assert np.average(noise.stability, weights=noise.partition.size) < 0.6
     assert noise.agreement < 0.6
+    assert len(noise.partition.size) < 2 * max(noise.counts)  # what runs disagree on is not left in pieces
 
 
 def test_a_consensus_is_the_same_again(tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_the_page_says_how_the_sample_was_drawn(made: tuple[dict[str, Any], str,
     assert "Control sample, wave 3" in html
     alone = found["communities"]["found_by_run"]
     limits = f"{min(alone)}" if min(alone) == max(alone) else f"{min(alone)} to {max(alone)}"
-    assert f"A run by itself finds {limits};" in html
+    assert f"A run by itself finds {limits}." in html
     assert "Intervals come from the control sample" in html
     assert START < NOW
 
