@@ -21,6 +21,13 @@ def visit_rows(conn: sa.Connection) -> Iterator[tuple[int, str, int]]:
     return ((account, queue, pages) for account, queue, pages in conn.execute(query))
 
 
+def seed_rows(conn: sa.Connection) -> Iterator[tuple[int, int]]:
+    """Yield (account id, id of the seed to whose budget its list counts) where there is one, first visits last."""
+    listing = visits.c.completeness.in_(Completeness.LISTED) & (visits.c.pages > 0) & visits.c.seed_id.is_not(None)
+    query = sa.select(visits.c.account_id, visits.c.seed_id).where(listing).order_by(visits.c.id.desc())
+    return ((account, seed) for account, seed in conn.execute(query))
+
+
 def queue_rows(conn: sa.Connection) -> list[tuple[str, int, int, int]]:
     """Return for each queue its name, the visits picked from it, those that brought a list, and the credits charged.
 

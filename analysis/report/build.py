@@ -21,6 +21,7 @@ from analysis.report.naming import veiled
 from analysis.report.page import render, written_page
 from analysis.report.tables import record, written_json, written_tables
 from analysis.sample import read_drawn
+from analysis.seeds import read_seeds
 from storage import export, persons, retention, sampling
 from storage.changes import events, revisited
 from storage.database import Database
@@ -74,6 +75,7 @@ def build(
             coverage = read_coverage(conn, graph)
             purges = retention.purges(conn)
             drawn, queues = read_drawn(conn, graph), read_queues(sampling.queue_rows(conn))
+            seed_of = read_seeds(conn, graph)
             # Read now, in the state that the rest was read in: a graph under other names has no texts.
             facts = {name: graph.accounts.column(name) for name in FACTS}
             unnamed: frozenset[int] = frozenset()
@@ -100,6 +102,7 @@ def build(
             graph,
             coverage,
             drawn=drawn,
+            seed_of=seed_of,
             queues=queues,
             facts=facts,
             settings=settings,

@@ -37,9 +37,8 @@ def caveats(findings: Findings) -> list[tuple[str, Markup]]:
         ),
         (
             "The seeds decide.",
-            "Other seeds would have shown another part of the graph; how much the findings depend on each seed was not "
-            "measured.",
-            (),
+            "Other seeds would have shown another part of the graph. {}",
+            (_without(findings),),
         ),
         (
             "Only outgoing lists were bought.",
@@ -162,3 +161,19 @@ def caveats(findings: Findings) -> list[tuple[str, Markup]]:
             )
         )
     return [(heading, Markup(sentence).format(*values)) for heading, sentence, values in texts]  # noqa: S704 - ours
+
+
+def _without(findings: Findings) -> str:
+    """Return what the findings lose without one seed, as a range over the seeds."""
+    found = findings.without
+    if not found:
+        return "There is only one that lists were read because of: without it there would be nothing."
+    shared, known = [row.shared for row in found], [row.known for row in found if row.known is not None]
+    which = "any one of them" if len(found) == len(findings.seeds) else f"one of the {len(found)} with most lists"
+    kept = text.number(min(shared)) if min(shared) == max(shared) else f"{min(shared):,} to {max(shared):,}"
+    words = f"Without {which}, and the lists read because of it, {kept} of the first {found[0].of:,} stay among them"
+    if known:
+        words += (
+            f", and {text.percent(min(known), 1)} to {text.percent(max(known), 1)} of the largest community is known"
+        )
+    return f"{words}."

@@ -11,12 +11,13 @@ import numpy as np
 from analysis import centrality, communities, structure, tail
 from analysis.communities import NOWHERE, Partition
 from analysis.coverage import Coverage
-from analysis.graph import LISTED, STANDINGS, UNKNOWN, VISITED, FollowGraph, Ints
+from analysis.graph import LISTED, STANDINGS, UNKNOWN, VISITED, FollowGraph, Ints, Mask
 from analysis.ranks import RankIntervals, tiers
 from analysis.report.change import Changes
 from analysis.report.estimates import Estimates, Queue, estimate
 from analysis.report.groups import Groups, group
 from analysis.sample import Drawn
+from analysis.seeds import Without, leave_one_out
 
 THIN_SUPPORT = 5
 """Followed by fewer visited accounts than this, a score rests on next to nothing."""
@@ -134,6 +135,8 @@ class Findings:
     observed: Ints
     """Followers observed of each account, shape (n,)."""
     vanished: Vanished
+    without: tuple[Without, ...]
+    """What is left of the first ten and of the largest community without each seed."""
     changes: Changes | None = None
     """What lists that were read again show; None where none was."""
     policy: Mapping[str, str] = field(default_factory=dict)
@@ -161,6 +164,7 @@ def find(
     coverage: Coverage,
     *,
     drawn: Drawn,
+    seed_of: Ints,
     queues: tuple[Queue, ...],
     facts: Mapping[str, list[Any]],
     settings: Settings,
@@ -168,7 +172,7 @@ def find(
     progress: Progress,
 ) -> Findings:
     """Compute everything. `names` returns what the accounts of some ids call themselves; `facts` has columns of
-    length n that averages are taken of."""
+    length n that averages are taken of, `seed_of` is of `analysis.seeds`."""
     accounts = graph.accounts
     progress("PageRank", 1, 5)
     observed = centrality.in_degree(graph)
@@ -211,7 +215,12 @@ def find(
         following=structure.distribution(following),
         observed=observed,
         vanished=_vanished(graph, observed),
+        without=leave_one_out(drawn.sample, seed_of, group=_largest(graph, partition)),
     )
+
+
+def _largest(graph: FollowGraph, partition: Partition | None) -> Mask:
+    return np.zeros(len(graph), dtype=np.bool_) if partition is None else np.equal(partition.label, 0)
 
 
 def _vanished(graph: FollowGraph, observed: Ints) -> Vanished:

@@ -52,6 +52,11 @@ def record(findings: Findings, *, generated_at: int, versions: dict[str, str]) -
         "changes": _changes(findings),
         "purges": [_timed(dict(purge) | {"purged_at": purge["at"]}) for purge in findings.purges],
         "seeds": [{"id": str(key), "handle": handle} for key, handle in findings.seeds],
+        "without_seed": [
+            {"id": str(graph.accounts.id[row.seed]), "handle": graph.accounts.handle[row.seed], "lists": row.lists}
+            | {"shared_of_first": row.shared, "first": row.of, "known_of_largest_community": row.known}
+            for row in findings.without
+        ],
         "central": [{**asdict(row), "id": str(row.id), "thin_support": row.thin} for row in findings.central],
         "communities": None
         if groups is None
