@@ -22,7 +22,7 @@ from crawler.progress import Progress
 from crawler.purchase import Purchases, listing
 from socialfetch import errors
 from socialfetch.client import Client, Page
-from storage import allowances, frontier
+from storage import allowances, archive, frontier
 from storage.archive import Archive
 from storage.database import Database
 from storage.errors import DiskFull
@@ -323,8 +323,8 @@ async def _store(desk: Desk, lease: Lease, page: Page, sent_at_s: float) -> Stor
     # Of a list read again it is worth its credit that known follows are still there.
     brought = stored.new_edges + stored.confirmed
     _obey(desk, desk.breakers.page(sent_at_s=sent_at_s, credits=page.credits_charged, new_edges=brought))
-    if desk.archive is not None and desk.archive.wants_training:
-        dictionary = await desk.db.write(partial(desk.archive.train, now=int(desk.now())))
+    if desk.archive is not None and (samples := desk.archive.take_samples()) is not None:
+        dictionary = await desk.db.write(partial(archive.train, samples=samples, now=int(desk.now())))
         if dictionary is not None:
             desk.archive.adopt(dictionary)
     return stored

@@ -56,29 +56,31 @@ class Archive:
         if dictionary_id is None:
             self._samples += [body for _, body in pages]
 
-    @property
-    def wants_training(self) -> bool:
-        """Whether enough pages were seen to train a dictionary."""
-        return self._dictionary_id is None and len(self._samples) >= TRAINING_PAGES
-
-    def train(self, conn: sa.Connection, *, now: int) -> Dictionary | None:
-        """Train a dictionary and store it; the caller adopts it after the commit. None: the pages are too alike."""
-        samples: Sequence[bytes] = self._samples
-        self._samples = []
-        try:
-            content = zstandard.train_dictionary(DICTIONARY_BYTES, [*samples]).as_bytes()
-        except zstandard.ZstdError:
+    def take_samples(self) -> list[bytes] | None:
+        """Return the pages to train a dictionary on, to one caller, once there are enough; None otherwise."""
+        if self._dictionary_id is not None or len(self._samples) < TRAINING_PAGES:
             return None
-        row_id = conn.execute(
-            sa.insert(dictionaries).values(trained_at=now, content=content).returning(dictionaries.c.id)
-        ).scalar_one()
-        return Dictionary(row_id, content)
+        samples, self._samples = self._samples, []
+        return samples
 
     def adopt(self, dictionary: Dictionary) -> None:
         """Compress with this dictionary from now on."""
         compressor = zstandard.ZstdCompressor(level=LEVEL, dict_data=zstandard.ZstdCompressionDict(dictionary.content))
         self._compressor = compressor
         self._dictionary_id = dictionary.id
+        self._samples = []
+
+
+def train(conn: sa.Connection, samples: Sequence[bytes], *, now: int) -> Dictionary | None:
+    """Train a dictionary and store it; the caller adopts it after the commit. None: the pages are too alike."""
+    try:
+        content = zstandard.train_dictionary(DICTIONARY_BYTES, [*samples]).as_bytes()
+    except zstandard.ZstdError:
+        return None
+    row_id = conn.execute(
+        sa.insert(dictionaries).values(trained_at=now, content=content).returning(dictionaries.c.id)
+    ).scalar_one()
+    return Dictionary(row_id, content)
 
 
 def newest_dictionary(conn: sa.Connection) -> Dictionary | None:

@@ -31,8 +31,9 @@ def test_every_page_is_read_back_as_it_came(study: Make) -> None:
         s.visit("a", facts("x"), body=body(number))
         [(ledger_id,)] = s.ask("SELECT max(id) FROM ledger")
         bodies[ledger_id] = body(number)
-        if store.wants_training:
-            dictionary = s.db.transact(partial(store.train, now=1))
+        if (samples := store.take_samples()) is not None:
+            assert store.take_samples() is None  # one caller trains, however many look
+            dictionary = s.db.transact(partial(archive.train, samples=samples, now=1))
             assert dictionary is not None
             store.adopt(dictionary)
     for ledger_id, expected in bodies.items():
@@ -47,11 +48,11 @@ def test_a_later_crawl_goes_on_with_the_dictionary(study: Make) -> None:
     s = study("a")
     store = Archive(None)
     s.db.transact(lambda conn: store.add(conn, [(n, body(n)) for n in range(TRAINING_PAGES)]))
-    s.db.transact(partial(store.train, now=1))
+    s.db.transact(partial(archive.train, samples=store.take_samples(), now=1))
     later = Archive(s.read(archive.newest_dictionary))
     s.db.transact(lambda conn: later.add(conn, [(1000, body(1000))]))
     assert s.ask("SELECT dictionary_id FROM archive WHERE ledger_id = 1000") == [(1,)]
-    assert not later.wants_training
+    assert later.take_samples() is None
 
 
 def test_pages_too_alike_to_train_on_do_no_harm(study: Make) -> None:
@@ -59,5 +60,5 @@ def test_pages_too_alike_to_train_on_do_no_harm(study: Make) -> None:
     s = study("a")
     store = Archive(None)
     s.db.transact(lambda conn: store.add(conn, [(n, b"") for n in range(TRAINING_PAGES)]))
-    assert s.db.transact(partial(store.train, now=1)) is None
-    assert not store.wants_training
+    assert s.db.transact(partial(archive.train, samples=store.take_samples(), now=1)) is None
+    assert store.take_samples() is None
