@@ -15,6 +15,7 @@ from analysis.ranks import TIERS, RankIntervals
 from analysis.report import atlas, caveats, figures, prose, text
 from analysis.report.atlas import Atlas
 from analysis.report.findings import Central, Findings, scattered
+from analysis.report.method import method
 from analysis.structure import Distribution
 from storage.export import replacing
 
@@ -63,7 +64,7 @@ def render(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
         generated_at=generated_at,
         versions=versions,
         brief=prose.brief(findings),
-        method=prose.method(findings, versions, generated_at),
+        method=method(findings, versions, generated_at),
         caveats=caveats.caveats(findings),
         too_large=prose.too_large(findings) if findings.partition is None else None,
         standings=[(word, *prose.STANDING_WORDS[word]) for word in STANDINGS],
