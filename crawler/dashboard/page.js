@@ -3,6 +3,7 @@
 
 const $ = (id) => document.getElementById(id);
 const NUMBER = new Intl.NumberFormat("en");
+const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
 const WORDS = {
   starting: "starting", crawling: "crawling", paused: "paused", paused_budget: "out of budget", day_done: "done for today",
   idle: "at rest", waiting: "waiting", purging: "deleting what is due", last_day_over: "last day over", draining: "finishing", stopped: "stopped",
@@ -19,6 +20,7 @@ if (fragment) { sessionStorage.setItem("token", fragment); history.replaceState(
 token = sessionStorage.getItem("token") || "";
 
 const number = (value) => value === null || value === undefined ? "–" : NUMBER.format(value);
+const big = (value) => value >= 1e8 ? SHORT.format(value) : number(value);
 const two = (value) => String(value).padStart(2, "0");
 
 function clock(at, withDay) {
@@ -121,7 +123,7 @@ function show(found) {
   $("state").dataset.state = live.state;
   say("state", WORDS[live.state] || live.state);
   say("detail", live.detail + (live.until_at ? ` · until ${clock(live.until_at, true)}` : ""));
-  say("facts", `up ${ago(live.at - live.started_at)} · the API answered ${live.answered_at ? `${ago(live.at - live.answered_at)} ago` : "not yet"}`);
+  say("facts", `up ${ago(live.at - live.started_at)} · the API answered ${live.answered_at ? `${ago(live.at - live.answered_at)} ago` : "not yet"}${live.at - found.read_at > 90 ? ` · counted ${ago(live.at - found.read_at)} ago` : ""}`);
   $("pause").disabled = paused; $("resume").disabled = !paused && live.state !== "waiting" && live.state !== "idle";
   document.title = `${WORDS[live.state] || live.state} · followgraph`;
 
@@ -129,19 +131,20 @@ function show(found) {
   say("rate", live.pages_per_second.toFixed(1)); spark($("rate-line"), rates);
   const day = Object.keys(found.by_day).sort().pop();
   const today = Math.max(day ? found.by_day[day] : 0, live.per_day !== null && live.left !== null && live.left <= live.per_day ? live.spent_today : 0);
-  say("today-left", live.per_day === null ? "no limit" : number(live.left === null ? Math.max(0, live.per_day - today) : live.left));
+  say("today-left", live.per_day === null ? "no limit" : big(live.left === null ? Math.max(0, live.per_day - today) : live.left));
+  const used = found.used - (day ? found.by_day[day] : 0) + today;
   say("today-text", live.per_day === null ? `${number(today)} spent` : `${number(today)} of ${number(live.per_day)} spent`);
-  say("total-left", found.total === null ? "no limit" : number(Math.max(0, found.total - found.used)));
+  say("total-left", found.total === null ? "no limit" : big(Math.max(0, found.total - used)));
   const f = found.forecast;
-  say("total-text", f ? `lasts ${f.days} days (${f.low} to ${f.high}) at ${number(f.per_day)} a day` : found.total === null ? `${number(found.used)} spent` : "too early to say how long it lasts");
+  say("total-text", f ? `lasts ${f.days} days (${f.low} to ${f.high}) at ${number(f.per_day)} a day` : found.total === null ? `${number(used)} spent` : "too early to say how long it lasts");
   say("yield", live.new_per_credit === null ? "–" : live.new_per_credit.toFixed(1));
-  say("known", number(found.accounts.known)); say("known-text", `${number(found.accounts.visited)} read · ${number(found.accounts.boundary)} not yet`);
-  say("edges", number(found.edges)); say("edges-text", `${number(found.pages)} pages bought in all`);
+  say("known", big(found.accounts.known)); say("known-text", `${number(found.accounts.visited)} read · ${number(found.accounts.boundary)} not yet`);
+  say("edges", big(found.edges)); say("edges-text", `${number(found.pages)} pages bought in all`);
 
   bars($("hours"), found.hours, live.at); growth($("growth"), found.days);
-  pairs("budget", [["spent by the daemon", number(found.used)], ["total", found.total === null ? "no limit" : number(found.total)], ["uncertain in all", number(found.uncertain)], ["today", number(today)]]);
+  pairs("budget", [["spent by the daemon", number(used)], ["total", found.total === null ? "no limit" : number(found.total)], ["uncertain in all", number(found.uncertain)], ["today", number(today)]]);
   $("total-meter").hidden = found.total === null;
-  if (found.total) $("total-meter").firstElementChild.style.width = `${Math.min(100, (100 * found.used) / found.total)}%`;
+  if (found.total) $("total-meter").firstElementChild.style.width = `${Math.min(100, (100 * used) / found.total)}%`;
 
   const states = ["done", "queued", "leased", "failed", "skipped"], names = { done: "done", queued: "waiting", leased: "in flight", failed: "given up", skipped: "never bought" };
   const all = states.reduce((sum, state) => sum + found.frontier[state], 0) || 1;
@@ -169,7 +172,7 @@ function show(found) {
   }));
   const acts = [...found.orders.map((o) => [o.at, `${o.act}${o.details.key ? ` ${o.details.key} = ${o.details.value ?? "no limit"}` : ""} (${o.origin}): ${o.answer || "waits"}`]), ...found.changes.map((c) => [c.at, `budget ${c.credits > 0 ? "+" : ""}${number(c.credits)} (${c.origin})${c.note ? `: ${c.note}` : ""}`])];
   acts.sort((a, b) => b[0] - a[0]);
-  $("orders").replaceChildren(...acts.slice(0, 12).map(([at, text]) => element("li", {}, element("time", { datetime: new Date(at * 1000).toISOString() }, clock(at, true)), text)));
+  $("orders").replaceChildren(...(acts.length ? [] : [element("li", { class: "sub" }, "Nothing was asked yet.")]), ...acts.slice(0, 12).map(([at, text]) => element("li", {}, element("time", { datetime: new Date(at * 1000).toISOString() }, clock(at, true)), text)));
 }
 
 // talking to the daemon

@@ -295,12 +295,18 @@ def answer(page: Page, button: str) -> None:
 
 def test_the_page_shows_and_steers(start: Start, page: Page) -> None:
     """Live numbers move; pause stops the requests at the simulator and resume lets them go on; settings change."""
-    daemon = start("--budget-per-day", "50000", "--rate", "20", sim=("--fault", "hostile_text=1"))
+    many = ("--budget-per-day", "50000", "--budget", "400000000")
+    daemon = start(*many, "--rate", "20", sim=("--fault", "hostile_text=1"))
     page.goto(daemon.url)
     page.wait_for_selector("#board:not([hidden])", timeout=180_000)
     until(lambda: page.inner_text("#state") == "crawling")
     before = number(page, "#today-left")
     until(lambda: 0 < number(page, "#today-left") < before)
+    assert page.inner_text("#total-left") == "400M"  # what a tile has no room for is rounded
+    assert page.inner_text("#orders") == "Nothing was asked yet."
+    read = "[...document.querySelectorAll('#budget dd')].map((each) => each.innerText)"
+    total, _, _, today = page.evaluate(read)
+    assert total == today != "0"
     # Foreign text is text: no script ran, nothing was interpreted.
     page.wait_for_selector("#visits tr", timeout=180_000)
     until(lambda: "<script>alert(1)</script>" in page.inner_text("#visits"))
