@@ -18,7 +18,10 @@ from cli.standing import moment
 from socialfetch.handle import InvalidHandle, parse
 
 if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
+    from collections.abc import Sequence
+
     from crawler.forgetting import Forgotten
+    from storage.holders import Holder
     from storage.persons import Wanted
 
 _PSEUDONYM = re.compile(r"[A-Z2-7]{26}|acct-[A-Z2-7]{4,26}")
@@ -47,7 +50,8 @@ def forget(
     file
         A file with one a line (# begins a comment), or - for standard input.
     delete_exports
-        Delete the exports and reports made since they were stored, where they still are as they were made.
+        Delete the exports and reports made while they were stored, where they still are as they were made. Works for
+        people who were forgotten before, too.
     key
         The project key's file.
     """
@@ -79,6 +83,7 @@ def _run(
     given: tuple[str, ...], file: str | None, session: Session, *, reason: str, delete_exports: bool, key: str | None
 ) -> int:
     from crawler import forgetting  # noqa: PLC0415
+    from storage import holders  # noqa: PLC0415
     from storage.database import Database  # noqa: PLC0415
     from storage.persons import NotFound  # noqa: PLC0415
 
@@ -99,7 +104,7 @@ def _run(
             raise usage("not_found", str(error), hint=hint) from None
     finally:
         database.close()
-    deleted = forgetting.delete(done.holders) if delete_exports else []
+    deleted = holders.delete(done.holders) if delete_exports else []
     _tell(done, deleted, session)
     session.output.finish(
         {
@@ -162,13 +167,26 @@ def _tell(done: Forgotten, deleted: list[str], session: Session) -> None:
         line(f"{path} cannot be changed and may hold them: delete it", label="WARN")
     if not done.is_scoured:
         line("somebody reads the database: deleted bytes are still in the file; run it again later", label="WARN")
-    left = [each for each in done.holders if each.state != "gone" and each.path not in deleted]
     for path in deleted:
         line(path, label="deleted")
-    for holder in left[:_SHOWN]:
-        line(f"{holder.path} · {holder.kind}, {holder.state}", label="held them")
-    if len(left) > _SHOWN:
-        line(f"and {len(left) - _SHOWN:,} more (--json lists all)", label="")
-    if left:
-        line("delete or make anew what held them, and ask those who have copies to", label="next")
+    tell_holders([each for each in done.holders if each.path not in deleted], session)
     line(f"{moment(done.at)} · {done.receipt}", label="receipt")
+
+
+def tell_holders(found: Sequence[Holder], session: Session) -> None:
+    """Name the files that may hold people who are gone, and those that are not where they were made."""
+    line = session.output.line
+    left = [each for each in found if each.state != "gone"]
+    lost = [each for each in found if each.state == "gone"]
+    for label, some in (("held them", left), ("not found", lost)):
+        for holder in some[:_SHOWN]:
+            what = "deleted or moved since" if holder.state == "gone" else holder.state
+            line(f"{holder.path} · {holder.kind}, {what}", label=label)
+        if len(some) > _SHOWN:
+            line(f"and {len(some) - _SHOWN:,} more (--json lists all)", label="")
+    if any(not each.is_copy for each in left):
+        line("delete or make anew what held them, and ask those who have copies to", label="next")
+    if any(each.is_copy for each in left):
+        line("in a backup or replay do it again: name it with --db", label="next")
+    if lost:
+        line("what was moved from there still holds them: look for it", label="")

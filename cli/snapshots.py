@@ -48,6 +48,7 @@ def snapshot(
         raise usage("name", f"{shortened(name)} is no name for a snapshot", hint=hint)
     configuration = session.configure()
     settings = configuration.settings
+    begun = session.now()
     database = Database.open(settings.storage.database, now=session.now, mode="read")
     try:
         with database.read() as conn:
@@ -55,11 +56,10 @@ def snapshot(
     finally:
         database.close()
     folder = database.path.parent / "snapshots" / name
-    at = session.now()
     content: dict[str, Any] = {
         "schema": 1,
         "name": name,
-        "taken_at": moment(at),
+        "taken_at": moment(begun),
         "versions": versions(),
         "settings": settings.model_dump(mode="json", exclude={"api": {"key_file"}, "policy": {"key_file"}}),
         "origins": {key: origin for key, origin in configuration.origins.items() if origin != "default"},
@@ -71,14 +71,15 @@ def snapshot(
         if configuration.file is not None:
             (draft / "config.toml").write_bytes(configuration.file.read_bytes())
         dataset.write_sums(draft)
-    noted(database.path, [folder], session, kind="snapshot", level="raw", accounts=len(taken["seeds"]), edges=0)
+    seeds = len(taken["seeds"])
+    noted(database.path, [folder], session, kind="snapshot", level="raw", accounts=seeds, edges=0, begun=begun)
     line = session.output.line
     line(
-        f"{folder} · {amount(taken['purchases']['last'], 'call')} · {amount(len(taken['seeds']), 'seed')}",
+        f"{folder} · {amount(taken['purchases']['last'], 'call')} · {amount(seeds, 'seed')}",
         label="wrote",
     )
     line(f"followgraph verify {folder}", label="next")
-    session.output.finish({"path": str(folder), "seeds": len(taken["seeds"]), "purchases": taken["purchases"]})
+    session.output.finish({"path": str(folder), "seeds": seeds, "purchases": taken["purchases"]})
 
 
 def verify(

@@ -168,3 +168,49 @@ def test_the_graph_kept_beside_the_database_goes_too(run: Run, crawled: Path, ho
     assert kept.exists()
     run("forget", popular(crawled), "--db", crawled, environ=home)
     assert not kept.exists()
+
+
+def test_backups_and_replays_are_named_and_never_deleted(
+    run: Run, tmp_path: Path, crawled: Path, home: dict[str, str]
+) -> None:
+    """Both are databases of their own that hold the person: each is told, with what to type; people go out of it."""
+    person = popular(crawled)
+    (tmp_path / "copies").mkdir()
+    assert run("backup", "copies/copy.db", "--db", crawled).code == 0
+    assert run("replay", "--from", crawled, "--db", "copies/again.db").code == 0
+    assert run("export", "--format", "csv", "--output", "study/out", "--db", crawled).code == 0
+    asked = ("forget", person, "--db", crawled, "--delete-exports")
+    told = run(*asked, environ=home)
+    assert f"{tmp_path / 'copies' / 'copy.db'} · backup, there" in told.out
+    assert "name it with --db" in told.out
+    document = run(*asked, "--json", environ=home).document
+    found = {Path(each["path"]).name: (each["kind"], each["state"]) for each in document["exports"]}
+    assert found == {
+        "copy.db": ("backup", "there"),
+        "again.db": ("replay", "there"),
+        "accounts.csv": ("export", "gone"),
+        "follows.csv": ("export", "gone"),
+    }
+    [key] = keys(tmp_path)
+    for file in ("copy.db", "again.db"):
+        path = tmp_path / "copies" / file
+        assert person.encode() in path.read_bytes()
+        assert run("forget", person, "--db", path, "--key", key, environ=home).code == 0
+        assert person.encode() not in path.read_bytes()
+    assert {each["state"] for each in run(*asked, "--json", environ=home).document["exports"]} == {"changed", "gone"}
+
+
+def test_what_was_deleted_or_moved_is_told_as_not_found(run: Run, crawled: Path, home: dict[str, str]) -> None:
+    """A second call with --delete-exports finds what the first one told; a file that is elsewhere is called that."""
+    for place in ("one", "two"):
+        run("export", "--format", "edgelist", "--output", crawled.parent / place, "--db", crawled)
+    person = popular(crawled)
+    assert run("forget", person, "--db", crawled, "--json", environ=home).document["exports_deleted"] == []
+    (crawled.parent / "two").rename(crawled.parent / "elsewhere")
+    moved = crawled.parent.rename(crawled.parent.with_name("moved")) / crawled.name
+    ran = run("forget", person, "--db", moved, "--delete-exports", "--json", environ=home)
+    assert ran.document["exports_deleted"] == [str(moved.parent / "one")]
+    assert not (moved.parent / "one").exists()
+    told = run("forget", person, "--db", moved, environ=home)
+    assert f"{moved.parent / 'two'} · export, deleted or moved since" in told.out
+    assert "look for it" in told.out

@@ -25,9 +25,10 @@ from socialfetch.handle import InvalidHandle, parse
 from socialfetch.scrubbing import FIELDS, scrubbed
 from socialfetch.simulator import edge_list
 from socialfetch.simulator.errors import UnreadableGraph
-from storage import dataset, errors, outputs, secret, snapshot
+from storage import dataset, errors, holders, outputs, secret, snapshot
 from storage.archive import Bodies
 from storage.database import Database
+from storage.holders import Span
 
 Target = Callable[[bytes], object]
 
@@ -130,8 +131,7 @@ def noted(content: bytes) -> object:
     """The list of what was exported."""
     database = _FOLDER / "listed.db"
     outputs.list_of(database).write_bytes(content)
-    listed = [each for made in outputs.recorded(database) for each in made.files.items()]
-    return [outputs.state(Path(path), checksum) for path, checksum in listed]
+    return holders.find(database, [Span(since=-(2**70), until=2**70)])
 
 
 def frozen(content: bytes) -> object:
