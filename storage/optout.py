@@ -207,9 +207,14 @@ def count(conn: sa.Connection) -> KeptOut:
 def receipt(conn: sa.Connection, *, act: str, details: Mapping[str, int], now: float) -> str:
     """Keep what was done and return its hash: SHA-256 of time, act and counts, one a line."""
     written = json.dumps(dict(details), sort_keys=True)
-    hash = sha256(f"{int(now)}\n{act}\n{written}".encode("ascii")).hexdigest()
+    hash = hashed(int(now), act, written)
     conn.execute(sa.insert(receipts).values(at=int(now), act=act, details=written, hash=hash))
     return hash
+
+
+def hashed(at: int, act: str, details: str) -> str:
+    """Return the hash of a receipt."""
+    return sha256(f"{at}\n{act}\n{details}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def bind(conn: sa.Connection, key: ProjectKey) -> None:

@@ -127,6 +127,8 @@ def purge(
             since = min(person.first_seen_at for person in people)
             holders.keep_purge(conn, "accounts", since=since, until=until)
             done[f"follows_of_{cause}"] = erased.follows
+            if erased.known_only_through:
+                done[f"known_only_through_{cause}"] = erased.known_only_through
     if rules.keep_days is not None:
         _delete_answers(conn, now - rules.keep_days * DAY_S)
     if found.answers:
