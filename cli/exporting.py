@@ -186,7 +186,7 @@ def _dataset(conn: Any, folder: Path, level: Level, mask: Mask, configuration: C
 _WORDS = {
     "raw": "the accounts are real people, under their handles: mind where this goes",
     "pseudonymous": "pseudonymous is not anonymous: these are still real people's data; mind where this goes",
-    "aggregate": "counts only; those of fewer than 10 accounts are left out",
+    "aggregate": "counts only; those of fewer than 10 accounts are left out, and others that would give them away",
 }
 
 
