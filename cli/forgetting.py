@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from cli import projectkey
+from cli import holding, projectkey, seedlists
 from cli.amounts import amount
 from cli.escaping import shortened
 from cli.failure import usage
@@ -18,17 +18,12 @@ from cli.standing import moment
 from socialfetch.handle import InvalidHandle, parse
 
 if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
-    from collections.abc import Sequence
-
     from crawler.forgetting import Forgotten
-    from storage.holders import Holder
     from storage.persons import Wanted
 
 _PSEUDONYM = re.compile(r"[A-Z2-7]{26}|acct-[A-Z2-7]{4,26}")
 _TAG = re.compile(r"[0-9a-f]{64}")
 _STABLE = re.compile(r"id:(\S{1,128})")
-
-_SHOWN = 20
 
 
 def forget(
@@ -102,6 +97,7 @@ def _run(
         except NotFound as error:
             hint = "Give the whole pseudonym, the handle, or id:NUMBER; for an export of another key also --key."
             raise usage("not_found", str(error), hint=hint) from None
+        listings = seedlists.warn(database, session)
     finally:
         database.close()
     deleted = holders.delete(done.holders) if delete_exports else []
@@ -116,6 +112,7 @@ def _run(
             "copies_left": list(done.copies_left),
             "exports": [asdict(holder) for holder in done.holders],
             "exports_deleted": deleted,
+            "seed_lists": [asdict(listing) for listing in listings],
             "scoured": done.is_scoured,
             "receipt": {"date": moment(done.at), "act": done.act, "hash": done.receipt},
         }
@@ -169,24 +166,5 @@ def _tell(done: Forgotten, deleted: list[str], session: Session) -> None:
         line("somebody reads the database: deleted bytes are still in the file; run it again later", label="WARN")
     for path in deleted:
         line(path, label="deleted")
-    tell_holders([each for each in done.holders if each.path not in deleted], session)
+    holding.tell([each for each in done.holders if each.path not in deleted], session)
     line(f"{moment(done.at)} · {done.receipt}", label="receipt")
-
-
-def tell_holders(found: Sequence[Holder], session: Session) -> None:
-    """Name the files that may hold people who are gone, and those that are not where they were made."""
-    line = session.output.line
-    left = [each for each in found if each.state != "gone"]
-    lost = [each for each in found if each.state == "gone"]
-    for label, some in (("held them", left), ("not found", lost)):
-        for holder in some[:_SHOWN]:
-            what = "deleted or moved since" if holder.state == "gone" else holder.state
-            line(f"{holder.path} · {holder.kind}, {what}", label=label)
-        if len(some) > _SHOWN:
-            line(f"and {len(some) - _SHOWN:,} more (--json lists all)", label="")
-    if any(not each.is_copy for each in left):
-        line("delete or make anew what held them, and ask those who have copies to", label="next")
-    if any(each.is_copy for each in left):
-        line("in a backup or replay do it again: name it with --db", label="next")
-    if lost:
-        line("what was moved from there still holds them: look for it", label="")

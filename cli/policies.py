@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from cli import durations, forgetting
+from cli import durations, holding
 from cli.amounts import amount
 from cli.session import Bound, Session
 
@@ -51,7 +51,7 @@ def policy(
         database.close()
     for text in told(done):
         session.output.line(text, label="purged")
-    forgetting.tell_holders(done.holders, session)
+    holding.tell(done.holders, session)
     session.output.finish(document(done))
 
 

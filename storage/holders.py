@@ -37,7 +37,7 @@ class Span:
     def holds(self, output: Output) -> bool:
         """Tell whether an output may hold it: one that was being made at the end of the span was read before it."""
         begun = output.at if output.begun is None else output.begun
-        if output.at < self.since or begun > self.until:
+        if output.at < self.since or begun > self.until or output.kind == outputs.SEEDS:
             return False
         match self.of:
             case "accounts":

@@ -22,6 +22,9 @@ LEVELS: tuple[Level, ...] = ("raw", "pseudonymous", "aggregate")
 COPIES = ("backup", "replay")
 """Kinds that are databases of their own."""
 
+SEEDS = "seeds"
+"""The kind of a list of seeds: nothing was made, but it names people."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
@@ -101,6 +104,11 @@ def recorded(database: Path) -> Iterator[Output]:
         except (msgspec.DecodeError, RecursionError):
             continue
         yield replace(made, files={str(folder / path): checksum for path, checksum in made.files.items()})
+
+
+def seed_lists(database: Path) -> set[Path]:
+    """Return the lists of seeds that were read."""
+    return {Path(path) for made in recorded(database) if made.kind == SEEDS for path in made.files}
 
 
 def present(path: Path) -> str | None:
