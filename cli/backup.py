@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from cli.amounts import amount
+from cli.exporting import noted
 from cli.failure import CommandFailed, usage
 from cli.session import Bound
 
@@ -19,7 +20,8 @@ def backup(
 
     The copy is of one moment, is checked before it gets its name, and is readable by you only. To go back to it, put it
     in the place of the database while no crawl runs, and remove what stands beside that (its -wal and -shm). Pages
-    bought after the copy was made are not in it: a crawl that goes on from it buys them again.
+    bought after the copy was made are not in it: a crawl that goes on from it buys them again. The copy is noted in a
+    list beside the database, so that `forget` can name it.
 
     Parameters
     ----------
@@ -30,9 +32,20 @@ def backup(
     from storage.database import Database  # noqa: PLC0415
     from storage.errors import PlaceNotWritable, PlaceTaken  # noqa: PLC0415
 
+    begun = session.now()
     database = Database.open(session.configure().settings.storage.database, now=session.now, mode="read")
     try:
         copied = backups.copy(database.path, path)
+        noted(
+            database.path,
+            [path],
+            session,
+            kind="backup",
+            level="raw",
+            accounts=copied.accounts,
+            edges=copied.edges,
+            begun=begun,
+        )
     except (PlaceTaken, PlaceNotWritable) as error:
         raise refused(error, "a backup") from None
     finally:

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
-from cli import asking, briefing, standing, stops
+from cli import asking, briefing, seedlists, standing, stops
 from cli.briefing import Done
 from cli.draining import draining
 from cli.failure import CommandFailed, usage
-from cli.seeding import Written, refuse, sorted_out
+from cli.seeding import Written, note_list, refuse, sorted_out
 from cli.session import Bound, Session
 from cli.wording import KEY_VARIABLE
 
@@ -193,7 +193,7 @@ async def crawl(
 
     connections = configuration.settings.crawl.concurrency
     async with client(configuration.settings.api, key, connections=connections) as api:
-        done: Done = await buy(configuration, session, api, handles, new_run=new_run)
+        done: Done = await buy(configuration, session, api, handles, new_run=new_run, seeds_file=seeds_file)
     if not done.is_told:
         for command in briefing.next_commands(done, configuration):
             session.output.line(session.following(command), label="next")
@@ -209,6 +209,7 @@ async def buy(
     *,
     new_run: bool = False,
     refresh: bool = False,
+    seeds_file: str | None = None,
 ) -> Done:
     """Crawl with settings that were checked, and say on the console what happened.
 
@@ -243,6 +244,8 @@ async def buy(
                 raise _no_seeds()
         if met := forget_met(database, now=session.now):
             session.output.note(f"{met:,} stored accounts are of people who are kept out: erased", label="WARN")
+        note_list(database.path, seeds_file, session)
+        seedlists.warn(database, session)
         if handles:
             seed(database, handles, now=session.now())
         with database.read() as conn:

@@ -219,6 +219,11 @@ def _of_policy(settings: Settings, session: Session, *, purges: bool) -> Iterato
                 database.close()
             if done.counts:
                 yield Finding(level="ok", check="purged", finding=" · ".join(policies.told(done)))
+                held = sum(holder.state != "gone" for holder in done.holders)
+                if held:
+                    what = f"{amount(held, 'file')} made before may hold what went"
+                    remedy = "followgraph policy purge lists them"
+                    yield Finding(level="warn", check="exports", finding=what, remedy=remedy, code="exports_left")
         database = Database.open(settings.storage.database, now=session.now, mode="read")
         try:
             with database.read() as conn:

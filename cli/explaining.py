@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,8 @@ from cli.standing import moment
 if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
     from storage.biography import Biography
 
+_NUMBER = re.compile(r"#([0-9]{1,18})")
+
 _TIMES = ("at", "started_at", "ended_at", "first_seen_at", "not_before")
 
 
@@ -27,11 +30,17 @@ def why(handle: Annotated[str, Parameter(name="HANDLE")], /, *, session: Bound) 
     Parameters
     ----------
     handle
-        @name, name or a profile address; a handle that the account had earlier serves too.
+        @name, name or a profile address; a handle that the account had earlier serves too, and so does #NUMBER, as
+        logs call accounts.
     """
-    good, rejected = sorted_out([Written(text=handle)], None)
-    if rejected:
-        return refuse(rejected, session)
+    who: str | int
+    if numbered := _NUMBER.fullmatch(handle):
+        who = int(numbered[1])
+    else:
+        good, rejected = sorted_out([Written(text=handle)], None)
+        if rejected:
+            return refuse(rejected, session)
+        who = good[0]
 
     from storage import biography  # noqa: PLC0415
     from storage.database import Database  # noqa: PLC0415
@@ -39,13 +48,12 @@ def why(handle: Annotated[str, Parameter(name="HANDLE")], /, *, session: Bound) 
     database = Database.open(session.configure().settings.storage.database, now=session.now, mode="read")
     try:
         with database.read() as conn:
-            found = biography.read(conn, good[0])
+            found = biography.read(conn, who)
     finally:
         database.close()
     if found is None:
-        raise usage(
-            "unknown_account", f"nobody here is or was called @{good[0]}", hint="To crawl it: followgraph seed HANDLE"
-        )
+        problem = f"nobody here is or was called @{who}" if isinstance(who, str) else f"there is no account #{who} here"
+        raise usage("unknown_account", problem, hint="To crawl it: followgraph seed HANDLE")
     _tell(found, session)
     session.output.finish(_dated(asdict(found)))
     return None

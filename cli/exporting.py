@@ -78,6 +78,7 @@ def export(
     words = policies.stated(configuration)
     database = Database.open(configuration.settings.storage.database, now=session.now, mode="read")
     secret: ProjectKey | None = None
+    begun = session.now()
     try:
         has_notice = dataset is None and (chosen == "pseudonymous" or bool(words))
         places.require_free(database.path, [place, *_replaced(place, format, chosen, has_notice=has_notice)])
@@ -105,6 +106,7 @@ def export(
             level=chosen,
             accounts=done.accounts,
             edges=done.edges,
+            begun=begun,
             key=secret,
         )
     finally:
@@ -184,7 +186,7 @@ def _dataset(conn: Any, folder: Path, level: Level, mask: Mask, configuration: C
 _WORDS = {
     "raw": "the accounts are real people, under their handles: mind where this goes",
     "pseudonymous": "pseudonymous is not anonymous: these are still real people's data; mind where this goes",
-    "aggregate": "counts only; those of fewer than 10 accounts are left out",
+    "aggregate": "counts only; those of fewer than 10 accounts are left out, and others that would give them away",
 }
 
 
@@ -213,9 +215,13 @@ def noted(
     level: str,
     accounts: int,
     edges: int,
+    begun: float,
     key: ProjectKey | None = None,
 ) -> Output | None:
-    """Note what was made in the list beside the database; a folder that takes no file is told, not an error."""
+    """Note what was made in the list beside the database; a folder that takes no file is told, not an error.
+
+    `begun` is when the database began to be read, in Unix seconds.
+    """
     from storage import outputs  # noqa: PLC0415
 
     made = outputs.record(
@@ -227,6 +233,7 @@ def noted(
         accounts=accounts,
         edges=edges,
         key=None if key is None else key.fingerprint,
+        begun=begun,
     )
     if made is None:
         place = outputs.list_of(database)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from cli import projectkey
+from cli import holding, projectkey, seedlists
 from cli.amounts import amount
 from cli.escaping import shortened
 from cli.failure import usage
@@ -24,8 +24,6 @@ if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
 _PSEUDONYM = re.compile(r"[A-Z2-7]{26}|acct-[A-Z2-7]{4,26}")
 _TAG = re.compile(r"[0-9a-f]{64}")
 _STABLE = re.compile(r"id:(\S{1,128})")
-
-_SHOWN = 20
 
 
 def forget(
@@ -47,7 +45,8 @@ def forget(
     file
         A file with one a line (# begins a comment), or - for standard input.
     delete_exports
-        Delete the exports and reports made since they were stored, where they still are as they were made.
+        Delete the exports and reports made while they were stored, where they still are as they were made. Works for
+        people who were forgotten before, too.
     key
         The project key's file.
     """
@@ -79,6 +78,7 @@ def _run(
     given: tuple[str, ...], file: str | None, session: Session, *, reason: str, delete_exports: bool, key: str | None
 ) -> int:
     from crawler import forgetting  # noqa: PLC0415
+    from storage import holders  # noqa: PLC0415
     from storage.database import Database  # noqa: PLC0415
     from storage.persons import NotFound  # noqa: PLC0415
 
@@ -97,9 +97,10 @@ def _run(
         except NotFound as error:
             hint = "Give the whole pseudonym, the handle, or id:NUMBER; for an export of another key also --key."
             raise usage("not_found", str(error), hint=hint) from None
+        listings = seedlists.warn(database, session)
     finally:
         database.close()
-    deleted = forgetting.delete(done.holders) if delete_exports else []
+    deleted = holders.delete(done.holders) if delete_exports else []
     _tell(done, deleted, session)
     session.output.finish(
         {
@@ -111,6 +112,7 @@ def _run(
             "copies_left": list(done.copies_left),
             "exports": [asdict(holder) for holder in done.holders],
             "exports_deleted": deleted,
+            "seed_lists": [asdict(listing) for listing in listings],
             "scoured": done.is_scoured,
             "receipt": {"date": moment(done.at), "act": done.act, "hash": done.receipt},
         }
@@ -162,13 +164,7 @@ def _tell(done: Forgotten, deleted: list[str], session: Session) -> None:
         line(f"{path} cannot be changed and may hold them: delete it", label="WARN")
     if not done.is_scoured:
         line("somebody reads the database: deleted bytes are still in the file; run it again later", label="WARN")
-    left = [each for each in done.holders if each.state != "gone" and each.path not in deleted]
     for path in deleted:
         line(path, label="deleted")
-    for holder in left[:_SHOWN]:
-        line(f"{holder.path} · {holder.kind}, {holder.state}", label="held them")
-    if len(left) > _SHOWN:
-        line(f"and {len(left) - _SHOWN:,} more (--json lists all)", label="")
-    if left:
-        line("delete or make anew what held them, and ask those who have copies to", label="next")
+    holding.tell([each for each in done.holders if each.path not in deleted], session)
     line(f"{moment(done.at)} · {done.receipt}", label="receipt")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from cli import durations
+from cli import durations, holding
 from cli.amounts import amount
 from cli.session import Bound, Session
 
@@ -50,6 +51,7 @@ def policy(
         database.close()
     for text in told(done):
         session.output.line(text, label="purged")
+    holding.tell(done.holders, session)
     session.output.finish(document(done))
 
 
@@ -118,6 +120,7 @@ def document(done: Purged) -> dict[str, Any]:
         "copies": list(done.copies),
         "copies_left": list(done.copies_left),
         "scoured": done.is_scoured,
+        "exports": [asdict(holder) for holder in done.holders],
     }
 
 

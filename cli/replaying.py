@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from cli import durations, standing
 from cli.amounts import amount
 from cli.backup import refused
+from cli.exporting import noted
 from cli.session import Bound, Session
 
 if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
@@ -28,7 +29,7 @@ def replay(
 
     Every answer is read, judged and stored by today's program: after a correction of how answers are read, the data
     gets better without being bought again. Calls, credits, times and reasons stay as they were. The other database is
-    only read.
+    only read; the new one is noted in the list beside it, so that `forget` can name it.
 
     Parameters
     ----------
@@ -46,6 +47,16 @@ def replay(
             done = _written(from_, draft, session)
     except (PlaceTaken, PlaceNotWritable) as error:
         raise refused(error, "the new database with --db") from None
+    noted(
+        file_of(from_),
+        [place],
+        session,
+        kind="replay",
+        level="raw",
+        accounts=done.result.accounts["known"],
+        edges=done.result.edges,
+        begun=begun,
+    )
     seconds = session.now() - begun
     _tell(done, place, seconds, session)
     session.output.finish(_document(done, place, seconds))

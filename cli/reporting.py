@@ -94,6 +94,7 @@ def written(
         level="raw",  # seeds are named in every report
         accounts=files.accounts,
         edges=files.edges,
+        begun=begun,
     )
     line = session.output.line
     size = f"{amount(files.accounts, 'account')} · {amount(files.edges, 'follow')}"

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from cli.escaping import escaped, shortened
 from cli.exits import Exit
+from cli.exporting import noted
 from cli.failure import Failure, usage
 from cli.session import Bound, Session
 from socialfetch.handle import InvalidHandle, parse
@@ -73,6 +74,7 @@ def seed(
         seeded = seeding.seed(database, distinct, now=session.now())
     finally:
         database.close()
+    note_list(database.path, file, session)
     output = session.output
     repeated = len(good) - len(distinct)
     known = f" · {len(seeded.known):,} known before" if seeded.known else ""
@@ -91,6 +93,15 @@ def seed(
         }
     )
     return Exit.DONE
+
+
+def note_list(database: Path, file: str | None, session: Session) -> None:
+    """Remember where a list of seeds lies, beside the database: once, and nothing for standard input."""
+    from storage import outputs  # noqa: PLC0415
+
+    if file is None or file == "-" or Path(file).resolve() in outputs.seed_lists(database):
+        return
+    noted(database, [Path(file)], session, kind=outputs.SEEDS, level="raw", accounts=0, edges=0, begun=session.now())
 
 
 def sorted_out(given: Iterable[Written], file: str | None) -> tuple[list[str], list[Rejected]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from cli import asking, policies, standing
+from cli import asking, policies, seedlists, standing
 from cli.crawling import api_key
 from cli.draining import draining
 from cli.exits import Exit
@@ -101,6 +101,7 @@ async def daemon(
         database.claim()
         if met := forget_met(database, now=session.now):
             session.output.note(f"{met:,} stored accounts are of people who are kept out: erased", label="WARN")
+        seedlists.warn(database, session)
         with database.read() as conn:
             if not summary.read(conn).accounts["known"]:
                 raise usage(

@@ -22,6 +22,16 @@ if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
+_SHOWN = 10
+
+_UNEXPLAINED = {
+    "facts": "facts that no later call shows",
+    "texts": "texts that no later call shows",
+    "lists": "lists that nobody asked for since",
+    "calls": "calls under another account, visit or page",
+    "vanished": "more accounts gone than receipts count",
+}
+
 
 def snapshot(
     name: str,
@@ -39,7 +49,7 @@ def snapshot(
         Letters, digits, '.', '-' and '_'.
     """
     from cli.versions import versions  # noqa: PLC0415
-    from storage import dataset  # noqa: PLC0415
+    from storage import dataset, frozen  # noqa: PLC0415
     from storage import snapshot as snapshots  # noqa: PLC0415
     from storage.database import Database  # noqa: PLC0415
 
@@ -48,18 +58,18 @@ def snapshot(
         raise usage("name", f"{shortened(name)} is no name for a snapshot", hint=hint)
     configuration = session.configure()
     settings = configuration.settings
+    begun = session.now()
     database = Database.open(settings.storage.database, now=session.now, mode="read")
     try:
         with database.read() as conn:
-            taken = snapshots.take(conn)
+            taken, sums = snapshots.take(conn)
     finally:
         database.close()
     folder = database.path.parent / "snapshots" / name
-    at = session.now()
     content: dict[str, Any] = {
         "schema": 1,
         "name": name,
-        "taken_at": moment(at),
+        "taken_at": moment(begun),
         "versions": versions(),
         "settings": settings.model_dump(mode="json", exclude={"api": {"key_file"}, "policy": {"key_file"}}),
         "origins": {key: origin for key, origin in configuration.origins.items() if origin != "default"},
@@ -68,17 +78,19 @@ def snapshot(
     with dataset.made(folder) as draft:
         text = json.dumps(content, indent=1, sort_keys=True) + "\n"
         (draft / snapshots.FILE).write_text(text, encoding="ascii")
+        (draft / frozen.FILE).write_bytes(sums)
         if configuration.file is not None:
             (draft / "config.toml").write_bytes(configuration.file.read_bytes())
         dataset.write_sums(draft)
-    noted(database.path, [folder], session, kind="snapshot", level="raw", accounts=len(taken["seeds"]), edges=0)
+    seeds = len(taken["seeds"])
+    noted(database.path, [folder], session, kind="snapshot", level="raw", accounts=seeds, edges=0, begun=begun)
     line = session.output.line
     line(
-        f"{folder} · {amount(taken['purchases']['last'], 'call')} · {amount(len(taken['seeds']), 'seed')}",
+        f"{folder} · {amount(taken['purchases']['last'], 'call')} · {amount(seeds, 'seed')}",
         label="wrote",
     )
     line(f"followgraph verify {folder}", label="next")
-    session.output.finish({"path": str(folder), "seeds": len(taken["seeds"]), "purchases": taken["purchases"]})
+    session.output.finish({"path": str(folder), "seeds": seeds, "purchases": taken["purchases"]})
 
 
 def verify(
@@ -89,8 +101,8 @@ def verify(
 ) -> int:
     """Check a snapshot or a data set against its checksums, and a snapshot against the database. Changes nothing.
 
-    Ends with exit code 5 where something is not what it was and nothing explains it: crawling on does, and so does the
-    receipt of an erasure.
+    Ends with exit code 5 where something is not what it was and nothing explains it. A later call explains the list it
+    asked for and what that list says; the receipt of an erasure explains accounts that are gone and lists without them.
 
     Parameters
     ----------
@@ -123,18 +135,21 @@ def verify(
 
 
 def _compared(file: Path, session: Session) -> Compared:
+    from storage import frozen  # noqa: PLC0415
     from storage import snapshot as snapshots  # noqa: PLC0415
     from storage.database import Database  # noqa: PLC0415
 
     try:
         taken = json.loads(file.read_text(encoding="ascii"))
+        rows = file.with_name(frozen.FILE)
+        sums = rows.read_bytes() if "rows" in taken else None
         database = Database.open(session.configure().settings.storage.database, now=session.now, mode="read")
         try:
             with database.read() as conn:
-                return snapshots.compare(conn, taken)
+                return snapshots.compare(conn, taken, sums)
         finally:
             database.close()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         raise usage(
             "not_verifiable", f"{file} is no snapshot", hint="Name a folder of `followgraph snapshot`."
         ) from None
@@ -157,7 +172,14 @@ def _tell(checked: Checked, compared: Compared | None, session: Session) -> None
     line(f"the order of purchases is {'as it was' if compared.order else 'not what it was'}", label=label)
     differing = [name for name, same in compared.tables.items() if not same]
     if differing:
-        line(f"other rows in {', '.join(differing)}", label=label)
+        explained = ", as calls or receipts since then explain" if compared.unexplained and label == "ok" else ""
+        line(f"other rows in {', '.join(differing)}{explained}", label=label)
+    for kind, ids in (compared.unexplained or {}).items():
+        if ids:
+            more = f" and {len(ids) - _SHOWN:,} more" if len(ids) > _SHOWN else ""
+            line(f"{_UNEXPLAINED[kind]}: account {', '.join(map(str, ids[:_SHOWN]))}{more}", label="FAIL")
+    if compared.unexplained is None:
+        line("the snapshot is older than row sums: nobody can tell which rows differ", label="note")
     line(
         f"since then {amount(compared.calls_since, 'call')}, {amount(compared.receipts_since, 'receipt')} of erasures",
         label="",

@@ -6,19 +6,19 @@ a kill after it leaves nothing but traces in unused parts of the file, which the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from socialfetch.errors import Malformed
 from socialfetch.scrubbing import scrubbed
-from storage import erasure, errors, optout, outputs, persons, runs
+from storage import erasure, errors, holders, optout, persons, runs
 from storage.database import Database
 from storage.erasure import Erased, Identity, Who
+from storage.holders import Holder, Span
 from storage.optout import Person
-from storage.outputs import Output
 from storage.persons import Wanted
 from storage.secret import ProjectKey
 
@@ -29,15 +29,6 @@ if TYPE_CHECKING:
 
 SCOUR = "scour_due"
 """Remembered while deleted rows may have left bytes in the file."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """A file that held somebody who is forgotten. `state` is there, changed or gone."""
-
-    path: str
-    kind: str
-    state: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +49,7 @@ class Forgotten:
     copies_left: Sequence[str] = ()
     """Copies of an older schema, or damaged: they may still hold them."""
     holders: Sequence[Holder] = field(default_factory=list)
-    """Exports and reports made since the first of them was stored."""
+    """Exports, reports and copies made while one of them was stored, now or when they were forgotten before."""
 
 
 def forget(
@@ -75,10 +66,9 @@ def forget(
     """
     at = now()
     work = partial(_forget, wanted=wanted, key=key, reason=reason, now=at)
-    people, erased, kept_out, receipt = database.transact(work)
+    people, erased, kept_out, receipt, spans = database.transact(work)
     is_scoured = scour(database)
-    copies, left = _forget_in_copies(database, now=now)
-    since = min((person.first_seen_at for person in people), default=None)
+    copies, clean, left = _forget_in_copies(database, now=now)
     return Forgotten(
         at=int(at),
         act=reason,
@@ -89,7 +79,7 @@ def forget(
         is_scoured=is_scoured,
         copies=copies,
         copies_left=left,
-        holders=[] if since is None else list(_holders(outputs.recorded(database.path), since)),
+        holders=holders.find(database.path, spans, clean=clean),
     )
 
 
@@ -98,9 +88,14 @@ def forget_met(database: Database, *, now: Callable[[], float]) -> int:
     at = now()
 
     def work(conn: Connection) -> int:
-        met = optout.stored(conn, optout.gate(conn))
-        if met:
-            _erase(conn, erasure.identities(conn, met), act=optout.FORGOTTEN, now=at)
+        known = optout.gate(conn)
+        met = optout.stored(conn, known)
+        if known is not None and met:
+            people = erasure.identities(conn, met)
+            _erase(conn, people, act=optout.FORGOTTEN, now=at)
+            for each in people:
+                for person in known.persons_of(each.handles, each.platform_user_id):
+                    holders.keep_person(conn, person, since=each.first_seen_at, until=int(at))
         return len(met)
 
     count = database.transact(work)
@@ -122,11 +117,19 @@ def scour(database: Database) -> bool:
 
 def _forget(
     conn: Connection, wanted: Sequence[Wanted], *, key: ProjectKey, reason: str, now: float
-) -> tuple[list[Identity], Erased, int, str]:
+) -> tuple[list[Identity], Erased, int, str, list[Span]]:
     optout.bind(conn, key)
-    found = persons.find(conn, wanted, key)
+    # Whom a pseudonym meant is known of those forgotten under it before.
+    before = {
+        each: optout.persons_of_tags(conn, [key.tag(_PSEUDONYM, each.pseudonym)])
+        for each in wanted
+        if each.pseudonym is not None
+    }
+    asked = [each for each in wanted if not before.get(each)]
+    found = persons.find(conn, asked, key)
     identified = erasure.identities(conn, sorted({each for some in found for each in some}))
     by_id = {person.account_id: person for person in identified}
+    pseudonym_of = dict(persons.pseudonyms(conn, key)) if any(each.pseudonym is not None for each in asked) else {}
     erased, receipt = _erase(conn, identified, act=reason, now=now)
     people = [
         Person(
@@ -135,12 +138,26 @@ def _forget(
                 *([] if each.platform_user_id is None else [each.platform_user_id]),
                 *(stable for a in some if (stable := by_id[a].platform_user_id) is not None),
             ],
-            hashes=[] if each.tag is None else [each.tag],
+            hashes=[
+                *([] if each.tag is None else [each.tag]),
+                *(key.tag(_PSEUDONYM, pseudonym_of[a]) for a in some if each.pseudonym is not None),
+            ],
         )
-        for each, some in zip(wanted, found, strict=True)
+        for each, some in zip(asked, found, strict=True)
     ]
     kept_out = optout.add(conn, key, people, reason=reason, now=now)
-    return identified, erased, kept_out, receipt
+    known = {person for some in before.values() for person in some}
+    for each, some in zip(people, found, strict=True):
+        mine = optout.persons_of_tags(conn, each.tags(key))
+        known |= mine
+        for person in mine if some else ():
+            since = min(by_id[a].first_seen_at for a in some)
+            holders.keep_person(conn, person, since=since, until=int(now))
+    return identified, erased, kept_out, receipt, holders.of_persons(conn, known)
+
+
+_PSEUDONYM = "pseudonym"
+"""The kind of a tag that tells who was forgotten under a pseudonym."""
 
 
 def _erase(conn: Connection, people: Sequence[Identity], *, act: str, now: float) -> tuple[Erased, str]:
@@ -159,13 +176,15 @@ def scrub(body: bytes, who: Who) -> tuple[bytes, list[int]]:
         return b"", []
 
 
-def _forget_in_copies(database: Database, *, now: Callable[[], float]) -> tuple[list[str], list[str]]:
-    """Erase everybody who is kept out from the copies beside a database; returns those changed, and those left alone.
+def _forget_in_copies(database: Database, *, now: Callable[[], float]) -> tuple[list[str], frozenset[str], list[str]]:
+    """Erase everybody who is kept out from the copies beside a database.
+
+    Returns those changed, the places of all that hold nobody of them now, and those left alone.
 
     Everybody, not only who is forgotten just now: a kill may have come between a database and its copies.
     """
     gate = database.transact(optout.gate)
-    done, left = [], []
+    done, clean, left = [], set(), []
     for path in sorted(database.path.parent.glob(f"{database.path.name}.*.backup")):
         try:
             Database.open(path, now=now, mode="read").close()  # an older schema is left alone
@@ -184,30 +203,9 @@ def _forget_in_copies(database: Database, *, now: Callable[[], float]) -> tuple[
 
             if copy.transact(work):
                 done.append(str(path))
-            scour(copy)
+            if scour(copy):
+                clean.add(str(path.resolve()))
         finally:
             copy.close()
             Path(f"{path}.lock").unlink(missing_ok=True)
-    return done, left
-
-
-def _holders(made: Iterator[Output], since: int) -> Iterator[Holder]:
-    for output in made:
-        if output.at >= since and output.level != "aggregate":
-            for path, expected in output.files.items():
-                yield Holder(path=path, kind=output.kind, state=outputs.state(Path(path), expected))
-
-
-def delete(holders: Sequence[Holder]) -> list[str]:
-    """Delete those that still are what was made; returns their paths. What was changed since is left alone."""
-    deleted = []
-    for holder in holders:
-        if holder.state == "there":
-            Path(holder.path).unlink()
-            deleted.append(holder.path)
-    return deleted
-
-
-def document(done: Forgotten) -> dict[str, Any]:
-    """Return the receipt as JSON."""
-    return asdict(done)
+    return done, frozenset(clean), left

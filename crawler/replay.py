@@ -24,7 +24,7 @@ from socialfetch.errors import Malformed
 from storage import journal, pages, parking, ranking, requeue, runs, seeding, summary
 from storage.database import Database
 from storage.errors import ArchiveIncomplete, ArchiveUnreadable, UnknownStrategy
-from storage.history import Call, Deed, History
+from storage.history import Call, Deed, History, done_again
 from storage.journal import Act
 from storage.optout import FORGOTTEN
 from storage.ordering import Candidate
@@ -90,18 +90,22 @@ class _Teller:
     def tell(self, conn: Connection, events: list[Call | Deed]) -> None:
         """Do these events in one transaction."""
         for event in events:
-            match event:
-                case Call():
-                    self._call(conn, event)
-                    self.calls += 1
-                case Deed():
-                    before = journal.last(conn)
-                    self._do(conn, event)
-                    if event.is_inferred:
-                        journal.mark_inferred(conn, after=before)
-                        self.inferred += 1
-                case _:
-                    assert_never(event)
+            with done_again(event):
+                self._tell(conn, event)
+
+    def _tell(self, conn: Connection, event: Call | Deed) -> None:
+        match event:
+            case Call():
+                self._call(conn, event)
+                self.calls += 1
+            case Deed():
+                before = journal.last(conn)
+                self._do(conn, event)
+                if event.is_inferred:
+                    journal.mark_inferred(conn, after=before)
+                    self.inferred += 1
+            case _:
+                assert_never(event)
 
     def _call(self, conn: Connection, call: Call) -> None:
         replica = self._replica

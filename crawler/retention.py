@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from crawler.forgetting import SCOUR, scour, scrub
 from socialfetch.errors import Malformed
 from socialfetch.scrubbing import scrubbed
-from storage import errors, optout, retention, runs
+from storage import errors, holders, optout, retention, runs
 from storage.database import Database
+from storage.holders import Holder
 from storage.retention import PURGED, Rules
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Purged:
     copies_left: tuple[str, ...] = ()
     """Copies of an older schema, or damaged."""
     is_scoured: bool = True
+    holders: tuple[Holder, ...] = ()
+    """Exports, reports and copies made before this purge or an earlier one, that may hold what went."""
 
 
 def purge(database: Database, rules: Rules, *, now: Callable[[], float]) -> Purged:
@@ -38,7 +41,7 @@ def purge(database: Database, rules: Rules, *, now: Callable[[], float]) -> Purg
     """
     counts, receipt = database.transact(partial(_purge, rules=rules, now=now()))
     is_scoured = scour(database)
-    copies, left = [], []
+    copies, clean, left = [], set(), []
     for path in sorted(database.path.parent.glob(f"{database.path.name}.*.backup")):
         try:
             Database.open(path, now=now, mode="read").close()  # an older schema is left alone
@@ -50,11 +53,20 @@ def purge(database: Database, rules: Rules, *, now: Callable[[], float]) -> Purg
             copy.claim()
             if copy.transact(partial(_purge, rules=rules, now=now()))[0]:
                 copies.append(str(path))
-            scour(copy)
+            if scour(copy):
+                clean.add(str(path.resolve()))
         finally:
             copy.close()
             path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
-    return Purged(counts=counts, receipt=receipt, copies=tuple(copies), copies_left=tuple(left), is_scoured=is_scoured)
+    spans = database.transact(holders.of_purges)
+    return Purged(
+        counts=counts,
+        receipt=receipt,
+        copies=tuple(copies),
+        copies_left=tuple(left),
+        is_scoured=is_scoured,
+        holders=tuple(holders.find(database.path, spans, clean=clean)),
+    )
 
 
 def _purge(conn: Connection, *, rules: Rules, now: float) -> tuple[dict[str, int], str | None]:

@@ -303,7 +303,7 @@ async def _store(desk: Desk, lease: Lease, page: Page, sent_at_s: float) -> Stor
     progress.taken_over += stored.taken_over
     desk.log.debug(
         "page.committed",
-        handle=lease.handle,
+        account=lease.account_id,
         page=lease.pages + 1,
         listed=stored.listed,
         new_accounts=stored.new_accounts,
@@ -341,7 +341,7 @@ def _note_end(desk: Desk, lease: Lease, completeness: str, reason: str | None) -
         case _:
             desk.progress.lists_read += 1
     if completeness == Completeness.PARTIAL:
-        desk.log.warning("visit.cut", handle=lease.handle, reason=reason)
+        desk.log.warning("visit.cut", account=lease.account_id, reason=reason)
 
 
 async def _refused(desk: Desk, lease: Lease, error: errors.SocialFetchError, sent_at_s: float) -> None:
@@ -373,17 +373,17 @@ async def _refused(desk: Desk, lease: Lease, error: errors.SocialFetchError, sen
                 desk.progress.waiting = error.code
                 _mind_outage(desk, error, until - now)
             await _give_back(desk, returned(not_before=until, counts_as_attempt=counts))
-            desk.log.warning("page.deferred", handle=lease.handle, cause=error.code, seconds=round(until - now, 3))
+            desk.log.warning("page.deferred", account=lease.account_id, cause=error.code, seconds=round(until - now, 3))
         case Restart(reason=reason):
             if await desk.db.write(partial(frontier.was_restarted, lease=lease, cause=reason)):
                 await _give_back(desk, returned(failed=reason))
-                desk.log.warning("entry.failed", handle=lease.handle, cause=reason)
+                desk.log.warning("entry.failed", account=lease.account_id, cause=reason)
             else:
                 await _give_back(desk, returned(restart=True, cause=reason))
-                desk.log.warning("visit.restarted", handle=lease.handle, cause=reason)
+                desk.log.warning("visit.restarted", account=lease.account_id, cause=reason)
         case Fail(reason=reason):
             await _give_back(desk, returned(failed=reason))
-            desk.log.warning("entry.failed", handle=lease.handle, cause=reason, request_id=error.request_id)
+            desk.log.warning("entry.failed", account=lease.account_id, cause=reason, request_id=error.request_id)
         case Stop(reason=reason):
             desk.stop(reason, str(error), None)
             await _give_back(desk, returned(counts_as_attempt=False))

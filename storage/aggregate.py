@@ -1,7 +1,7 @@
 """Counts instead of people: tables of a crawl in which no cell is about fewer than ten accounts.
 
-A cell below `SMALLEST` is left out, and where that would be the only one of its table, the next smallest as well: the
-total would give it away.
+A cell below `SMALLEST` is left out, and with it the smallest others until at least two are hidden that together hold
+`SMALLEST` accounts or more: the total of a table is known, and so is what the hidden ones hold together.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import sqlalchemy as sa
 
 SMALLEST = 10
 """Accounts behind every count that is shown."""
+
+_FEWEST = 2
+"""Cells that are hidden together at least."""
 
 COLUMNS = ("table", "cell", "accounts")
 
@@ -65,8 +68,10 @@ def tables(conn: sa.Connection) -> Iterator[tuple[str, str, int | None]]:
 
 def suppressed(counts: Sequence[int]) -> list[int | None]:
     """Return the counts of a table whose total is known, without those that tell too much."""
-    small = [place for place, count in enumerate(counts) if 0 < count < SMALLEST]
-    if len(small) == 1:
-        others = sorted((count, place) for place, count in enumerate(counts) if place not in small and count)
-        small += [place for _, place in others[:1]]
-    return [None if place in small else count for place, count in enumerate(counts)]
+    hidden = {place for place, count in enumerate(counts) if 0 < count < SMALLEST}
+    others = sorted((count, place) for place, count in enumerate(counts) if place not in hidden and count)
+    for _, place in others if hidden else ():
+        if len(hidden) >= _FEWEST and sum(counts[each] for each in hidden) >= SMALLEST:
+            break
+        hidden.add(place)
+    return [None if place in hidden else count for place, count in enumerate(counts)]

@@ -78,15 +78,15 @@ _SHOWN = 20
 """Sightings returned at most: hubs are listed thousands of times."""
 
 
-def read(conn: sa.Connection, handle: str) -> Biography | None:
-    """Return the story of the account that has this handle, or had it last; None where nobody ever had it.
+def read(conn: sa.Connection, who: str | int) -> Biography | None:
+    """Return the story of the account that has this handle, or had it last, or this id; None where nobody does.
 
     Who lists an account is found by a scan of all follows: seconds on a database of tens of millions.
     """
     row: Any = conn.execute(
         sa.select(accounts, frontier)
         .join(frontier, frontier.c.account_id == accounts.c.id)
-        .where(accounts.c.id == _id_of(handle))
+        .where(accounts.c.id == (_id_of(who) if isinstance(who, str) else who))
     ).one_or_none()
     if row is None:
         return None

@@ -5,9 +5,10 @@ Read from the ledger, the archive and the journal of one consistent state.
 
 from __future__ import annotations
 
-import json
+import re
 from array import array
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,7 +16,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage import errors
+from storage import journal as journals
 from storage.archive import Bodies
+from storage.driver import translate
 from storage.optout import FORGOTTEN
 from storage.schema import Outcome, State, accounts, archive, frontier, handle_history, journal, ledger, visits
 from storage.statement import Statement
@@ -70,6 +73,7 @@ class Call:
 class Deed:
     """An entry of the journal. `is_inferred`: older than the journal, and concluded when the database was upgraded."""
 
+    id: int
     act: str
     details: dict[str, Any]
     is_inferred: bool
@@ -77,6 +81,32 @@ class Deed:
 
 _IS_PAGE = sa.and_(ledger.c.outcome == Outcome.SETTLED, sa.func.coalesce(ledger.c.cause, "") != FORGOTTEN)
 """A page whose answer belongs in the archive: of those of forgotten accounts only the price is left."""
+
+
+@contextmanager
+def done_again(event: Call | Deed) -> Iterator[None]:
+    """Do an event again. Raises ArchiveIncomplete where it cannot be: we never wrote it, or not as it stands there.
+
+    What a note says has the right types; whether there are such strategies, filters or processes only doing it tells.
+    """
+    try:
+        yield
+    except errors.DatabaseError:
+        raise
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        re.error,
+        sa.exc.SQLAlchemyError,
+    ) as error:
+        known = translate(error)
+        if isinstance(known, errors.DatabaseError):
+            raise known from error
+        which = f"note {event.id} of the journal" if isinstance(event, Deed) else f"ledger row {event.id}"
+        raise errors.ArchiveIncomplete(f"{which} is not what this program writes: it cannot be done again") from error
 
 
 class History:
@@ -125,11 +155,11 @@ class History:
             ).all()
             for row in rows:
                 try:
-                    details = json.loads(row.details)
+                    details = journals.read(row.act, row.details)
                     is_inferred = bool(details.pop("inferred", False))
-                except (ValueError, TypeError, AttributeError, RecursionError):
+                except (ValueError, TypeError, RecursionError):
                     raise errors.ArchiveIncomplete(f"note {row.id} of the journal cannot be read") from None
-                yield row.ledger_id, Deed(act=row.act, details=details, is_inferred=is_inferred)
+                yield row.ledger_id, Deed(id=row.id, act=row.act, details=details, is_inferred=is_inferred)
             if len(rows) < CHUNK:
                 return
             after = rows[-1].id

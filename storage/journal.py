@@ -7,8 +7,9 @@ be replayed. Invariant: an act and its note are one transaction.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import sqlalchemy as sa
 
 from storage.schema import journal, ledger
@@ -50,6 +51,38 @@ class Act:
     """`value` was kept under `key`."""
     REQUEUED = "requeued"
     """The `entries`, pairs of account and priority, were queued again."""
+
+
+_Count = Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)]
+_Accounts = [("accounts", list[_Count])]
+_Pass = [("after", _Count), ("at_most", _Count)]
+_FIELDS: dict[str, list[tuple[str, Any]]] = {
+    Act.SEEDED: [("handle", str), ("at", _Count)],
+    Act.BEGAN: [("process", _Count), ("strategy", str), ("settings", dict[str, Any])],
+    Act.DEPTH_LIMITED: [("max_depth", _Count | None)],
+    Act.RANKED: _Pass,
+    Act.LOTTED: [*_Pass, ("explores", bool)],
+    Act.PARKED: [*_Accounts, ("reason", str)],
+    Act.UNPARKED: _Accounts,
+    Act.FILTERED: _Accounts,
+    Act.UNFILTERED: _Accounts,
+    Act.RESCORED: _Accounts,
+    Act.CHOSE: [("strategy", str)],
+    Act.NAMELESS: [("account", _Count)],
+    Act.REMEMBERED: [("key", str), ("value", str)],
+    Act.REQUEUED: [("entries", list[tuple[_Count, _Count, float]])],
+}
+"""What the details of an act hold at least; of the others nothing is read."""
+
+_DETAILS = {act: msgspec.defstruct(act, fields) for act, fields in _FIELDS.items()}
+
+
+def read(act: str, text: str) -> dict[str, Any]:
+    """Return the details of a note. Raises ValueError or RecursionError where they are not what `note` writes."""
+    details = json.loads(text)
+    msgspec.convert(details, _DETAILS.get(act, dict[str, Any]))  # its error is a ValueError
+    found: dict[str, Any] = details
+    return found
 
 
 _NOTE = Statement(

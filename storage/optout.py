@@ -41,6 +41,14 @@ class Person:
     ids: Sequence[str] = ()
     hashes: Sequence[str] = ()
 
+    def tags(self, key: ProjectKey) -> dict[str, str]:
+        """Return the kind of each hash that they are kept out by."""
+        return {
+            **dict.fromkeys(self.hashes, "hash"),
+            **{key.tag("handle", handle): "handle" for handle in self.handles},
+            **{key.tag("id", stable): "id" for stable in self.ids},
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
@@ -64,6 +72,11 @@ class Gate:
         if found is not None and (platform_user_id is None or found not in self.identified):
             return found
         return None
+
+    def persons_of(self, handles: Iterable[str], platform_user_id: str | None) -> set[int]:
+        """Return everybody of the list whom one of these handles or the id means."""
+        found = {self.person(handle, platform_user_id) for handle in (*handles, None)}
+        return {person for person in found if person is not None}
 
 
 def gate(conn: sa.Connection) -> Gate | None:
@@ -148,11 +161,7 @@ def add(conn: sa.Connection, key: ProjectKey, people: Iterable[Person], *, reaso
     next_person = max(known.values(), default=0) + 1
     count = 0
     for each in people:
-        tags = {
-            **dict.fromkeys(each.hashes, "hash"),
-            **{key.tag("handle", handle): "handle" for handle in each.handles},
-            **{key.tag("id", stable): "id" for stable in each.ids},
-        }
+        tags = each.tags(key)
         before = [known[tag] for tag in tags if tag in known]
         person = before[0] if before else next_person
         if not before:
@@ -164,6 +173,11 @@ def add(conn: sa.Connection, key: ProjectKey, people: Iterable[Person], *, reaso
                 conn.execute(sa.insert(optouts).values(hash=tag, kind=kind, person=person, reason=reason, at=int(now)))
     conn.info.pop(_CACHE, None)
     return count
+
+
+def persons_of_tags(conn: sa.Connection, tags: Iterable[str]) -> set[int]:
+    """Return who is kept out by one of these hashes."""
+    return set(conn.execute(sa.select(optouts.c.person).where(optouts.c.hash.in_(list(tags)))).scalars())
 
 
 def count_withheld(conn: sa.Connection, visit_id: int, count: int) -> None:
@@ -193,9 +207,14 @@ def count(conn: sa.Connection) -> KeptOut:
 def receipt(conn: sa.Connection, *, act: str, details: Mapping[str, int], now: float) -> str:
     """Keep what was done and return its hash: SHA-256 of time, act and counts, one a line."""
     written = json.dumps(dict(details), sort_keys=True)
-    hash = sha256(f"{int(now)}\n{act}\n{written}".encode("ascii")).hexdigest()
+    hash = hashed(int(now), act, written)
     conn.execute(sa.insert(receipts).values(at=int(now), act=act, details=written, hash=hash))
     return hash
+
+
+def hashed(at: int, act: str, details: str) -> str:
+    """Return the hash of a receipt."""
+    return sha256(f"{at}\n{act}\n{details}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def bind(conn: sa.Connection, key: ProjectKey) -> None:

@@ -1,4 +1,4 @@
-"""What was made of a database for others: every export and report, with its checksum, in a list beside the database.
+"""What was made of a database: every export, report and copy, with its checksum, in a list beside the database.
 
 A file of its own, one JSON object a line, only ever added to: the database is not altered by a report. It tells later
 which copies held a person who is to be forgotten.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
 from typing import Literal
@@ -19,10 +19,19 @@ import msgspec
 Level = Literal["raw", "pseudonymous", "aggregate"]
 LEVELS: tuple[Level, ...] = ("raw", "pseudonymous", "aggregate")
 
+COPIES = ("backup", "replay")
+"""Kinds that are databases of their own."""
+
+SEEDS = "seeds"
+"""The kind of a list of seeds: nothing was made, but it names people."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """Files made at one time (Unix seconds). `files` maps absolute paths to their SHA-256 then."""
+    """Files made at one time (Unix seconds). `files` maps absolute paths to their SHA-256 then.
+
+    On the list, paths inside the database's folder are relative to it: the folder may be moved.
+    """
 
     at: int
     kind: str
@@ -32,6 +41,8 @@ class Output:
     key: str | None
     """Fingerprint of the key behind its pseudonyms."""
     files: dict[str, str]
+    begun: int | None = None
+    """When the database began to be read; None in older lists."""
 
 
 def list_of(database: Path) -> Path:
@@ -47,7 +58,7 @@ def checksum(path: Path) -> str:
 
 def record(
     database: Path, paths: Iterable[Path], *, at: float, kind: str, level: str, accounts: int, edges: int,
-    key: str | None = None,
+    key: str | None = None, begun: float | None = None,
 ) -> Output | None:  # fmt: skip
     """Add to the list, on disk when this returns. None where the database's folder takes no file: nothing is kept."""
     files = {
@@ -55,8 +66,19 @@ def record(
         for path in paths
         for file in (sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path])
     }
-    made = Output(at=int(at), kind=kind, level=level, accounts=accounts, edges=edges, key=key, files=files)
-    line = json.dumps(asdict(made), sort_keys=True) + "\n"
+    made = Output(
+        at=int(at),
+        kind=kind,
+        level=level,
+        accounts=accounts,
+        edges=edges,
+        key=key,
+        files=files,
+        begun=None if begun is None else int(begun),
+    )
+    folder = database.parent.resolve()
+    inside = {_relative(path, folder): checksum for path, checksum in files.items()}
+    line = json.dumps(asdict(made) | {"files": inside}, sort_keys=True) + "\n"
     try:
         descriptor = os.open(list_of(database), os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     except OSError:
@@ -75,19 +97,27 @@ def recorded(database: Path) -> Iterator[Output]:
         text = list_of(database).read_text(encoding="ascii", errors="replace")
     except OSError:
         return
+    folder = database.parent.resolve()
     for line in text.splitlines():
         try:
-            yield msgspec.json.decode(line, type=Output)
+            made = msgspec.json.decode(line, type=Output)
         except (msgspec.DecodeError, RecursionError):
             continue
+        yield replace(made, files={str(folder / path): checksum for path, checksum in made.files.items()})
 
 
-State = Literal["there", "changed", "gone"]
+def seed_lists(database: Path) -> set[Path]:
+    """Return the lists of seeds that were read."""
+    return {Path(path) for made in recorded(database) if made.kind == SEEDS for path in made.files}
 
 
-def state(path: Path, expected: str) -> State:
-    """Tell whether a file still is what was made."""
+def present(path: Path) -> str | None:
+    """Return the checksum of what is at a path now, None where no file is, or none that can be read."""
     try:
-        return "there" if checksum(path) == expected else "changed"
-    except OSError:
-        return "gone"
+        return checksum(path) if path.is_file() else None
+    except (OSError, ValueError):  # a path that is none
+        return None
+
+
+def _relative(path: str, folder: Path) -> str:
+    return Path(path).relative_to(folder).as_posix() if Path(path).is_relative_to(folder) else path

@@ -85,6 +85,8 @@ def _is_same(path: Path, other: Path) -> bool:
 def _recorded(database: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for output in outputs.recorded(database):
+        if output.kind in {*outputs.COPIES, outputs.SEEDS}:
+            continue  # neither a database nor a list of somebody's is ever replaced
         for path, checksum in output.files.items():
             found.setdefault(path, set()).add(checksum)
     return found

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage import archive as archives
-from storage import erasure
+from storage import erasure, holders
 from storage.erasure import Scrub
 from storage.schema import (
     Completeness,
@@ -113,20 +113,30 @@ def purge(
     found = due(conn, rules, now=now)
     if found.is_nothing:
         return {}
+    until = int(now)
     if found.everybody:
+        holders.keep_purge(conn, "accounts", since=0, until=until)
         return erasure.erase_everybody(conn)
     done = found.counts
     if found.missing:
         done |= _compared(conn, found.missing)
     for cause, ids in (("missing", found.missing), ("unseen", found.unseen)):
         if ids:
-            erased = erasure.erase(conn, erasure.identities(conn, ids), scrub=scrub, now=now)
+            people = erasure.identities(conn, ids)
+            erased = erasure.erase(conn, people, scrub=scrub, now=now)
+            since = min(person.first_seen_at for person in people)
+            holders.keep_purge(conn, "accounts", since=since, until=until)
             done[f"follows_of_{cause}"] = erased.follows
+            if erased.known_only_through:
+                done[f"known_only_through_{cause}"] = erased.known_only_through
     if rules.keep_days is not None:
         _delete_answers(conn, now - rules.keep_days * DAY_S)
+    if found.answers:
+        holders.keep_purge(conn, "answers", since=0, until=until)
     for name in found.fields:
         conn.execute(sa.update(accounts).where(COLUMNS[name].is_not(None)).values({COLUMNS[name].name: None}))
     if found.fields:
+        holders.keep_purge(conn, "fields", since=0, until=until)
         archives.rewrite(conn, strip)
     return done
 

@@ -1,7 +1,7 @@
 """A snapshot: what a database held and how it came about at one moment, as checksums that can be checked again.
 
 It holds no list and no account but the seeds. Rows are only added to the ledger, so its beginning can be compared with
-what it was, however far a crawl has gone on.
+what it was, however far a crawl has gone on; of all else the row sums say which accounts' rows are not what they were.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from storage import frozen
 from storage.schema import accounts, follows, frontier, ledger, past_follows, receipts, runs, visits
 
 FILE = "snapshot.json"
@@ -26,8 +27,15 @@ _ORDER = (ledger.c.id, ledger.c.visit_id, ledger.c.account_id, ledger.c.cursor)
 _TABLES = (accounts, follows, past_follows, visits)
 
 
-def take(conn: sa.Connection) -> dict[str, Any]:
-    """Return what a snapshot says of a database, as JSON."""
+def take(conn: sa.Connection) -> tuple[dict[str, Any], bytes]:
+    """Return what a snapshot says of a database, as JSON, and its row sums. Raises ValueError for ids not counted."""
+    taken = _told(conn)
+    last_account, last_call, columns = frozen.last_account(conn), taken["purchases"]["last"], frozen.columns()
+    found = frozen.sums(conn, last_account=last_account, last_call=last_call, of=columns)
+    return {**taken, "rows": {"last_account": last_account, "columns": columns}}, frozen.written(found)
+
+
+def _told(conn: sa.Connection) -> dict[str, Any]:
     last = int(conn.execute(sa.select(sa.func.coalesce(sa.func.max(ledger.c.id), 0))).scalar_one())
     return {
         "purchases": {"last": last, **_purchases(conn, last)},
@@ -50,13 +58,17 @@ def take(conn: sa.Connection) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """A database against a snapshot. `calls_since` were made after it, `receipts_since` count erasures and purges."""
+    """A database against a snapshot. `calls_since` were made after it, `receipts_since` count erasures and purges.
+
+    `unexplained` is what `frozen.unexplained` returns; None for a snapshot of before there were row sums.
+    """
 
     books: bool
     order: bool
     tables: Mapping[str, bool]
     calls_since: int
     receipts_since: int
+    unexplained: Mapping[str, list[int]] | None = None
 
     @property
     def is_same(self) -> bool:
@@ -65,26 +77,40 @@ class Compared:
 
     @property
     def is_explained(self) -> bool:
-        """Whether what differs can come from crawling on and from erasures that left receipts."""
-        return (
-            self.books
-            and (self.order or self.receipts_since > 0)
-            and (all(self.tables.values()) or self.calls_since > 0 or self.receipts_since > 0)
-        )
+        """Whether what differs comes from later calls and from erasures that left receipts, as far as rows can tell."""
+        if self.unexplained is None:  # nobody can tell which rows differ
+            is_explained = all(self.tables.values()) or self.calls_since > 0 or self.receipts_since > 0
+        else:
+            is_explained = not any(self.unexplained.values())
+        return self.books and (self.order or self.receipts_since > 0) and is_explained
 
 
-def compare(conn: sa.Connection, taken: Mapping[str, Any]) -> Compared:
-    """Compare a database with what `take` returned once. Raises KeyError or TypeError for what it never returned."""
-    now = take(conn)
+def compare(conn: sa.Connection, taken: Mapping[str, Any], sums: bytes | None) -> Compared:
+    """Compare a database with what `take` returned once. Raises KeyError, TypeError or the like for what it never did.
+
+    `sums` is None for a snapshot of before there were row sums.
+    """
+    now = _told(conn)
     then = taken["purchases"]
-    prefix = _purchases(conn, int(then["last"]))
+    last, receipts_before = int(then["last"]), int(taken["receipts"])
+    prefix = _purchases(conn, last)
     return Compared(
         books=prefix["books"] == then["books"],
         order=prefix["order"] == then["order"],
         tables={name: now["tables"][name] == digest for name, digest in taken["tables"].items()},
-        calls_since=now["purchases"]["last"] - int(then["last"]),
-        receipts_since=now["receipts"] - int(taken["receipts"]),
+        calls_since=now["purchases"]["last"] - last,
+        receipts_since=now["receipts"] - receipts_before,
+        unexplained=None if sums is None else _unexplained(conn, taken["rows"], sums, last, receipts_before),
     )
+
+
+def _unexplained(
+    conn: sa.Connection, rows: Mapping[str, Any], sums: bytes, last_call: int, receipts_before: int
+) -> dict[str, list[int]]:
+    last_account = int(rows["last_account"])
+    then = frozen.read(sums, last_account=last_account)
+    now = frozen.sums(conn, last_account=last_account, last_call=last_call, of=rows["columns"])
+    return frozen.unexplained(conn, then, now, last_call=last_call, receipts_before=receipts_before)
 
 
 def _purchases(conn: sa.Connection, last: int) -> dict[str, str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 import stat
 import subprocess
@@ -40,6 +41,18 @@ def test_nothing_is_overwritten(run: Run, tmp_path: Path) -> None:
         assert "another place" in ran.err
     assert (tmp_path / "mine").read_text() == "mine"
     assert run("status").code == 0
+
+
+def test_a_backup_is_noted_and_no_export_replaces_it(run: Run, tmp_path: Path) -> None:
+    """It stands on the list beside the database, inside its folder by its relative path, and is nobody's to replace."""
+    run("seed", "@a")
+    assert run("backup", "copy.db").code == 0
+    [line] = (tmp_path / "followgraph.db.outputs.jsonl").read_text().splitlines()
+    noted = json.loads(line)
+    assert (noted["kind"], noted["level"], [*noted["files"]]) == ("backup", "raw", ["copy.db"])
+    before = (tmp_path / "copy.db").read_bytes()
+    assert run("export", "--format", "edgelist", "--output", "copy.db").code == 2
+    assert (tmp_path / "copy.db").read_bytes() == before
 
 
 def test_a_place_that_is_none(run: Run) -> None:

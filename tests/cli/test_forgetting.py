@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from analysis.graph import load_graph
 from storage.database import graph_beside
 
 if TYPE_CHECKING:
-    from conftest import Run, Shell
+    from conftest import Run, Shell, Simulate
 
 
 @pytest.fixture
@@ -168,3 +169,105 @@ def test_the_graph_kept_beside_the_database_goes_too(run: Run, crawled: Path, ho
     assert kept.exists()
     run("forget", popular(crawled), "--db", crawled, environ=home)
     assert not kept.exists()
+
+
+def test_backups_and_replays_are_named_and_never_deleted(
+    run: Run, tmp_path: Path, crawled: Path, home: dict[str, str]
+) -> None:
+    """Both are databases of their own that hold the person: each is told, with what to type; people go out of it."""
+    person = popular(crawled)
+    (tmp_path / "copies").mkdir()
+    assert run("backup", "copies/copy.db", "--db", crawled).code == 0
+    assert run("replay", "--from", crawled, "--db", "copies/again.db").code == 0
+    assert run("export", "--format", "csv", "--output", "study/out", "--db", crawled).code == 0
+    asked = ("forget", person, "--db", crawled, "--delete-exports")
+    told = run(*asked, environ=home)
+    assert f"{tmp_path / 'copies' / 'copy.db'} · backup, there" in told.out
+    assert "name it with --db" in told.out
+    document = run(*asked, "--json", environ=home).document
+    found = {Path(each["path"]).name: (each["kind"], each["state"]) for each in document["exports"]}
+    assert found == {
+        "copy.db": ("backup", "there"),
+        "again.db": ("replay", "there"),
+        "accounts.csv": ("export", "gone"),
+        "follows.csv": ("export", "gone"),
+    }
+    [key] = keys(tmp_path)
+    for file in ("copy.db", "again.db"):
+        path = tmp_path / "copies" / file
+        assert person.encode() in path.read_bytes()
+        assert run("forget", person, "--db", path, "--key", key, environ=home).code == 0
+        assert person.encode() not in path.read_bytes()
+    assert {each["state"] for each in run(*asked, "--json", environ=home).document["exports"]} == {"changed", "gone"}
+
+
+def test_what_was_deleted_or_moved_is_told_as_not_found(run: Run, crawled: Path, home: dict[str, str]) -> None:
+    """A second call with --delete-exports finds what the first one told; a file that is elsewhere is called that."""
+    for place in ("one", "two"):
+        run("export", "--format", "edgelist", "--output", crawled.parent / place, "--db", crawled)
+    person = popular(crawled)
+    assert run("forget", person, "--db", crawled, "--json", environ=home).document["exports_deleted"] == []
+    (crawled.parent / "two").rename(crawled.parent / "elsewhere")
+    moved = crawled.parent.rename(crawled.parent.with_name("moved")) / crawled.name
+    ran = run("forget", person, "--db", moved, "--delete-exports", "--json", environ=home)
+    assert ran.document["exports_deleted"] == [str(moved.parent / "one")]
+    assert not (moved.parent / "one").exists()
+    told = run("forget", person, "--db", moved, environ=home)
+    assert f"{moved.parent / 'two'} · export, deleted or moved since" in told.out
+    assert "look for it" in told.out
+
+
+def test_a_list_of_seeds_that_names_who_is_kept_out_is_told(
+    run: Run, tmp_path: Path, home: dict[str, str], simulate: Simulate
+) -> None:
+    """At forget and at the start of a crawl, with the count and nobody's name; nobody of it is bought."""
+    (tmp_path / "study").mkdir()
+    (tmp_path / "people.txt").write_text("@u3\n@u4 # asked in May\nu5\n")
+    (tmp_path / "study" / "seeds.txt").write_text("@u4\nno handle at all\n")
+    assert run("seed", "--file", "people.txt", "--db", "study/a.db", environ=home).code == 0
+    told = run("forget", "@u4", "@u5", "--db", "study/a.db", "--json", environ=home)
+    counts = {Path(each["path"]).name: each["kept_out"] for each in told.document["seed_lists"]}
+    assert counts == {"people.txt": 2, "seeds.txt": 1}
+    assert told.document["exports"] == []
+    assert "people.txt still names 2 accounts that are kept out" in told.err
+    url = simulate("--accounts", "50", "--key", "k")
+    environ = {**home, "SOCIALFETCH_API_KEY": "k"}
+    asked = ("crawl", "--seeds-file", "people.txt", "--budget", "3", "--max-depth", "0", "--db", "study/a.db")
+    ran = run(*asked, "--api-url", url, "--log-level", "debug", environ=environ)
+    assert ran.code == 0, ran.err
+    assert "people.txt still names 2 accounts that are kept out" in ran.err
+    assert "seeds.txt still names 1 account that is kept out" in ran.err
+    assert "u4" not in ran.err + ran.out
+    assert "u5" not in ran.err + ran.out
+    bought = "SELECT count(*) FROM accounts WHERE handle IN ('u4', 'u5')"
+    assert rehearsal.rows(tmp_path / "study" / "a.db", bought) == [(0,)]
+
+
+def test_no_byte_is_left_in_a_log_either(
+    run: Run, shell: Shell, simulate: Simulate, tmp_path: Path, home: dict[str, str]
+) -> None:
+    """A log of everything, trouble included, calls accounts by number: after forget no file names them."""
+    url = simulate("--accounts", "200", "--key", "k", "--fault", "lookup_failed=0.2", "--fault", "bad_request=0.1",
+                   "--fault", "repeated_cursor=0.2")  # fmt: skip
+    (tmp_path / "study").mkdir()
+    database = tmp_path / "study" / "a.db"
+    asked = ("crawl", "--seed", "u100", "--seed", "u101", "--budget", "120", "--db", str(database), "--api-url", url)
+    with (tmp_path / "study" / "crawl.log").open("wb") as log:
+        process = shell(*asked, "--log-level", "debug", "--json", environ={"SOCIALFETCH_API_KEY": "k"},
+                        stdout=log, stderr=log)  # fmt: skip
+        assert process.wait(timeout=120) == 0
+    written = (tmp_path / "study" / "crawl.log").read_text()
+    events = {json.loads(line)["event"] for line in written.splitlines() if '"event"' in line}
+    assert {"page.committed", "page.deferred", "entry.failed"} <= events
+    for handle, number in rehearsal.rows(database, "SELECT a.handle, a.id FROM accounts a JOIN visits v"
+                                         " ON v.account_id = a.id ORDER BY v.id LIMIT 20"):  # fmt: skip
+        assert f'"{handle}"' not in written
+        assert f'"account": {number},' in written or f'"account": {number}}}' in written
+    person = "u100"
+    assert run("why", "#1", "--db", database, "--json").document["handle"] == person
+    assert run("why", "#99999", "--db", database).code == 2
+    traces_of = [(stable.encode()) for (stable,) in rehearsal.rows(
+        database, f"SELECT platform_user_id FROM accounts WHERE handle = '{person}' AND platform_user_id IS NOT NULL"
+    )]  # fmt: skip
+    assert run("forget", person, "--db", database, environ=home).code == 0
+    assert holding(database.parent, [b'"u100"', b"@u100", *traces_of]) == []

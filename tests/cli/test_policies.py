@@ -82,6 +82,36 @@ def test_doctor_warns_and_repairs(run: Run, tmp_path: Path, crawled: Path) -> No
     assert rehearsal.state(crawled).accounts["known"] == 0
 
 
+def test_a_purge_names_what_may_still_hold_what_went(run: Run, tmp_path: Path, crawled: Path) -> None:
+    """By what went: fields stand in raw exports, raw answers in copies, people in all but counts; told again later."""
+    asked = ("export", "--db", crawled, "--format", "csv", "--output")
+    home = {"HOME": str(tmp_path / "home")}
+    for level in ("raw", "pseudonymous", "aggregate"):
+        assert run(*asked, level, "--level", level, environ=home).code == 0
+    assert run("backup", "copy.db", "--db", crawled).code == 0
+
+    def held(*command: str) -> set[str]:
+        found = run(*command, "--db", crawled, "--json").document["exports"]
+        return {Path(each["path"]).relative_to(tmp_path).parts[0] for each in found if each["state"] == "there"}
+
+    assert held("policy", "purge") == set()
+    (tmp_path / "config.toml").write_text("[policy]\nstore_bio = false\n")
+    assert held("policy", "purge") == {"raw", "copy.db"}
+    (tmp_path / "raw" / "accounts.csv").unlink()
+    (tmp_path / "raw" / "follows.csv").unlink()
+    assert held("policy", "purge") == {"copy.db"}
+    (tmp_path / "config.toml").write_text('[policy]\nretain_until = "2025-06-16"\n')
+    assert "1 file" not in run("doctor", "--db", crawled).out
+    warned = [each for each in run("doctor", "--repair", "--db", crawled, "--json").document["findings"]
+              if each["code"] == "exports_left"]  # fmt: skip
+    assert [each["level"] for each in warned] == ["warn"]
+    assert held("policy", "purge") == {"pseudonymous", "copy.db"}
+    told = run("policy", "purge", "--db", crawled).out
+    assert "nothing was due" in told
+    assert "copy.db · backup, there" in told
+    assert "accounts.csv · export, deleted or moved since" in told
+
+
 @pytest.mark.parametrize(
     ("line", "allowed"),
     [

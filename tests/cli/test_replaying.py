@@ -42,7 +42,8 @@ def test_a_replay(run: Run, tmp_path: Path) -> None:
     assert document["inferred"] == 0
     assert {name: document[name] for name in document["before"]} == document["before"]
     assert (tmp_path / "new.db").stat().st_mode & 0o777 == 0o600
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["new.db", "old.db", "old.db.lock"]
+    beside = ["new.db", "old.db", "old.db.lock", "old.db.outputs.jsonl"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == beside
     assert run("status", "--db", "new.db", "--json").document["edges"] == document["edges"]
 
 

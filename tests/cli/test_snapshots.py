@@ -188,6 +188,19 @@ def test_a_snapshot_and_what_comes_after(run: Run, tmp_path: Path, crawled: Path
     assert forgotten["verified"] is True
     assert forgotten["database"]["receipts_since"] == 1
     assert forgotten["database"]["books"] is True
+    [(old,)] = rehearsal.rows(
+        crawled,
+        "SELECT min(src) FROM follows WHERE src NOT IN (SELECT account_id FROM ledger WHERE id > 20"
+        " AND account_id IS NOT NULL) AND src NOT IN (SELECT account_id FROM visits JOIN withheld ON visit_id = id)",
+    )
+    [(target, visit)] = rehearsal.rows(crawled, f"SELECT dst, first_visit FROM follows WHERE src = {old} LIMIT 1")
+    _change(crawled, f"DELETE FROM follows WHERE src = {old} AND dst = {target}")
+    edited = run("verify", folder, "--db", crawled, "--json")
+    assert (edited.code, edited.document["verified"]) == (5, False)
+    assert edited.document["database"]["unexplained"]["lists"] == [old]
+    assert f"lists that nobody asked for since: account {old}" in run("verify", folder, "--db", crawled).out
+    _change(crawled, f"INSERT INTO follows VALUES ({old}, {target}, {visit}, NULL, NULL)")
+    assert run("verify", folder, "--db", crawled).code == 0
     _change(crawled, "UPDATE ledger SET charged = 0 WHERE id = 3")
     ran = run("verify", folder, "--db", crawled, "--json")
     assert (ran.code, ran.document["database"]["books"]) == (5, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from crawler.filter import Filter
 from crawler.forgetting import Forgotten
 from socialfetch.client import read_page
 from socialfetch.simulator.service import Service
-from storage import backup, errors, optout, secret
+from storage import backup, errors, holders, optout, secret
 from storage.allowances import Caps
 from storage.database import Database
-from storage.outputs import record
+from storage.outputs import checksum, list_of, record
 from storage.persons import NotFound, Wanted
 from storage.secret import ProjectKey
 
@@ -166,8 +167,9 @@ def test_by_id_and_by_pseudonym(place: Path, key: ProjectKey) -> None:
     forget(place, key, pseudonym=made[2][:8])
     left = {handle for (handle,) in rehearsal.rows(place, "SELECT handle FROM accounts")}
     assert left.isdisjoint(handle for handle, _ in people)
+    assert forget(place, key, pseudonym=made[1]).erased.accounts == 0
     with pytest.raises(NotFound):
-        forget(place, key, pseudonym=made[1])
+        forget(place, key, pseudonym=made[0])
 
 
 def test_nothing_changes_where_somebody_is_not_found(place: Path, key: ProjectKey) -> None:
@@ -211,9 +213,10 @@ def test_the_exports_that_held_them_are_told(place: Path, key: ProjectKey) -> No
     made = {}
     for file, at, level in (
         ("old", 1.0, "raw"),
-        ("counts", 2e9, "aggregate"),
-        ("new", 2e9, "raw"),
-        ("cut", 2e9, "raw"),
+        ("counts", now() - 1, "aggregate"),
+        ("new", now() - 1, "raw"),
+        ("cut", now() - 1, "raw"),
+        ("later", now() + 9, "raw"),
     ):
         made[file] = place.parent / f"{file}.csv"
         made[file].write_text("x")
@@ -225,9 +228,87 @@ def test_the_exports_that_held_them_are_told(place: Path, key: ProjectKey) -> No
         ("new.csv", "there"),
         ("cut.csv", "changed"),
     ]
-    assert forgetting.delete(done.holders) == [str(made["new"])]
+    assert holders.delete(done.holders) == [str(made["new"])]
     assert not made["new"].exists()
     assert made["cut"].exists()
+
+
+def test_what_held_them_is_told_again(place: Path, key: ProjectKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked again by any name, after a kill or a move of the folder, the same files are told; nobody else's are."""
+    api = rehearsal.service(town(60))
+    rehearsal.go(place, api, seeds=[name(1), name(2)], budget=10)
+    [(person, stable)] = rehearsal.rows(
+        place, "SELECT handle, platform_user_id FROM accounts WHERE platform_user_id IS NOT NULL ORDER BY id LIMIT 1"
+    )
+    export = place.parent / "waves" / "e.csv"
+    export.parent.mkdir()
+    export.write_text("x")
+    record(place, [export], at=now() - 1, kind="export", level="raw", accounts=1, edges=0, begun=now() - 2)
+    asked = {"pseudonym": key.pseudonym("id", stable)}
+
+    def dies(_: Database) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:  # before anything was told
+        patch.setattr(Database, "scour", dies)
+        with pytest.raises(KeyboardInterrupt):
+            forget(place, key, **asked)
+    record(place, [_made(place, "later.csv")], at=now() + 5, kind="export", level="raw", accounts=1, edges=0)
+    moved = place.parent.rename(place.parent.with_name("moved")) / place.name
+    for again in (asked, {"handle": person}, {"platform_user_id": stable}, {"tag": key.tag("handle", person)}):
+        done = forget(moved, key, **again)
+        assert done.erased.accounts == 0
+        held = [(Path(each.path), each.state) for each in done.holders]
+        assert held == [(moved.parent / "waves" / "e.csv", "there")]
+    assert forget(moved, key, "nobody.known").holders == []
+    assert holders.delete(done.holders) == [held[0][0].as_posix()]
+    assert [each.state for each in forget(moved, key, person).holders] == ["gone"]
+    assert holding(moved.parent, [person.encode(), stable.encode()]) == []
+
+
+def test_an_output_that_was_being_made_is_told(place: Path, key: ProjectKey) -> None:
+    """What began to read before the erasure and was noted after it holds the person; made anew it does not."""
+    rehearsal.go(place, rehearsal.service(town(60)), seeds=[name(1)], budget=10)
+    forget(place, key, name(1))
+    slow, anew = _made(place, "slow.csv"), _made(place, "anew.csv")
+    about = {"kind": "export", "level": "raw", "accounts": 1, "edges": 0}
+    record(place, [slow], at=now() + 60, begun=now() - 60, **about)
+    record(place, [anew], at=now() - 60, begun=now() - 60, **about)
+    anew.write_text("without them")
+    record(place, [anew], at=now() + 60, begun=now() + 60, **about)
+    assert [(each.path, each.state) for each in forget(place, key, name(1)).holders] == [(str(slow), "there")]
+
+
+def test_older_lists_are_read(place: Path, key: ProjectKey) -> None:
+    """Absolute paths without a beginning, as lists had them once; what is not there is told as gone."""
+    rehearsal.go(place, rehearsal.service(town(60)), seeds=[name(1)], budget=10)
+    there = _made(place, "there.csv")
+    about = {"at": int(now()) - 1, "kind": "export", "level": "raw", "accounts": 1, "edges": 0, "key": None}
+    files = {str(there): checksum(there), "/nowhere/e.csv": "0" * 64, "a\0b": "0" * 64}
+    list_of(place).write_text(json.dumps({**about, "files": files}) + "\n")
+    found = {Path(each.path).name: each.state for each in forget(place, key, name(1)).holders}
+    assert found == {"there.csv": "there", "e.csv": "gone", "a\0b": "gone"}
+
+
+def test_who_was_met_under_another_name_is_told_of_too(place: Path, key: ProjectKey) -> None:
+    """Erased before a crawl, not by a command: asked later, the exports of that time are told."""
+    api = rehearsal.service([*((lister, "zelda") for lister in LISTERS), ("zelda", "friend")])
+    rehearsal.go(place, api, seeds=LISTERS[:1], budget=1)
+    forget(place, key, "zelda.new", reason=optout.OPTED_OUT)
+    renamed = rehearsal.service(api.network, faults={"renamed": 1.0})
+    rehearsal.go(place, renamed, seeds=LISTERS, budget=100, max_depth=0)
+    record(place, [_made(place, "e.csv")], at=now() - 1, kind="export", level="raw", accounts=1, edges=0)
+    database = Database.open(place, now=now)
+    database.claim()
+    assert forgetting.forget_met(database, now=now) == 1
+    database.close()
+    assert [Path(each.path).name for each in forget(place, key, "zelda.new").holders] == ["e.csv"]
+
+
+def _made(database: Path, file: str) -> Path:
+    path = database.parent / file
+    path.write_text(file)
+    return path
 
 
 def test_the_receipt_is_kept_and_names_nobody(place: Path, key: ProjectKey) -> None:

@@ -9,25 +9,32 @@ import atexit
 import json
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from cli import config
 from cli.config import ConfigError
+from crawler import seeding
 from crawler.policy import retry_after_s
 from crawler.purchase import facts
+from crawler.replay import replay
 from socialfetch import errors as api_errors
 from socialfetch.client import Reply, _raise_for, read_page
 from socialfetch.handle import InvalidHandle, parse
 from socialfetch.scrubbing import FIELDS, scrubbed
 from socialfetch.simulator import edge_list
 from socialfetch.simulator.errors import UnreadableGraph
-from storage import dataset, errors, outputs, secret, snapshot
+from storage import dataset, errors, holders, outputs, runs, secret, snapshot
 from storage.archive import Bodies
 from storage.database import Database
+from storage.holders import Span
 
 Target = Callable[[bytes], object]
 
@@ -130,8 +137,7 @@ def noted(content: bytes) -> object:
     """The list of what was exported."""
     database = _FOLDER / "listed.db"
     outputs.list_of(database).write_bytes(content)
-    listed = [each for made in outputs.recorded(database) for each in made.files.items()]
-    return [outputs.state(Path(path), checksum) for path, checksum in listed]
+    return holders.find(database, [Span(since=-(2**70), until=2**70)])
 
 
 def frozen(content: bytes) -> object:
@@ -139,9 +145,43 @@ def frozen(content: bytes) -> object:
     try:
         taken = json.loads(content)
         with _empty().read() as conn:
-            return snapshot.compare(conn, taken)
+            return snapshot.compare(conn, taken, bytes(32) if "rows" in taken else None)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
+
+
+def journal(content: bytes) -> object:
+    """A note of the journal of somebody's database, which is replayed: the first line names the act."""
+    act, _, details = content.decode("utf-8", "replace").partition("\n")
+    for beside in _FOLDER.glob("journal-*"):
+        beside.unlink()
+    paths = _FOLDER / "journal-source.db", _FOLDER / "journal-target.db"
+    for path, before in zip(paths, _before_the_first_page(), strict=True):
+        path.write_bytes(before)
+    with closing(sqlite3.connect(paths[0])) as conn, conn:
+        conn.execute("INSERT INTO journal (ledger_id, act, details) VALUES (0, ?, ?)", (act, details))
+    source = Database.open(paths[0], now=lambda: 0.0, mode="read")
+    target = Database.open(paths[1], now=lambda: 0.0, mode="write")
+    try:
+        return replay(source, target)
+    except errors.DatabaseError as error:
+        return str(error)
+    finally:
+        source.close()
+        target.close()
+
+
+@cache
+def _before_the_first_page() -> tuple[bytes, bytes]:
+    """Return a database with seeds and a run that has bought nothing, and an empty one."""
+    seeded, empty = _FOLDER / "seeded.db", _FOLDER / "unwritten.db"
+    about: dict[str, Any] = {"strategy": "flow", "settings": {}, "host": "here", "pid": 1, "now": 1.0}
+    opened = Database.open(seeded, now=lambda: 0.0)
+    seeding.seed(opened, ["ada", "ben", "eve"], now=1.0)
+    opened.transact(lambda conn: runs.start(conn, budget=9, new_run=True, rng_seed=1, fresh_rng_seed=1, **about))
+    opened.close()
+    Database.open(empty, now=lambda: 0.0).close()
+    return seeded.read_bytes(), empty.read_bytes()
 
 
 def body(content: bytes) -> object:
@@ -186,5 +226,20 @@ _OPEN: dict[Path, Database] = {}
 
 TARGETS: dict[str, Target] = {
     each.__name__: each
-    for each in (page, scrub, refusal, handle, edges, settings, variable, key, sums, noted, frozen, body, database)
+    for each in (
+        page,
+        scrub,
+        refusal,
+        handle,
+        edges,
+        settings,
+        variable,
+        key,
+        sums,
+        noted,
+        frozen,
+        journal,
+        body,
+        database,
+    )
 }

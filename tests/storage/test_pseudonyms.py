@@ -163,7 +163,11 @@ def test_counts_say_what_the_database_says(place: Path, conn: sa.Connection) -> 
     ("counts", "expected"),
     [
         ([3, 50, 20], [None, 50, None]),  # the total would give the 3 away
-        ([3, 4, 50], [None, None, 50]),
+        ([3, 7, 50], [None, None, 50]),
+        ([3, 4, 50], [None, None, None]),  # as it would two that hold fewer than ten together
+        ([1, 1, 50], [None, None, None]),
+        ([1, 1, 60, 50], [None, None, 60, None]),
+        ([1, 0, 60], [None, 0, None]),
         ([0, 12, 13], [0, 12, 13]),
         ([9], [None]),
         ([], []),
