@@ -39,53 +39,54 @@ class Revisit(NamedTuple):
     listed_at: int | None
 
 
+# Both go along indexes and hold nothing: a daemon asks them for months, and whatever is sorted is sorted in memory.
 _LISTED = ", ".join(f"'{word}'" for word in Completeness.LISTED)
+_IS_LIST = f"(v.ended_at IS NOT NULL AND v.pages > 0 AND v.completeness IN ({_LISTED}))"
+_HAS_CHANGED = "(v.new_edges > 0 OR coalesce(r.gone, 0) > 0)"
 _REVISITS = sa.text(
     f"""
-WITH listed AS (
-    SELECT v.account_id, count(*) AS visits, min(v.started_at) AS first_at, max(v.started_at) AS last_at,
-           max(v.id) AS last_id, min(v.id) AS first_id,
-           max(r.order_chance) AS worst_chance, sum(r.order_chance) AS sum_chance
-    FROM visits v LEFT JOIN rereads r ON r.visit_id = v.id
-    WHERE v.ended_at IS NOT NULL AND v.pages > 0 AND v.completeness IN ({_LISTED})
-    GROUP BY v.account_id
-),
-changed AS (
-    SELECT v.account_id, count(*) AS changes
-    FROM visits v JOIN listed n ON n.account_id = v.account_id AND v.id <> n.first_id
+WITH seen AS (
+    SELECT f.account_id, f.state, f.completeness,
+           a.followers, a.following, coalesce(a.private, 0) AS private, a.updated_at,
+           max(coalesce(v.ended_at, v.started_at)) AS asked_at,
+           sum(CASE WHEN {_IS_LIST} THEN 1 ELSE 0 END) AS lists,
+           sum(CASE WHEN {_IS_LIST} AND {_HAS_CHANGED} THEN 1 ELSE 0 END) AS changes,
+           min(CASE WHEN {_IS_LIST} THEN v.started_at END) AS first_at,
+           max(CASE WHEN {_IS_LIST} THEN v.started_at END) AS last_at,
+           min(CASE WHEN {_IS_LIST} THEN v.id END) AS first_id,
+           max(CASE WHEN {_IS_LIST} THEN v.id END) AS last_id,
+           max(CASE WHEN {_IS_LIST} THEN r.order_chance END) AS worst_chance,
+           sum(CASE WHEN {_IS_LIST} THEN r.order_chance END) AS sum_chance
+    FROM frontier f
+    JOIN accounts a ON a.id = f.account_id
+    JOIN visits v ON v.account_id = f.account_id
     LEFT JOIN rereads r ON r.visit_id = v.id
-    WHERE v.ended_at IS NOT NULL AND v.pages > 0 AND (v.new_edges > 0 OR coalesce(r.gone, 0) > 0)
-    GROUP BY v.account_id
-),
-asked AS (
-    SELECT account_id, max(coalesce(ended_at, started_at)) AS asked_at FROM visits GROUP BY account_id
+    WHERE a.handle IS NOT NULL AND (
+        f.state IN ({int(State.DONE)}, {int(State.FAILED)})
+        OR (f.state = {int(State.QUEUED)} AND f.completeness IS NOT NULL AND f.lane <> {AHEAD_LANE})
+    )
+    GROUP BY f.account_id, f.state, f.completeness, a.followers, a.following, a.private, a.updated_at
 )
-SELECT f.account_id,
-       CASE WHEN f.state = {int(State.FAILED)} THEN 'failed' ELSE f.completeness END,
-       q.asked_at, a.followers, a.following, coalesce(a.private, 0), a.updated_at,
-       coalesce(n.visits, 1) - 1, coalesce(c.changes, 0), n.first_at, n.last_at, coalesce(l.pages, 1),
-       coalesce(r.following, l.reported_total, l.edges),
-       CASE WHEN n.worst_chance > 0 THEN 1.0 ELSE n.sum_chance END
-FROM frontier f
-JOIN accounts a ON a.id = f.account_id
-JOIN asked q ON q.account_id = f.account_id
-LEFT JOIN listed n ON n.account_id = f.account_id
-LEFT JOIN changed c ON c.account_id = f.account_id
-LEFT JOIN visits l ON l.id = n.last_id
-LEFT JOIN rereads r ON r.visit_id = n.last_id
-WHERE a.handle IS NOT NULL AND (
-    f.state IN ({int(State.DONE)}, {int(State.FAILED)})
-    OR (f.state = {int(State.QUEUED)} AND f.completeness IS NOT NULL AND f.lane <> {AHEAD_LANE})
-)
-ORDER BY f.account_id
+SELECT s.account_id,
+       CASE WHEN s.state = {int(State.FAILED)} THEN 'failed' ELSE s.completeness END,
+       s.asked_at, s.followers, s.following, s.private, s.updated_at,
+       CASE WHEN s.lists > 0 THEN s.lists - 1 ELSE 0 END,
+       s.changes - CASE WHEN {_HAS_CHANGED} THEN 1 ELSE 0 END,
+       s.first_at, s.last_at, coalesce(l.pages, 1),
+       coalesce(e.following, l.reported_total, l.edges),
+       CASE WHEN s.worst_chance > 0 THEN 1.0 ELSE s.sum_chance END
+FROM seen s
+LEFT JOIN visits v ON v.id = s.first_id
+LEFT JOIN rereads r ON r.visit_id = s.first_id
+LEFT JOIN visits l ON l.id = s.last_id
+LEFT JOIN rereads e ON e.visit_id = s.last_id
 """  # noqa: S608 - put together from constants
 )
 _LISTINGS = sa.text(
     """
-SELECT f.dst, count(*), max(v.started_at)
+SELECT f.dst, v.started_at
 FROM visits v JOIN follows f ON f.src = v.account_id AND coalesce(f.last_visit, f.first_visit) = v.id
 WHERE v.id > :after AND v.pages > 0
-GROUP BY f.dst
 """
 )
 
@@ -102,7 +103,7 @@ class Sightings:
         self._listed_at, self._seen_by = array("q"), array("q")  # by account id; 0 for never
 
     def read(self, conn: sa.Connection, *, now: float) -> Iterator[Revisit]:
-        """Yield every account whose list was asked for and that is not waiting to be asked again, by id."""
+        """Yield every account whose list was asked for and that is not waiting to be asked again."""
         since = int(now - self._window_s)
         newest = int(conn.execute(sa.text("SELECT coalesce(max(id), 0) FROM visits")).scalar_one())
         if self._after is None:
@@ -111,9 +112,9 @@ class Sightings:
         highest = int(conn.execute(sa.text("SELECT coalesce(max(id), 0) FROM accounts")).scalar_one())
         for column in (self._listed_at, self._seen_by):
             column.extend([0] * (highest + 1 - len(column)))
-        for account_id, count, at in conn.execute(_LISTINGS, {"after": self._after}):
-            self._listed_at[account_id] = at
-            self._seen_by[account_id] += count
+        for account_id, at in conn.execute(_LISTINGS, {"after": self._after}):
+            self._listed_at[account_id] = max(self._listed_at[account_id], at)
+            self._seen_by[account_id] += 1
         # A visit that was under way brings more pages under its old number: it is looked at again next time.
         open_visit = sa.text("SELECT min(id) FROM visits WHERE ended_at IS NULL")
         self._after = min(newest, (conn.execute(open_visit).scalar_one() or newest + 1) - 1)
