@@ -73,7 +73,7 @@ def main() -> None:
     if options.what == "table":
         every = list(read(options.results))
         rows = [row for row in every if row["seeds"] == options.seeds]
-        text = "\n".join([*tables(rows), *scenes(every), *calibration(rows)])
+        text = "\n".join([*ratios(rows), *scenes(every), *calibration(rows), *tables(rows)])
         print(text)
         write_between_marks(options.document, text)
     else:
@@ -350,7 +350,6 @@ MEASURES = {
 
 def tables(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Yield a table for each measure: strategies down, graphs and budgets across."""
-    budgets = sorted({row["percent"] for row in rows})
     graphs = list(dict.fromkeys(row["graph"] for row in rows))
     strategies = list(dict.fromkeys(row["strategy"] for row in rows))
     cells: dict[tuple[str, str, float], list[dict[str, Any]]] = defaultdict(list)
@@ -359,7 +358,11 @@ def tables(rows: list[dict[str, Any]]) -> Iterator[str]:
     for measure_, title in MEASURES.items():
         shown = [g for g in graphs if any(measure_ in row for row in rows if row["graph"] == g)]
         for graph in shown:
-            yield f"\n**{title}: {graph}**\n"
+            budgets = sorted({row["percent"] for row in rows if row["graph"] == graph})
+            crawls = 1 + max(
+                row["repetition"] for row in rows if row["graph"] == graph and row["strategy"] not in ORACLES
+            )
+            yield f"\n**{title}: {graph}** ({crawls} {'crawl' if crawls == 1 else 'crawls'} each)\n"
             yield "| strategy | " + " | ".join(f"{budget:g} %" for budget in budgets) + " |"
             yield "| --- |" + " --- |" * len(budgets)
             for strategy in strategies:
@@ -368,6 +371,29 @@ def tables(rows: list[dict[str, Any]]) -> Iterator[str]:
                 ]
                 if any(values):
                     yield f"| {strategy} | " + " | ".join(written(found, measure_) for found in values) + " |"
+
+
+def ratios(rows: list[dict[str, Any]], *, percent: float = 2.0) -> Iterator[str]:
+    """Yield what `core` and `discover` reach of BFS and of the oracles, graph by graph."""
+    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for row in rows:
+        for measure_ in ("core", "accounts_per_credit"):
+            if row["percent"] == percent and measure_ in row:
+                found[row["graph"], row["strategy"], measure_].append(row[measure_])
+    yield f"\n**times what BFS reaches, and share of what the oracle does, at {percent:g} %**\n"
+    yield "| graph | measure | plain rule | page-wise rule | oracle | share of the oracle: plain | page-wise |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for graph in dict.fromkeys(row["graph"] for row in rows):
+        for measure_, strategy, oracle in zip(
+            ("core", "accounts_per_credit"), ("core", "discover"), ORACLES, strict=True
+        ):
+            of = {name: found[graph, name, measure_] for name in ("bfs", strategy, f"{strategy} on", oracle)}
+            if all(of.values()):
+                bfs, plain, paged, best = (mean(values) for values in of.values())
+                cells = [f"{value / bfs:.2f}" for value in (plain, paged, best)] + [
+                    f"{value / best:.2f}" for value in (plain, paged)
+                ]
+                yield f"| {graph} | `{strategy}`: {MEASURES[measure_]} | " + " | ".join(cells) + " |"
 
 
 def scenes(rows: list[dict[str, Any]]) -> Iterator[str]:
