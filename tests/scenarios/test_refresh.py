@@ -129,14 +129,16 @@ def test_every_change_is_found(tmp_path: Path) -> None:
     virtual_time.run(months())
 
 
-def test_a_real_graph_and_its_changed_copy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", [5, pytest.param(1, marks=pytest.mark.complete)], ids=["a_fifth", "complete"])
+def test_a_real_graph_and_its_changed_copy(tmp_path: Path, part: int) -> None:
     """Of the followings of the Bundestag in 2018 and a changed copy every gained and lost follow is found."""
     graph = network.load_edge_list(edge_list("bundestag-followings-2018"), rng_seed=5)
     api, path = rehearsal.service(graph, page_size=200, latency_s=0.001), tmp_path / "a.db"
-    sources = [graph.handle(index) for index in range(graph.accounts) if graph.following_counts[index]]
+    sources = [graph.handle(index) for index in range(graph.accounts) if graph.following_counts[index]][::part]
 
     async def year() -> None:
-        done = await rehearsal.crawl(path, api, seeds=sources, budget=10**6, strategy="bfs", archive=False)
+        once = {"strategy": "bfs", "archive": False, "max_depth": 0}
+        done = await rehearsal.crawl(path, api, seeds=sources, budget=10**6, **once)
         assert done.stop_reason == "frontier_empty"
         begin = virtual_time.now()
         assert rehearsal.edges(path) == truth(graph, set(sources))
