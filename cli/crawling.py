@@ -313,7 +313,7 @@ async def _run(
             weigh=policy.WEIGHTS.get(settings.crawl.strategy, policy.by_followers),
             intervals=policy.Intervals(**settings.refresh.intervals()),
         )
-        refill = planner.refill(lambda: begun.result().left, batch=max(50, 5 * settings.crawl.concurrency))
+        refill = planner.refill(lambda: begun.result().left, at_least=max(50, 5 * settings.crawl.concurrency))
 
     def on_begin(preflight: Preflight, figures: Progress) -> None:
         briefing.announce(preflight, configuration, session)

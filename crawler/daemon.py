@@ -46,7 +46,7 @@ LATER_S = 900.0
 """How long until a file that somebody reads is tried again to be freed of deleted bytes."""
 
 ROUND = 200
-"""Credits after which the next lists to read again are chosen, at most."""
+"""Credits after which the next lists to read again are chosen; more where a plan takes long (`Planner.batch`)."""
 
 
 class State:
@@ -311,11 +311,11 @@ class Daemon:
             rng=self._rng,
             log=self._log,
             on_begin=self._begun,
-            refill=self._planner.refill(lambda: self._left(left), batch=ROUND),
+            refill=self._planner.refill(lambda: self._left(left), at_least=ROUND),
         )
         await self._say(Hold(state=State.CRAWLING, detail=f"{left:,} credits may be spent today"))
         try:
-            await self._planner.plan(round(min(ROUND, left) * self.config.share))
+            await self._planner.plan(round(min(self._planner.batch(ROUND), left) * self.config.share))
             self._planned_at = 0
             await self._digest(await self._watched(crawl, date))
         except SocialFetchError as error:
@@ -359,9 +359,10 @@ class Daemon:
                 if self.progress.pages:
                     self.answered_at = self._now()
                 self._mind_budget()
-                if self.progress.pages - self._planned_at >= ROUND:
+                credits = self._planner.batch(ROUND)
+                if self.progress.pages - self._planned_at >= credits:
                     self._planned_at = self.progress.pages
-                    await self._planner.plan(round(min(ROUND, self.progress.left) * self.config.share))
+                    await self._planner.plan(round(min(credits, self.progress.left) * self.config.share))
             waiting = None if self.progress is None else self.progress.waiting
             detail = self.hold.detail if waiting is None else f"the provider asks for patience ({waiting})"
             await self._say(Hold(state=State.DRAINING if self._is_draining else State.CRAWLING, detail=detail))

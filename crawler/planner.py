@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -10,9 +10,12 @@ from crawler import refresh
 from crawler.refresh import Intervals, Weigh
 from storage import requeue
 from storage.database import Database
-from storage.revisits import Sightings
+from storage.revisits import Revisit, Sightings
 
 T = TypeVar("T")
+
+FEW = 20
+"""One in so many of the lists read is planned for at once, where that is more than the caller wants."""
 
 Offload = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a function elsewhere, so that reading a large database does not hold up the crawl."""
@@ -38,8 +41,17 @@ class Planner:
         self._intervals = intervals or Intervals()
         self._choose = choose
         self._sightings = Sightings()
+        self._known = 0
         self.next_due_at: float | None = None
         """When the first list not queued is due, as of the last plan; Unix seconds."""
+
+    def batch(self, at_least: int) -> int:
+        """Return for how many credits to plan at once.
+
+        A plan looks at every account that was read. So that it costs less than the pages that it brings, however many
+        there are, it is made for one in `FEW` of them.
+        """
+        return max(at_least, self._known // FEW)
 
     async def plan(self, credits: int) -> int:
         """Queue what is worth reading again most, for about so many credits; returns the credits it will take."""
@@ -55,16 +67,22 @@ class Planner:
     def _planned(self, credits: int) -> refresh.Plan:
         now = self._now()
         with self._db.read() as conn:
-            revisits = self._sightings.read(conn, now=now)
+            revisits = self._counted(self._sightings.read(conn, now=now))
             return self._choose(revisits, credits=credits, now=now, weigh=self._weigh, intervals=self._intervals)
 
-    def refill(self, left: Callable[[], int], *, batch: int) -> Callable[[], Awaitable[bool]]:
+    def _counted(self, revisits: Iterable[Revisit]) -> Iterator[Revisit]:
+        count = 0
+        for count, revisit in enumerate(revisits, start=1):  # noqa: B007 - looked at afterwards
+            yield revisit
+        self._known = count
+
+    def refill(self, left: Callable[[], int], *, at_least: int) -> Callable[[], Awaitable[bool]]:
         """Return what queues the next lists once nothing is left to take; `left` tells the credits that may be spent.
 
-        A `batch` of about so many credits at a time, for what the first lists show helps to choose the next.
+        About so many credits at a time as `batch` says, for what the first lists show helps to choose the next.
         """
 
         async def more() -> bool:
-            return await self.plan(min(batch, left())) > 0
+            return await self.plan(min(self.batch(at_least), left())) > 0
 
         return more

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import rehearsal
@@ -14,6 +15,7 @@ from processes import edge_list
 from refreshing import DAY, refresh
 from study import Study, facts
 
+from crawler import refresh as policy
 from crawler.refresh import Intervals
 from crawler.replay import replay
 from socialfetch.simulator import network
@@ -21,6 +23,7 @@ from socialfetch.simulator.network import Network, Status
 from socialfetch.simulator.service import Service
 from storage.database import Database
 from storage.rereads import REFUTED
+from storage.revisits import Revisit
 
 Pair = tuple[str, str]
 
@@ -159,6 +162,29 @@ def test_a_real_graph_and_its_changed_copy(tmp_path: Path, part: int) -> None:
 def calls(api: Service) -> int:
     """Return the credits that were charged."""
     return sum(api.ledger.pages.values())
+
+
+def test_a_plan_is_made_for_many_lists_where_many_are_known(tmp_path: Path) -> None:
+    """Each plan looks at every account that was read: it is not made anew for each list, however few are asked for."""
+    follows = [(f"a{n}", f"a{(n + 1) % 200}") for n in range(200)]
+    api, path = rehearsal.service(network.from_follows(follows), latency_s=0.01), tmp_path / "a.db"
+    plans: list[int] = []
+
+    def choose(revisits: Iterable[Revisit], **more: Any) -> policy.Plan:
+        made = policy.choose(revisits, **more)
+        plans.append(len(made.choices))
+        return made
+
+    async def months() -> None:
+        await rehearsal.crawl(path, api, seeds=["a0"], budget=1_000)
+        await asyncio.sleep(5 * DAY)
+        result, _ = await refresh(path, api, budget=1_000, batch=1, choose=choose)
+        assert result.stop_reason == "frontier_empty"
+
+    virtual_time.run(months())
+    assert sum(plans) == 200
+    assert plans[0] == 1  # nothing is known of how many there are
+    assert set(plans[1:-2]) == {10}
 
 
 def test_a_list_proven_newest_first_is_not_read_to_its_end(tmp_path: Path) -> None:

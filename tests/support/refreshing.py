@@ -60,7 +60,7 @@ async def refresh(
             now=virtual_time.now,
             rng=Random(7),
             log=structlog.get_logger(),
-            refill=planner.refill(spendable, batch=batch),
+            refill=planner.refill(spendable, at_least=batch),
         )
         result = await run.run()
         with db.read() as conn:
