@@ -84,7 +84,7 @@ def read_engine(path: Path) -> sa.Engine:
         conn.execute("PRAGMA query_only = 1")
         conn.execute("PRAGMA trusted_schema = OFF")
         conn.execute("PRAGMA temp_store = MEMORY")
-        conn.execute("PRAGMA cache_size = -65536")
+        conn.execute("PRAGMA cache_size = -16384")  # there are several of them, and the operating system caches too
         return conn
 
     # The first connection is kept: a crawl that has opened all the files it may could not tell its end otherwise.
