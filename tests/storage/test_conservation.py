@@ -7,14 +7,13 @@ import tempfile
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from sqlite3 import IntegrityError
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from study import Study, facts
+from study import NOT_UNIQUE, Study, facts
 
 from storage import frontier, readings, runs, summary
 from storage.checkup import problems
@@ -128,7 +127,7 @@ class Conservation(RuleBasedStateMachine):
         listing = self.listing(lease, 1, goes_on=False, price=1)
         self.study.commit(listing)
         before = self.study.ask("SELECT * FROM ledger")
-        with pytest.raises(IntegrityError):
+        with pytest.raises(NOT_UNIQUE):
             self.study.commit(listing)
         assert self.study.ask("SELECT * FROM ledger") == before
         self.model.settled.add((lease.visit_id, lease.cursor or ""))

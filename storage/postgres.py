@@ -1,0 +1,323 @@
+"""PostgreSQL's connections as the house wants them, and its errors in the house's words.
+
+Invariant: in all crawlers of a database together one transaction writes at a time. It begins by waiting for the *turn*,
+an advisory lock that ends with it, as SQLite's `BEGIN IMMEDIATE` does: what a transaction read stays true until its
+commit, nobody waits in a circle, and ids follow each other without gaps.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from enum import IntEnum
+from time import monotonic
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+import sqlalchemy as sa
+
+from storage import errors, schema
+
+T = TypeVar("T")
+
+CONNECT_S = 5
+ANSWER_S = 5.0
+"""How long a pulse may take, and a writer that the server is done with may wait, before the connection is given up."""
+
+IDLE_S = 5
+"""After this time the server ends a transaction whose program says nothing more: it has the turn."""
+
+RECONNECT_S = 0.5
+
+_TURN, _CLAIM = schema.APPLICATION_ID, schema.APPLICATION_ID + 1
+"""The advisory locks: of whoever writes, and of whoever works on the database, crawlers together, others alone."""
+
+_SESSION = f"""
+SET idle_in_transaction_session_timeout = '{IDLE_S}s';
+SET client_connection_check_interval = '1s';
+SET statement_timeout = 0;
+SET lock_timeout = 0
+"""
+
+
+def is_address(place: object) -> bool:
+    """Tell whether a place is the address of a PostgreSQL database."""
+    return str(place).startswith(("postgresql://", "postgres://", "postgresql+psycopg://"))
+
+
+class Server:
+    """A database on a PostgreSQL server, as one program sees it."""
+
+    def __init__(self, address: str) -> None:
+        try:
+            url = sa.make_url(address)
+        except (sa.exc.ArgumentError, ValueError) as error:
+            raise errors.DatabaseError(
+                "the address of the database cannot be read", hint="It looks like postgresql://user@host:5432/name."
+            ) from error
+        if not url.database:
+            raise errors.DatabaseError(
+                "the address names no database", hint="It ends with the name: postgresql://user@host:5432/name."
+            )
+        self._url = url.set(drivername="postgresql+psycopg")
+        self.name = url.set(query={}).render_as_string(hide_password=True)
+        """The address without its password, to be shown."""
+        self._opened: WeakSet[Any] = WeakSet()
+        self._process_id: int | None = None
+        self._number = 0
+        self._writing: tuple[float, int] | None = None
+        self._is_closing = threading.Event()
+        self._pulses: sa.Engine | None = None
+
+    def readers(self) -> sa.Engine:
+        """Return connections that see one state each and cannot write."""
+        engine = self._engine(pool_size=1, max_overflow=-1, isolation_level="REPEATABLE READ", pool_pre_ping=True)
+
+        @sa.event.listens_for(engine, "begin")
+        def _begin(conn: sa.Connection) -> None:
+            conn.exec_driver_sql("SET TRANSACTION READ ONLY")
+
+        return engine
+
+    def writer(self) -> sa.Engine:
+        """Return the connection that writes, each transaction in its turn."""
+        engine = self._engine(pool_size=1, max_overflow=0, pool_timeout=6 * 3600.0)
+        engine.update_execution_options(was_committed=self._was_committed)
+
+        @sa.event.listens_for(engine, "begin")
+        def _begin(conn: sa.Connection) -> None:
+            held: Any = conn.connection.driver_connection
+            self._writing = (monotonic(), held.info.backend_pid)
+            conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TURN})")
+
+        @sa.event.listens_for(engine, "commit")
+        def _commit(conn: sa.Connection) -> None:
+            if self._process_id is not None:
+                self._number += 1
+                conn.exec_driver_sql(
+                    "UPDATE processes SET commits = %(number)s WHERE id = %(process)s",
+                    {"number": self._number, "process": self._process_id},
+                )
+
+        @sa.event.listens_for(engine, "checkin")
+        def _checkin(*_: object) -> None:
+            self._writing = None
+
+        return engine
+
+    def _engine(self, **options: Any) -> sa.Engine:
+        try:
+            engine = sa.create_engine(
+                self._url,
+                poolclass=sa.pool.QueuePool,
+                hide_parameters=True,  # they name people, and a fault report goes to the maintainers
+                connect_args={
+                    "connect_timeout": CONNECT_S,
+                    "application_name": "followgraph",
+                    "keepalives_idle": 5,
+                    "keepalives_interval": 2,
+                    "keepalives_count": 3,
+                    "tcp_user_timeout": 10_000,
+                },
+                **options,
+            )
+        except ModuleNotFoundError as error:
+            raise errors.DatabaseError(
+                "PostgreSQL needs the package psycopg, which is not installed",
+                hint="Install it once with: pip install 'followgraph[postgres]'",
+            ) from error
+
+        @sa.event.listens_for(engine, "connect")
+        def _connect(opened: Any, _: object) -> None:
+            _adapt(opened)
+            opened.autocommit = True
+            opened.execute(_SESSION)
+            opened.autocommit = False
+            self._opened.add(opened)
+
+        return engine
+
+    def sign_as(self, process_id: int) -> None:
+        """Sign every transaction from now on, so that it can be told whether one whose answer was lost went through."""
+        self._process_id = process_id
+
+    def _was_committed(self) -> bool:
+        """Tell whether the last transaction, whose answer was lost, went through. Raises InDoubt where nobody knows."""
+        if self._process_id is None:
+            raise errors.InDoubt
+        while not self._is_closing.is_set():
+            with suppress(sa.exc.OperationalError):
+                engine = self._engine(pool_size=1)
+                try:
+                    with engine.begin() as conn:
+                        # The turn comes when the transaction in doubt has ended, one way or the other.
+                        conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TURN})")
+                        found = conn.exec_driver_sql(
+                            "SELECT commits FROM processes WHERE id = %(process)s", {"process": self._process_id}
+                        ).scalar_one_or_none()
+                        return bool(found == self._number)
+                finally:
+                    engine.dispose()
+            self._is_closing.wait(RECONNECT_S)
+        raise errors.InDoubt
+
+    def pulse(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run a short work that takes no turn, and give up a writer's connection that has gone silent."""
+        if self._pulses is None:
+            self._pulses = self._engine(pool_size=1)
+        with self._pulses.begin() as conn:
+            writing = self._writing
+            if writing is not None and monotonic() - writing[0] > ANSWER_S:
+                state = conn.exec_driver_sql(
+                    "SELECT state = 'active' AND wait_event IS DISTINCT FROM 'ClientWrite' FROM pg_stat_activity"
+                    " WHERE pid = %(pid)s",
+                    {"pid": writing[1]},
+                ).scalar_one_or_none()
+                if not state and self._writing is writing:
+                    self.cut(writing[1])
+            return work(conn)
+
+    def cut(self, backend: int | None = None) -> None:
+        """End connections at once, all or the one to this backend, whoever waits for an answer on them."""
+        for opened in list(self._opened):
+            with suppress(Exception):  # it may be closed by its own thread just now
+                if backend is None or opened.info.backend_pid == backend:
+                    with socket.socket(fileno=os.dup(opened.fileno())) as found:
+                        found.shutdown(socket.SHUT_RDWR)
+
+    def claim(self, *, alone: bool) -> Claim:
+        """Take part in the work on the database, or take it for oneself. Raises LockedByCrawl."""
+        engine = self._engine(pool_size=1)
+        kind = "" if alone else "_shared"
+        conn = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        if not conn.exec_driver_sql(f"SELECT pg_try_advisory_lock{kind}({_CLAIM})").scalar_one():
+            engine.dispose()
+            raise errors.LockedByCrawl(f"somebody else works on {self.name}")
+        return Claim(engine, conn)
+
+    def is_claimed(self) -> bool:
+        """Tell whether anybody works on the database."""
+        try:
+            self.claim(alone=True).release()
+        except errors.LockedByCrawl:
+            return True
+        return False
+
+    def close(self) -> None:
+        """Wait for nobody any more."""
+        self._is_closing.set()
+        if self._pulses is not None:
+            self._pulses.dispose()
+
+
+class Claim:
+    """A claim of a database on a server. `release` gives it back; the server does so when its connection ends."""
+
+    def __init__(self, engine: sa.Engine, conn: sa.Connection) -> None:
+        self._engine = engine
+        self._conn = conn
+
+    def release(self) -> None:
+        """Give the claim back."""
+        with suppress(sa.exc.DBAPIError):
+            self._conn.close()
+        self._engine.dispose()
+
+
+def _adapt(opened: Any) -> None:
+    """Let the driver take and give what SQLite's does: truth as 0 and 1, whole sums as int, no byte 0 in a text."""
+    from psycopg.adapt import Dumper, Loader  # noqa: PLC0415 - an optional package
+    from psycopg.types.numeric import IntDumper  # noqa: PLC0415
+    from psycopg.types.string import StrDumper  # noqa: PLC0415
+
+    class Truth(Dumper):  # of no type, so that it serves for our small numbers and for the server's own questions
+        def dump(self, obj: bool) -> bytes:
+            return b"1" if obj else b"0"
+
+    class Sum(Loader):
+        def load(self, data: Any) -> int | float:
+            text = bytes(data)
+            return float(text) if b"." in text or b"N" in text else int(text)
+
+    class Text(StrDumper):
+        def dump(self, obj: str) -> Any:
+            return super().dump(obj.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in obj else obj)
+
+    opened.adapters.register_dumper(bool, Truth)
+    opened.adapters.register_dumper(IntEnum, IntDumper)
+    opened.adapters.register_dumper(str, Text)
+    opened.adapters.register_loader("numeric", Sum)
+
+
+def schema_version(conn: sa.Connection, name: str) -> str | None:
+    """Return the migration a database stands at, None for an empty one. Raises NotADatabase for somebody else's."""
+    found = set(sa.inspect(conn).get_table_names())
+    if "alembic_version" not in found:
+        if taken := sorted(found & set(schema.metadata.tables)):
+            raise errors.NotADatabase(f"{name} has tables of another program: {', '.join(taken)}")
+        return None
+    version = conn.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
+    if version is not None and not (len(version) == len(schema.HEAD) and version.isdigit()):
+        raise errors.NotADatabase(f"{name} is the database of another program")
+    return None if version is None else str(version)
+
+
+def finish(conn: sa.Connection) -> None:
+    """Make new tables behave as SQLite's do: texts in the order of their bytes, ids that follow the largest one.
+
+    Ids without gaps are safe because one transaction writes at a time.
+    """
+    for table, column in conn.exec_driver_sql(
+        "SELECT c.table_name, c.column_name FROM information_schema.columns c JOIN information_schema.tables t"
+        " USING (table_schema, table_name) WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"
+        " AND c.data_type = 'text' AND c.collation_name IS NULL"
+    ).all():
+        conn.exec_driver_sql(f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE text COLLATE "C"')
+    for table, column in conn.exec_driver_sql(
+        "SELECT table_name, column_name FROM information_schema.columns"
+        " WHERE table_schema = current_schema() AND column_default LIKE 'nextval(%%'"
+    ).all():
+        body = f'SELECT coalesce(max("{column}"), 0) + 1 FROM "{table}"'  # noqa: S608 - our own names
+        made = f'CREATE FUNCTION "next_{table}_{column}"() RETURNS bigint LANGUAGE sql VOLATILE'
+        conn.exec_driver_sql(f"{made} AS '{body}'")
+        conn.exec_driver_sql(f'ALTER TABLE "{table}" ALTER COLUMN "{column}" SET DEFAULT "next_{table}_{column}"()')
+
+
+_UNAVAILABLE = "the database server does not answer"
+_CONDITIONS: tuple[tuple[str, type[errors.DatabaseError], str], ...] = (
+    ("08", errors.Cut, _UNAVAILABLE),
+    ("57P", errors.Cut, "the database server is being stopped or started"),
+    ("25P03", errors.Cut, "the database server ended a transaction that said nothing for too long"),
+    ("53300", errors.Busy, "the database server has no connection left"),
+    ("40", errors.Busy, "another program changed the same rows at the same time"),
+    ("55P03", errors.Busy, "another program keeps the database locked"),
+    ("53100", errors.DiskFull, "the disk of the database server is full"),
+    ("25006", errors.ReadOnly, "the database server takes no writing"),
+    ("42501", errors.ReadOnly, "this user of the database may not do that"),
+    ("28", errors.DatabaseError, "the database server refused the user or the password"),
+    ("3D000", errors.MissingDatabase, "the server has no database of this name"),
+    ("XX001", errors.Corrupt, "the database is damaged"),
+    ("XX002", errors.Corrupt, "the database is damaged"),
+)
+_HINTS: dict[str, str] = {
+    "28": "Check the address given with --db; a password is best kept in ~/.pgpass or PGPASSWORD.",
+    "3D000": "Make it once with: createdb NAME",
+    "42501": "Let its owner grant it, or make the database with this user.",
+}
+
+
+def translate(error: Exception) -> Exception | None:
+    """Return our error for the server's or its driver's, None where it is none of theirs."""
+    if not hasattr(error, "sqlstate"):
+        return None
+    state: str | None = error.sqlstate
+    for prefix, kind, problem in _CONDITIONS:
+        if state is not None and state.startswith(prefix):
+            return kind(f"{problem} ({state})", hint=_HINTS.get(prefix))
+    if state is None and type(error).__name__ in {"OperationalError", "ConnectionTimeout", "InterfaceError"}:
+        said = str(error).strip().splitlines()
+        return errors.Cut(f"{_UNAVAILABLE}: {said[-1].strip() if said else type(error).__name__}")
+    return None
