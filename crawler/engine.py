@@ -424,8 +424,8 @@ class Crawl:
             desk.progress.crawlers = found.count
             desk.limiter.share(found.count)
             self._log.info("crew.changed", crawlers=found.count)
-        if set(found.silent) - {desk.purchases.started.process_id}:
-            count = await self._db.write(partial(desk.purchases.reclaim, now=self._now()))
+        are_others_silent = bool(set(found.silent) - {desk.purchases.started.process_id})
+        if are_others_silent and (count := await self._db.write(partial(desk.purchases.reclaim, now=self._now()))):
             self._log.warning("lease.reclaimed", count=count, uncertain_credits=count)
         desk.wake()  # others bring entries and give credits back
 

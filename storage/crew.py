@@ -164,7 +164,7 @@ _SETTLED_SINCE = Statement(
     .limit(1),
     ("after", "of_run"),
 )
-_SETTLE = Insert(ledger, ("run_id", "at", "outcome", "charged", "uncertain", "cause"))
+_SETTLE = Insert(ledger, ("run_id", "account_id", "cursor", "at", "outcome", "charged", "uncertain", "cause"))
 _TAKE = Statement(
     sa.update(frontier)
     .where(frontier.c.account_id == sa.bindparam("of_account"))
@@ -197,7 +197,9 @@ def _settle(conn: sa.Connection, credits: Credits, lease: Lease, *, charged: int
     doubt = _DOUBT.run(conn, lease.visit_id, lease.cursor or "").scalar()
     if doubt is None or _SETTLED_SINCE.run(conn, doubt, lease.run_id).first() is not None:
         return False
-    _SETTLE.run(conn, [(lease.run_id, int(now), Outcome.RECONCILED, charged, -1, LATE)])
+    # Of no visit: the page is in none, or in the one that another row names.
+    row = (lease.run_id, lease.account_id, lease.cursor or "", int(now), Outcome.RECONCILED, charged, -1, LATE)
+    _SETTLE.run(conn, [row])
     credits.charged += charged
     credits.uncertain -= 1
     return True

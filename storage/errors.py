@@ -24,6 +24,7 @@ DatabaseError                the database cannot be used; `hint` says what to do
 PlaceTaken                   something stands where a copy or a new database was to be
 PlaceNotWritable             a copy or a new database cannot be made there
 BudgetTooSmall               a budget below what the run has already spent or promised
+OtherSettings                crawlers at work on the run were asked for something else
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class InDoubt(DatabaseError):
 class NeedsFile(DatabaseError):
     """Only a database in a file can do this."""
 
-    def __init__(self, name: str, *, hint: str = "The server's own tools do it for a whole database.") -> None:
+    def __init__(self, name: str, *, hint: str = "For a copy of a whole database use pg_dump and pg_restore.") -> None:
         super().__init__(f"this works on SQLite files only, and {name} is on a PostgreSQL server", hint=hint)
 
 
@@ -217,3 +218,11 @@ class BudgetTooSmall(Exception):
             f"a budget of {budget:,} is less than what this run has already used: "
             f"{charged:,} charged, {uncertain:,} uncertain, {reserved:,} reserved"
         )
+
+
+class OtherSettings(Exception):
+    """Crawlers at work on the run were asked for something else, by `name`: one frontier has one order."""
+
+    def __init__(self, name: str, *, theirs: object, ours: object) -> None:
+        super().__init__(f"crawlers at work on this run have {name} = {theirs!r}; this one was asked for {ours!r}")
+        self.name = name

@@ -192,11 +192,11 @@ class Server:
         """Take part in the work on the database, or take it for oneself. Raises LockedByCrawl."""
         engine = self._engine(pool_size=1)
         kind = "" if alone else "_shared"
-        conn = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        if not conn.exec_driver_sql(f"SELECT pg_try_advisory_lock{kind}({_CLAIM})").scalar_one():
-            engine.dispose()
+        claim = Claim(engine, engine.connect().execution_options(isolation_level="AUTOCOMMIT"))
+        if not claim.take(f"SELECT pg_try_advisory_lock{kind}({_CLAIM})"):
+            claim.release()
             raise errors.LockedByCrawl(f"somebody else works on {self.name}")
-        return Claim(engine, conn)
+        return claim
 
     def is_claimed(self) -> bool:
         """Tell whether anybody works on the database."""
@@ -219,6 +219,10 @@ class Claim:
     def __init__(self, engine: sa.Engine, conn: sa.Connection) -> None:
         self._engine = engine
         self._conn = conn
+
+    def take(self, question: str) -> bool:
+        """Ask for the claim; tells whether it was granted."""
+        return bool(self._conn.exec_driver_sql(question).scalar_one())
 
     def release(self) -> None:
         """Give the claim back."""
@@ -298,13 +302,13 @@ _CONDITIONS: tuple[tuple[str, type[errors.DatabaseError], str], ...] = (
     ("25006", errors.ReadOnly, "the database server takes no writing"),
     ("42501", errors.ReadOnly, "this user of the database may not do that"),
     ("28", errors.DatabaseError, "the database server refused the user or the password"),
-    ("3D000", errors.MissingDatabase, "the server has no database of this name"),
+    ("3D000", errors.MissingDatabase, "the server has no database of this name, or no such user"),
     ("XX001", errors.Corrupt, "the database is damaged"),
     ("XX002", errors.Corrupt, "the database is damaged"),
 )
 _HINTS: dict[str, str] = {
     "28": "Check the address given with --db; a password is best kept in ~/.pgpass or PGPASSWORD.",
-    "3D000": "Make it once with: createdb NAME",
+    "3D000": "Make the database once with: createdb NAME",
     "42501": "Let its owner grant it, or make the database with this user.",
 }
 
@@ -313,11 +317,21 @@ def translate(error: Exception) -> Exception | None:
     """Return our error for the server's or its driver's, None where it is none of theirs."""
     if not hasattr(error, "sqlstate"):
         return None
-    state: str | None = error.sqlstate
+    state: str | None = error.sqlstate or _state_of_refusal(str(error))
     for prefix, kind, problem in _CONDITIONS:
         if state is not None and state.startswith(prefix):
             return kind(f"{problem} ({state})", hint=_HINTS.get(prefix))
     if state is None and type(error).__name__ in {"OperationalError", "ConnectionTimeout", "InterfaceError"}:
         said = str(error).strip().splitlines()
-        return errors.Cut(f"{_UNAVAILABLE}: {said[-1].strip() if said else type(error).__name__}")
+        return errors.Cut(f"{_UNAVAILABLE}: {said[0].strip() if said else type(error).__name__}")
     return None
+
+
+_REFUSALS = {"does not exist": "3D000", "authentication failed": "28P01", "no password supplied": "28P01"}
+
+
+def _state_of_refusal(said: str) -> str | None:
+    """Return the code of a refused connection, which the driver hands on in words only."""
+    if "FATAL" not in said:
+        return None
+    return next((state for words, state in _REFUSALS.items() if words in said), None)

@@ -160,9 +160,12 @@ def start(
 ) -> Started:
     """Continue the last run where it did not end by itself, else begin a new one; raises as `continued`.
 
-    A continued run keeps its budget and its rng seed where none is given.
+    A continued run keeps its budget and its rng seed where none is given. Raises OtherSettings where crawlers at work
+    on it order the frontier otherwise.
     """
     previous = continued(conn, budget=budget, new_run=new_run)
+    if previous is not None:
+        _refuse_others(conn, previous, settings)
     if rng_seed is None:
         rng_seed = fresh_rng_seed if previous is None else previous.rng_seed
     lot_seed = int(recall(conn, LOT_SEED) or rng_seed)
@@ -200,6 +203,20 @@ def start(
         host=host,
         pid=pid,
     )
+
+
+OWN_SETTINGS = {"concurrency", "rate", "deadline_s", "source", "rng_seed", "lot_seed"}
+"""Settings that each crawler of a run may have for itself."""
+
+
+def _refuse_others(conn: sa.Connection, run: sa.Row[Any], settings: Mapping[str, Any]) -> None:
+    at_work = sa.select(processes.c.id).where(processes.c.run_id == run.id, processes.c.ended_at.is_(None))
+    if conn.execute(at_work.limit(1)).first() is None:
+        return
+    theirs, ours = json.loads(run.settings), json.loads(json.dumps(settings))
+    for name in sorted((theirs.keys() | ours.keys()) - OWN_SETTINGS):
+        if theirs.get(name) != ours.get(name):
+            raise errors.OtherSettings(name, theirs=theirs.get(name), ours=ours.get(name))
 
 
 def enrol(conn: sa.Connection, run_id: int, *, host: str, pid: int, now: float) -> int:

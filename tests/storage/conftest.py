@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from postgres_server import Postgres
+from storages import empty
 from study import Study
-
-from storage.database import Database
 
 Places = Callable[[str], Path | str]
 
@@ -25,24 +24,12 @@ def places(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Places]:
 
     def place(name: str) -> str:
         if name not in made:
-            made[name] = server.fresh(of=_template(server))
+            made[name] = server.fresh(of=empty(server))
         return server.url(made[name])
 
     yield place
     for database in made.values():
         server.drop(database)
-
-
-def _template(server: Postgres) -> str:
-    """Return a database with all tables and no rows, made once for the session."""
-    found = _TEMPLATES.get(id(server))
-    if found is None:
-        found = _TEMPLATES[id(server)] = server.fresh()
-        Database.open(server.url(found), now=lambda: 0.0).close()
-    return found
-
-
-_TEMPLATES: dict[int, str] = {}
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from study import Study, facts
 
 from crawler.limiter import Limiter
 from crawler.purchase import Purchases
-from storage import crew, frontier, runs
+from storage import crew, errors, frontier, runs
 from storage.allowances import Caps
 from storage.checkup import problems
 from storage.frontier import Lease, Returned
@@ -183,6 +183,28 @@ def test_only_the_silent_are_taken_for_dead(pair: tuple[Study, Purchases, Purcha
     assert s.db.transact(partial(other.reclaim, now=s.now)) == 1
     [member] = s.read(partial(crew.members, now=s.now))
     assert (member.id, member.pages, member.in_flight, member.share) == (other.started.process_id, 3, 2, 1.0)
+
+
+def test_crawlers_of_a_run_want_the_same(study: Make) -> None:
+    """Who would order the frontier otherwise is refused while others are at work, and may do so once they are gone."""
+    s = study("a", budget=10)
+    asked = {"strategy": "flow", "concurrency": 5}
+
+    def begin(**settings: object) -> runs.Started:
+        return s.db.transact(
+            partial(
+                runs.start, budget=None, new_run=False, strategy="flow", rng_seed=None, fresh_rng_seed=1,
+                settings=settings, host="here", pid=2, now=s.now,
+            )
+        )  # fmt: skip
+
+    s.db.transact(partial(frontier.reclaim, now=s.now))
+    begin(**asked)
+    begin(**asked | {"concurrency": 9})
+    with pytest.raises(errors.OtherSettings, match=r"strategy = 'flow'.*'core'"):
+        begin(**asked | {"strategy": "core"})
+    s.db.transact(partial(frontier.reclaim, now=s.now))
+    begin(**asked | {"strategy": "core"})
 
 
 def test_the_limits_of_a_key_are_shared() -> None:
