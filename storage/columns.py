@@ -65,7 +65,9 @@ def fast(database: Database, read: Callable[[Door], T]) -> T:
     Raises a DatabaseError.
     """
     options = {"adbc.sqlite.query.batch_rows": _BATCH}
-
+    if database.is_shared:
+        with database.read() as conn:
+            return read(through(conn))
     try:
         with dbapi.connect(read_address(database.path)) as connection:
 

@@ -46,6 +46,13 @@ def graph_beside(path: Path) -> Path:
     return path.with_name(f"{path.name}-graph.npz")
 
 
+def beside(place: str | Path | postgres.Server) -> Path:
+    """Return the path beside which lies what belongs to a database: its file, else its name in the current folder."""
+    if isinstance(place, postgres.Server):
+        return Path(f"{place.database}.postgresql")
+    return beside(postgres.Server(str(place))) if postgres.is_address(place) else file_of(place)
+
+
 class Database:
     """An open database. Made by `Database.open`."""
 
@@ -143,9 +150,19 @@ class Database:
     @property
     def path(self) -> Path:
         """The file. Raises NeedsFile where the database is on a server."""
-        if isinstance(self._place, postgres.Server):
-            raise errors.NeedsFile(self._place.name)
+        self.require_file()
+        assert isinstance(self._place, Path)  # noqa: S101 - said by the line before
         return self._place
+
+    def require_file(self, *, hint: str | None = None) -> None:
+        """Raise NeedsFile where the database is on a server; `hint` says what to do instead."""
+        if isinstance(self._place, postgres.Server):
+            raise errors.NeedsFile(self._place.name, hint=hint)
+
+    @property
+    def beside(self) -> Path:
+        """Beside this path lies what belongs to the database on this machine, such as the list of exports."""
+        return beside(self._place)
 
     @property
     def name(self) -> str:

@@ -98,7 +98,9 @@ class InDoubt(DatabaseError):
 class NeedsFile(DatabaseError):
     """Only a database in a file can do this."""
 
-    def __init__(self, name: str, *, hint: str = "For a copy of a whole database use pg_dump and pg_restore.") -> None:
+    hint = "For a copy of a whole database use pg_dump and pg_restore."
+
+    def __init__(self, name: str, *, hint: str | None = None) -> None:
         super().__init__(f"this works on SQLite files only, and {name} is on a PostgreSQL server", hint=hint)
 
 

@@ -37,7 +37,6 @@ _TURN, _CLAIM = schema.APPLICATION_ID, schema.APPLICATION_ID + 1
 
 _SESSION = f"""
 SET idle_in_transaction_session_timeout = '{IDLE_S}s';
-SET client_connection_check_interval = '1s';
 SET statement_timeout = 0;
 SET lock_timeout = 0
 """
@@ -65,6 +64,7 @@ class Server:
         self._url = url.set(drivername="postgresql+psycopg")
         self.name = url.set(query={}).render_as_string(hide_password=True)
         """The address without its password, to be shown."""
+        self.database = url.database
         self._opened: WeakSet[Any] = WeakSet()
         self._process_id: int | None = None
         self._number = 0
@@ -135,6 +135,8 @@ class Server:
             _adapt(opened)
             opened.autocommit = True
             opened.execute(_SESSION)
+            with suppress(engine.dialect.loaded_dbapi.Error):  # not every system of a server can watch
+                opened.execute("SET client_connection_check_interval = '1s'")
             opened.autocommit = False
             self._opened.add(opened)
 
