@@ -230,7 +230,7 @@ async def buy(
             raise _no_seeds()
     database = Database.open(settings.storage.database, now=session.now, mode="create", writer=ThreadWriter)
     try:
-        database.claim(alone=False)
+        database.claim()
         with database.read() as conn:
             if refresh:
                 last = summary.read(conn).run

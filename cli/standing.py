@@ -20,7 +20,7 @@ def status(*, session: Bound) -> None:
 
     Reads only, at any time: also while a crawl runs, and after one was killed.
     """
-    from storage import crew, daemons, orders, summary  # noqa: PLC0415
+    from storage import crew, daemons, lock, orders, summary  # noqa: PLC0415
     from storage.database import Database  # noqa: PLC0415
 
     configuration = session.configure()
@@ -31,7 +31,7 @@ def status(*, session: Bound) -> None:
             found = summary.read(conn)
             daemon = daemons.read(conn)
             crawlers = crew.members(conn, now=session.now())
-        is_locked = database.is_worked_on()
+        is_locked = any(not each.is_silent for each in crawlers) if database.is_shared else lock.is_held(database.path)
         place = database.name
     finally:
         database.close()

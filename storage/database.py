@@ -69,7 +69,7 @@ class Database:
         self._engine = engine
         self._writer = writer
         self._readers = readers
-        self._lock: lock.Held | postgres.Claim | None = None
+        self._lock: lock.Held | None = None
         self._log_bytes = log_bytes
         self._patience_s = 0.0
         self._on_busy: Callable[[], None] = lambda: None
@@ -235,6 +235,8 @@ class Database:
         What was paid for is in their hands: giving up loses it.
         """
         self._patience_s, self._on_busy = seconds, on_busy
+        if isinstance(self._place, postgres.Server):
+            self._place.patience_s = seconds
 
     def require_room(self, pages: int) -> None:
         """Raise DiskFull where the disk has not the room for so many pages: what is bought then could not be stored."""
@@ -310,24 +312,14 @@ class Database:
             busy, *_ = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
 
-    def claim(self, *, alone: bool = True) -> None:
-        """Take the place of the one crawler of this database, until it is closed or the process dies.
+    def claim(self) -> None:
+        """Take the place of the one crawler of this file, until it is closed or the process dies.
 
-        The kernel gives the lock back when a process ends, however it ends. Where the database is shared, `alone` False
-        takes part in the work of others instead. Raises LockedByCrawl.
+        The kernel gives the lock back when a process ends, however it ends. A shared database has no such place: who
+        is at work there is the crew's to say. Raises LockedByCrawl.
         """
-        if isinstance(self._place, postgres.Server):
-            with translated():
-                self._lock = self._place.claim(alone=alone)
-        else:
-            self._lock = lock.take(self._place)
-
-    def is_worked_on(self) -> bool:
-        """Tell whether a program works on it just now."""
         if isinstance(self._place, Path):
-            return lock.is_held(self._place)
-        with translated():
-            return self._place.is_claimed()
+            self._lock = lock.take(self._place)
 
     def close(self) -> None:
         """Finish the writing, fold the write-ahead log into the file, give back the lock."""

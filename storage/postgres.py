@@ -32,14 +32,8 @@ IDLE_S = 5
 
 RECONNECT_S = 0.5
 
-_TURN, _CLAIM = schema.APPLICATION_ID, schema.APPLICATION_ID + 1
-"""The advisory locks: of whoever writes, and of whoever works on the database, crawlers together, others alone."""
-
-_SESSION = f"""
-SET idle_in_transaction_session_timeout = '{IDLE_S}s';
-SET statement_timeout = 0;
-SET lock_timeout = 0
-"""
+_TURN = schema.APPLICATION_ID
+"""The advisory lock of whoever writes."""
 
 
 def is_address(place: object) -> bool:
@@ -70,11 +64,19 @@ class Server:
         self._number = 0
         self._writing: tuple[float, int] | None = None
         self._is_closing = threading.Event()
+        self.patience_s = 0.0
+        """How long a server that is away is waited for where it alone knows whether something was written."""
         self._pulses: sa.Engine | None = None
 
     def readers(self) -> sa.Engine:
         """Return connections that see one state each and cannot write."""
-        engine = self._engine(pool_size=1, max_overflow=-1, isolation_level="REPEATABLE READ", pool_pre_ping=True)
+        engine = self._engine(
+            idle_s=0,  # who reads keeps nobody waiting, and may think for long between two questions
+            pool_size=1,
+            max_overflow=-1,
+            isolation_level="REPEATABLE READ",
+            pool_pre_ping=True,
+        )
 
         @sa.event.listens_for(engine, "begin")
         def _begin(conn: sa.Connection) -> None:
@@ -108,7 +110,7 @@ class Server:
 
         return engine
 
-    def _engine(self, **options: Any) -> sa.Engine:
+    def _engine(self, *, idle_s: int = IDLE_S, **options: Any) -> sa.Engine:
         try:
             engine = sa.create_engine(
                 self._url,
@@ -134,7 +136,7 @@ class Server:
         def _connect(opened: Any, _: object) -> None:
             _adapt(opened)
             opened.autocommit = True
-            opened.execute(_SESSION)
+            opened.execute(f"SET idle_in_transaction_session_timeout = '{idle_s}s'; SET statement_timeout = 0")
             with suppress(engine.dialect.loaded_dbapi.Error):  # not every system of a server can watch
                 opened.execute("SET client_connection_check_interval = '1s'")
             opened.autocommit = False
@@ -150,7 +152,8 @@ class Server:
         """Tell whether the last transaction, whose answer was lost, went through. Raises InDoubt where nobody knows."""
         if self._process_id is None:
             raise errors.InDoubt
-        while not self._is_closing.is_set():
+        began_s = monotonic()
+        while not self._is_closing.wait(RECONNECT_S) and monotonic() - began_s <= self.patience_s + CONNECT_S:
             with suppress(sa.exc.OperationalError):
                 engine = self._engine(pool_size=1)
                 try:
@@ -163,7 +166,6 @@ class Server:
                         return bool(found == self._number)
                 finally:
                     engine.dispose()
-            self._is_closing.wait(RECONNECT_S)
         raise errors.InDoubt
 
     def pulse(self, work: Callable[[sa.Connection], T]) -> T:
@@ -190,47 +192,11 @@ class Server:
                     with socket.socket(fileno=os.dup(opened.fileno())) as found:
                         found.shutdown(socket.SHUT_RDWR)
 
-    def claim(self, *, alone: bool) -> Claim:
-        """Take part in the work on the database, or take it for oneself. Raises LockedByCrawl."""
-        engine = self._engine(pool_size=1)
-        kind = "" if alone else "_shared"
-        claim = Claim(engine, engine.connect().execution_options(isolation_level="AUTOCOMMIT"))
-        if not claim.take(f"SELECT pg_try_advisory_lock{kind}({_CLAIM})"):
-            claim.release()
-            raise errors.LockedByCrawl(f"somebody else works on {self.name}")
-        return claim
-
-    def is_claimed(self) -> bool:
-        """Tell whether anybody works on the database."""
-        try:
-            self.claim(alone=True).release()
-        except errors.LockedByCrawl:
-            return True
-        return False
-
     def close(self) -> None:
         """Wait for nobody any more."""
         self._is_closing.set()
         if self._pulses is not None:
             self._pulses.dispose()
-
-
-class Claim:
-    """A claim of a database on a server. `release` gives it back; the server does so when its connection ends."""
-
-    def __init__(self, engine: sa.Engine, conn: sa.Connection) -> None:
-        self._engine = engine
-        self._conn = conn
-
-    def take(self, question: str) -> bool:
-        """Ask for the claim; tells whether it was granted."""
-        return bool(self._conn.exec_driver_sql(question).scalar_one())
-
-    def release(self) -> None:
-        """Give the claim back."""
-        with suppress(sa.exc.DBAPIError):
-            self._conn.close()
-        self._engine.dispose()
 
 
 def _adapt(opened: Any) -> None:

@@ -284,25 +284,6 @@ def test_who_says_nothing_amid_a_transaction_loses_its_turn(place: str) -> None:
     assert execute(place, "SELECT key FROM meta") == [("quick",)]
 
 
-def test_crawlers_share_a_claim_that_others_have_alone(place: str) -> None:
-    """Many crawlers at once, or one repair; a status sees either."""
-    first, second, third = (Database.open(place, now=now) for _ in range(3))
-    first.claim(alone=False)
-    second.claim(alone=False)
-    assert third.is_worked_on()
-    with pytest.raises(errors.LockedByCrawl):
-        third.claim()
-    first.close()
-    second.close()
-    assert not third.is_worked_on()
-    third.claim()
-    fourth = Database.open(place, now=now)
-    with pytest.raises(errors.LockedByCrawl):
-        fourth.claim(alone=False)
-    fourth.close()
-    third.close()
-
-
 def test_what_is_about_files_says_so(place: str) -> None:
     """The sentence names the database without a password, and the tools that do it on a server."""
     db = Database.open(place, now=now, mode="read")
