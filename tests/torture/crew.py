@@ -41,7 +41,11 @@ LONGEST_S = 1800.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is done to the crew. `accounts` is the size of the network, `budget` in credits."""
+    """What is done to the crew. `accounts` is the size of the network.
+
+    The budget begins at `budget` credits and is raised by as many whenever fewer than that are left, until everything
+    was done: the run is to outlast the trouble, and to end soon after it.
+    """
 
     accounts: int
     budget: int
@@ -169,7 +173,7 @@ def torture(plan: Plan, server: Postgres, folder: Path) -> Outcome:
             time.sleep(rng.uniform(0.3, 1.7) * plan.gap_s)
             people.tidy()
             if people.is_over or not people.running:
-                found.broken.append(f"the run was over before all troubles came: raise the budget of {plan.budget:,}")
+                found.broken.append(f"the run was over before all troubles came: raise --budget from {plan.budget:,}")
                 break
             match trouble:
                 case "kill":
@@ -184,7 +188,7 @@ def torture(plan: Plan, server: Postgres, folder: Path) -> Outcome:
                     server.stop(at_once=True)
                     time.sleep(1.0)
                     server.start()
-            _keeps_budget(direct, found)
+            _keeps_budget(direct, plan, folder, found)
         _until(lambda: people.is_over and not people.running, people)
         took_s = time.monotonic() - begun
         charged = api.pages
@@ -227,10 +231,13 @@ def _ask(url: str, sql: str) -> list[tuple[Any, ...]]:
         return [(0,)]
 
 
-def _keeps_budget(url: str, found: Outcome) -> None:
+def _keeps_budget(url: str, plan: Plan, folder: Path, found: Outcome) -> None:
     for promised, budget in _ask(url, "SELECT charged + uncertain + reserved, budget FROM runs"):
         if promised > budget:
             found.broken.append(f"{promised} credits were promised of a budget of {budget}")
+        if budget - promised < plan.budget:
+            done = processes.run(["--json", "--db", url, "budget", "add", str(plan.budget)], cwd=folder)
+            assert done.returncode == 0, done.stderr
 
 
 def _compare(url: str, charged: dict[str, int], plan: Plan, found: Outcome) -> None:
@@ -314,13 +321,13 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--budget", type=int, default=0)
+    parser.add_argument("--budget", type=int, default=600)
     parser.add_argument("--accounts", type=int, default=20_000)
-    parser.add_argument("--rate", type=float, default=60.0)
+    parser.add_argument("--rate", type=float, default=20.0)
     asked = parser.parse_args()
     kills = asked.kills
     plan = Plan(
-        accounts=asked.accounts, budget=asked.budget or 400 * kills, kills=kills, cuts=kills // 5, stalls=kills // 5,
+        accounts=asked.accounts, budget=asked.budget, kills=kills, cuts=kills // 5, stalls=kills // 5,
         pauses=max(1, kills // 16), restarts=max(1, kills // 25), rng_seed=asked.seed, rate=asked.rate, gap_s=3.0,
     )  # fmt: skip
     folder = Path(tempfile.mkdtemp(prefix="followgraph-crew-"))

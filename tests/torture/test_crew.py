@@ -14,7 +14,7 @@ def test_a_crew_in_trouble_breaks_no_promise(postgres: Postgres, tmp_path: Path)
     if not postgres.is_ours:
         pytest.skip("a server that was given cannot be stopped and started")
     plan = Plan(
-        accounts=1_000, budget=500, kills=2, cuts=1, stalls=1, pauses=1, restarts=1, rng_seed=1, rate=12.0, gap_s=0.5
+        accounts=1_000, budget=250, kills=2, cuts=1, stalls=1, pauses=1, restarts=1, rng_seed=1, rate=12.0, gap_s=0.5
     )
     found = torture(plan, postgres, tmp_path)
     assert found.broken == [], found.rows
