@@ -243,7 +243,7 @@ async def buy(
                 raise _no_seeds()
         if met := forget_met(database, now=session.now):
             session.output.note(f"{met:,} stored accounts are of people who are kept out: erased", label="WARN")
-        note_list(database.path, seeds_file, session)
+        note_list(database.beside, seeds_file, session)
         seedlists.warn(database, session)
         if handles:
             seed(database, handles, now=session.now())
