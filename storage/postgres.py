@@ -27,8 +27,9 @@ CONNECT_S = 5
 ANSWER_S = 5.0
 """How long a pulse may take, and a writer that the server is done with may wait, before the connection is given up."""
 
-IDLE_S = 5
-"""After this time the server ends a transaction whose program says nothing more: it has the turn."""
+IDLE_S = 20
+"""After this time the server ends a transaction whose program says nothing more: it has the turn. Long enough for what
+a program works out amid one, on a machine that has more to do."""
 
 RECONNECT_S = 0.5
 
@@ -110,7 +111,7 @@ class Server:
 
         return engine
 
-    def _engine(self, *, idle_s: int = IDLE_S, **options: Any) -> sa.Engine:
+    def _engine(self, *, idle_s: int | None = None, **options: Any) -> sa.Engine:
         try:
             engine = sa.create_engine(
                 self._url,
@@ -136,7 +137,8 @@ class Server:
         def _connect(opened: Any, _: object) -> None:
             _adapt(opened)
             opened.autocommit = True
-            opened.execute(f"SET idle_in_transaction_session_timeout = '{idle_s}s'; SET statement_timeout = 0")
+            limit = IDLE_S if idle_s is None else idle_s
+            opened.execute(f"SET idle_in_transaction_session_timeout = '{limit}s'; SET statement_timeout = 0")
             with suppress(engine.dialect.loaded_dbapi.Error):  # not every system of a server can watch
                 opened.execute("SET client_connection_check_interval = '1s'")
             opened.autocommit = False

@@ -261,8 +261,9 @@ def test_a_connection_lost_amid_a_transaction_is_made_again(place: str) -> None:
     assert execute(place, "SELECT key FROM meta") == [("run 2",)]
 
 
-def test_who_says_nothing_amid_a_transaction_loses_its_turn(place: str) -> None:
-    """A program that was stopped keeps the others from writing for seconds only, and nothing it wrote stays."""
+def test_who_says_nothing_amid_a_transaction_loses_its_turn(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that was stopped keeps the others from writing for a while only, and nothing it wrote stays."""
+    monkeypatch.setattr("storage.postgres.IDLE_S", 1)
     slow, _ = signed(place, InlineWriter)
     quick, _ = signed(place, InlineWriter)
     others: list[threading.Thread] = []

@@ -62,8 +62,17 @@ class Postgres:
         """Make a database and return its name; `of` is one that is copied."""
         self._made += 1
         name = f"followgraph_test_{os.getpid()}_{self._made}"
-        self.run(f"CREATE DATABASE {name}" + ("" if of is None else f" TEMPLATE {of}"))
-        return name
+        import psycopg
+
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.run(f"CREATE DATABASE {name}" + ("" if of is None else f" TEMPLATE {of}"))
+            except psycopg.errors.ObjectInUse:  # who had it open before is still leaving
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            else:
+                return name
 
     def drop(self, name: str) -> None:
         """Remove a database, whoever is connected."""
