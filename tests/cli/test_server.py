@@ -69,7 +69,7 @@ def test_status_tells_of_every_crawler(run: Run, place: str) -> None:
 @pytest.mark.parametrize(
     "command",
     [("backup", "copy.db"), ("doctor", "--repair"), ("daemon", "--budget-per-day", "5"), ("forget", "a"),
-     ("snapshot",), ("policy", "purge")],
+     ("snapshot", "s"), ("policy", "purge")],
 )  # fmt: skip
 def test_what_is_about_files_is_refused(run: Run, place: str, command: tuple[str, ...]) -> None:
     """One sentence says why, another what to do instead; nothing is changed."""
