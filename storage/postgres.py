@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 CONNECT_S = 5
 ANSWER_S = 5.0
-"""How long a pulse may take, and a writer that the server is done with may wait, before the connection is given up."""
+"""Half of the time that a pulse may take before every connection is given up."""
 
 IDLE_S = 20
 """After this time the server ends a transaction whose program says nothing more: it has the turn. Long enough for what
@@ -63,7 +63,9 @@ class Server:
         self._opened: WeakSet[Any] = WeakSet()
         self._process_id: int | None = None
         self._number = 0
-        self._writing: tuple[float, int] | None = None
+        self._writing: Any = None
+        """The driver's connection that has the turn or waits for it."""
+        self._suspect: tuple[int, object] | None = None
         self._is_closing = threading.Event()
         self.patience_s = 0.0
         """How long a server that is away is waited for where it alone knows whether something was written."""
@@ -92,8 +94,7 @@ class Server:
 
         @sa.event.listens_for(engine, "begin")
         def _begin(conn: sa.Connection) -> None:
-            held: Any = conn.connection.driver_connection
-            self._writing = (monotonic(), held.info.backend_pid)
+            self._writing = conn.connection.driver_connection
             conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TURN})")
 
         @sa.event.listens_for(engine, "commit")
@@ -156,7 +157,7 @@ class Server:
             raise errors.InDoubt
         began_s = monotonic()
         while not self._is_closing.wait(RECONNECT_S) and monotonic() - began_s <= self.patience_s + CONNECT_S:
-            with suppress(sa.exc.OperationalError):
+            with suppress(sa.exc.DBAPIError):
                 engine = self._engine(pool_size=1)
                 try:
                     with engine.begin() as conn:
@@ -175,16 +176,31 @@ class Server:
         if self._pulses is None:
             self._pulses = self._engine(pool_size=1)
         with self._pulses.begin() as conn:
-            writing = self._writing
-            if writing is not None and monotonic() - writing[0] > ANSWER_S:
-                state = conn.exec_driver_sql(
-                    "SELECT state = 'active' AND wait_event IS DISTINCT FROM 'ClientWrite' FROM pg_stat_activity"
-                    " WHERE pid = %(pid)s",
-                    {"pid": writing[1]},
-                ).scalar_one_or_none()
-                if not state and self._writing is writing:
-                    self.cut(writing[1])
+            self._mind_writer(conn)
             return work(conn)
+
+    def _mind_writer(self, conn: sa.Connection) -> None:
+        """Cut the writer's connection where at two pulses it waits for an answer to what the server has not, or had.
+
+        A server that works on a statement is waited for, however long, and so is a program that thinks between two.
+        """
+        before, self._suspect = self._suspect, None
+        opened = self._writing
+        if opened is None or opened.closed or opened.info.transaction_status.name != "ACTIVE":
+            return
+        pid = opened.info.backend_pid
+        row = conn.exec_driver_sql(
+            "SELECT state = 'active' AND wait_event IS DISTINCT FROM 'ClientWrite', state_change"
+            " FROM pg_stat_activity WHERE pid = %(pid)s",
+            {"pid": pid},
+        ).one_or_none()
+        if row is not None and row[0]:
+            return
+        suspect = (pid, None if row is None else row[1])
+        if suspect == before:
+            self.cut(pid)
+        else:
+            self._suspect = suspect
 
     def cut(self, backend: int | None = None) -> None:
         """End connections at once, all or the one to this backend, whoever waits for an answer on them."""

@@ -7,13 +7,16 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from random import Random
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from postgres_server import Postgres
+from proxy import Network
 from storages import empty
 
 from storage import errors, runs, schema
@@ -283,6 +286,36 @@ def test_who_says_nothing_amid_a_transaction_loses_its_turn(place: str, monkeypa
     slow.close()
     quick.close()
     assert execute(place, "SELECT key FROM meta") == [("quick",)]
+
+
+def test_a_connection_that_hangs_is_given_up_and_one_that_thinks_is_not(postgres: Postgres, place: str) -> None:
+    """What the server never got, or had answered, is written on another connection; long thoughts are left alone."""
+    with Network(postgres.port).up() as network:
+        db, _ = signed(postgres.url(place.rpartition("/")[2], port=network.port), ThreadWriter)
+        db.be_patient(60.0, lambda: None)
+        tries: list[str] = []
+
+        def keep(conn: sa.Connection, key: str) -> None:
+            tries.append(key)
+            runs.keep(conn, key, "x")
+            if key == "thoughtful":
+                time.sleep(2.0)
+            runs.keep(conn, key, "y")
+
+        async def write(key: str) -> None:
+            async with asyncio.timeout(30.0), asyncio.TaskGroup() as group:
+                writing = group.create_task(db.write(partial(keep, key=key)))
+                while not writing.done():
+                    await db.pulse(lambda conn: conn.exec_driver_sql("SELECT 1").scalar_one())
+                    await asyncio.sleep(0.3)
+
+        network.stall(Random(1), 0.9999, 300.0)  # the writer's: whoever comes later goes through
+        time.sleep(0.2)
+        asyncio.run(write("hanging"))
+        asyncio.run(write("thoughtful"))
+        assert tries[-1] == "thoughtful" != tries[-2]
+        db.close()
+    assert sorted(execute(place, "SELECT key, value FROM meta")) == [("hanging", "y"), ("thoughtful", "y")]
 
 
 def test_what_is_about_files_says_so(place: str) -> None:

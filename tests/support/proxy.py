@@ -75,7 +75,7 @@ class Network:
             asyncio.ensure_future(self._pump(writer, up_reader, writer)),
         ]
         try:
-            with suppress(OSError):
+            with suppress(OSError, asyncio.CancelledError):  # the loop ends with connections that hang
                 await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for pump in pumps:
