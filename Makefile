@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint torture slashdot soak bench install clean lock map
+.PHONY: demo test lint torture torture-postgres slashdot soak bench install clean lock map
 
 demo: $(VENV)/.installed
 	$(BIN)/followgraph demo --dir followgraph-demo --accounts 20000 --budget 2000
@@ -25,6 +25,12 @@ KILLS ?= 200
 SEED ?= 1
 torture: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests/support $(BIN)/python tests/torture/torture.py --kills $(KILLS) --seed $(SEED) $(MORE)
+
+# Four crawlers of one PostgreSQL database, killed, paused, cut off, the database restarted among them:
+# make torture-postgres KILLS=50 SEED=7
+torture-postgres: KILLS = 50
+torture-postgres: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests/support $(BIN)/python tests/torture/crew.py --kills $(KILLS) --seed $(SEED) $(MORE)
 
 # Crawls the whole of soc-slashdot0902 through mixed faults, in virtual time, and prints the ledgers: takes minutes.
 slashdot: $(VENV)/.installed-dev

@@ -41,12 +41,17 @@ def load_graph(place: str | Path, as_of: float | datetime | None = None, *, keep
     """Read the graph of a database, by path or address, through a read-only connection.
 
     `as_of` asks for the follows that were current at a time, in Unix seconds or with a time zone. The arrays are kept
-    beside the database as NAME-graph.npz for the next load, unless `keep` is false or the place cannot be written.
+    beside the database as NAME-graph.npz for the next load, unless `keep` is false, the place cannot be written or the
+    database is on a server.
     Raises a DatabaseError, and ValueError for a time without a zone.
     """
     at = _moment(as_of)
     # Only the upgrade of an older database would ask for the time, and reading never upgrades.
     with closing(Database.open(place, now=lambda: 0.0, mode="read")) as database:
+        if database.is_shared:
+            graph = columns.fast(database, lambda door: _read(door, at))
+            graph.accounts.read_from(FromDatabase(place))
+            return graph
         path = graph_beside(database.path)
 
         def read(door: Door) -> FollowGraph:

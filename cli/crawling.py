@@ -219,12 +219,11 @@ async def buy(
     from crawler.seeding import seed  # noqa: PLC0415
     from storage import rereads, runs, summary  # noqa: PLC0415
     from storage.database import Database  # noqa: PLC0415
-    from storage.driver import file_of  # noqa: PLC0415
     from storage.errors import BudgetMissing  # noqa: PLC0415
     from storage.writer import ThreadWriter  # noqa: PLC0415
 
     settings = configuration.settings
-    if not file_of(settings.storage.database).exists():  # a command that cannot begin makes no file
+    if Database.is_missing(settings.storage.database):  # a command that cannot begin makes no file
         if settings.budget.total is None:
             raise _no_budget()
         if not handles:
@@ -244,7 +243,7 @@ async def buy(
                 raise _no_seeds()
         if met := forget_met(database, now=session.now):
             session.output.note(f"{met:,} stored accounts are of people who are kept out: erased", label="WARN")
-        note_list(database.path, seeds_file, session)
+        note_list(database.beside, seeds_file, session)
         seedlists.warn(database, session)
         if handles:
             seed(database, handles, now=session.now())
@@ -259,9 +258,9 @@ async def buy(
             if refused is None:
                 raise
             return refused
-        with database.read() as conn:
-            found = summary.read(conn)
-            edges_new, edges_gone = rereads.totals(conn, result.run_id)
+        found, (edges_new, edges_gone) = await database.look(
+            lambda conn: (summary.read(conn), rereads.totals(conn, result.run_id))
+        )
     finally:
         database.close()
     briefing.tell(result, found, configuration, session)

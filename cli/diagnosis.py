@@ -179,13 +179,15 @@ def _of_database(place: str, session: Session, repaired: list[Repaired] | None) 
     """Check the database. With a list, repair it first and put there what was done."""
     from storage.driver import file_of  # noqa: PLC0415
     from storage.errors import DatabaseError, MissingDatabase  # noqa: PLC0415
+    from storage.postgres import is_address  # noqa: PLC0415
 
     try:
-        path = file_of(place)
-        yield _of_disk(path)
-        if repaired is not None and path.exists():
-            repaired.append(_repair(path, session))
-            yield from _of_repair(repaired[0])
+        if repaired is not None or not is_address(place):  # a server has its disk for itself, and is not repaired here
+            path = file_of(place)
+            yield _of_disk(path)
+            if repaired is not None and path.exists():
+                repaired.append(_repair(path, session))
+                yield from _of_repair(repaired[0])
         yield from _of_content(place, session)
     except MissingDatabase:
         yield Finding(

@@ -81,7 +81,7 @@ def export(
     begun = session.now()
     try:
         has_notice = dataset is None and (chosen == "pseudonymous" or bool(words))
-        places.require_free(database.path, [place, *_replaced(place, format, chosen, has_notice=has_notice)])
+        places.require_free(database.beside, [place, *_replaced(place, format, chosen, has_notice=has_notice)])
         if chosen == "pseudonymous":
             secret = projectkey.project_key(configuration, session, database)
             projectkey.warn_of_another(secret, session, database)
@@ -99,7 +99,7 @@ def export(
         if dataset is None and (secret is not None or words):
             files.append(notice(done.path, words, is_pseudonymous=secret is not None))
         made = noted(
-            database.path,
+            database.beside,
             files,
             session,
             kind="export" if dataset is None else "dataset",

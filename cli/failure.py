@@ -82,7 +82,7 @@ def _of_configuration(error: BaseException) -> Failure | None:
 def _of_input(error: BaseException) -> Failure | None:
     from socialfetch.handle import InvalidHandle  # noqa: PLC0415
     from socialfetch.simulator.errors import InvalidSetting, SimulatorError  # noqa: PLC0415
-    from storage.errors import BudgetTooSmall  # noqa: PLC0415
+    from storage.errors import BudgetTooSmall, OtherSettings  # noqa: PLC0415
 
     match error:
         case InvalidHandle():
@@ -101,6 +101,9 @@ def _of_input(error: BaseException) -> Failure | None:
         case BudgetTooSmall():
             hint = f"Give --budget {error.charged + error.uncertain + error.reserved} or more, or --new-run."
             return usage("budget_too_small", str(error), hint=hint).failure
+        case OtherSettings():
+            hint = "Give this one the same settings as the others, or stop them first: followgraph drain."
+            return usage("other_settings", str(error), hint=hint).failure
         case _ if type(error).__name__ == "OutputNotWritable":  # storage.export costs pyarrow to import
             hint = str(getattr(error, "hint", "Name another place with --output."))
             meaning = "The database was only read; what stood at that place still does."

@@ -90,6 +90,7 @@ def _run(
     mode: Literal["write", "create"] = "write" if reason == "forgotten" else "create"
     database = Database.open(configuration.settings.storage.database, now=session.now, mode=mode)
     try:
+        database.require_file(hint="Who keeps people out, or may have to forget some, keeps the study in a file.")
         database.claim()
         secret = projectkey.project_key(configuration, session, database)
         try:

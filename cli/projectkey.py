@@ -37,7 +37,7 @@ def find(configuration: Configuration, session: Session, database: Database) -> 
     named = configuration.settings.policy.key_file
     if named is not None:
         path = _expanded(named, session)
-        secret.refuse_inside(path, database.path)
+        secret.refuse_inside(path, database.beside)
         if not path.exists() and configuration.origins["policy.key_file"] == "--key":
             raise KeyUnusable(f"there is no project key at {path}", hint="Check --key: a new one would join nothing.")
     else:
@@ -48,9 +48,9 @@ def find(configuration: Configuration, session: Session, database: Database) -> 
         folder = _folder(session)
         if folder is None:
             return None
-        path = secret.default_path(folder, database.path)
+        path = secret.default_path(folder, database.beside)
         if not path.exists():
-            secret.refuse_inside(path, database.path)
+            secret.refuse_inside(path, database.beside)
     if path.exists():
         return secret.read(path)
     made = secret.create(path)
@@ -75,7 +75,7 @@ def warn_of_another(key: ProjectKey, session: Session, database: Database) -> No
     """Say so where exports were made with another key before: their pseudonyms will not match."""
     from storage import outputs  # noqa: PLC0415
 
-    before = {made.key for made in outputs.recorded(database.path)} - {None, key.fingerprint}
+    before = {made.key for made in outputs.recorded(database.beside)} - {None, key.fingerprint}
     if before:
         others = ", ".join(sorted(map(str, before)))
         session.output.note(f"earlier exports have pseudonyms of another key ({others}): no match", label="WARN")

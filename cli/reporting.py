@@ -65,10 +65,10 @@ def written(
     """
     settings = configuration.settings
     from analysis.report.build import build  # noqa: PLC0415 - the graph libraries, which the help page does without
-    from storage.driver import file_of  # noqa: PLC0415
+    from storage.database import beside  # noqa: PLC0415
     from storage.places import require_free  # noqa: PLC0415
 
-    database = file_of(settings.storage.database)
+    database = beside(settings.storage.database)
     require_free(database, _replaced(folder))
     begun = session.now()
     # A whole line for each step, no bar: it reads the same in a log, and no step takes long.

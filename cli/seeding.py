@@ -74,7 +74,7 @@ def seed(
         seeded = seeding.seed(database, distinct, now=session.now())
     finally:
         database.close()
-    note_list(database.path, file, session)
+    note_list(database.beside, file, session)
     output = session.output
     repeated = len(good) - len(distinct)
     known = f" · {len(seeded.known):,} known before" if seeded.known else ""

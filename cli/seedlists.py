@@ -34,11 +34,11 @@ def warn(database: Database, session: Session) -> list[Listing]:
         gate = optout.gate(conn)
     if gate is None:
         return []
-    beside = {database.path.resolve().parent / USUAL}
+    beside = {database.beside.resolve().parent / USUAL}
     if session.config_file is not None:
         beside.add(session.config_file.resolve().parent / USUAL)
     found = []
-    for path in sorted(outputs.seed_lists(database.path) | beside):
+    for path in sorted(outputs.seed_lists(database.beside) | beside):
         count = sum(gate.person(handle, None) is not None for handle in _handles(path))
         if count:
             found.append(Listing(path=str(path), kept_out=count))

@@ -98,6 +98,7 @@ async def daemon(
 
     database = Database.open(asked.storage.database, now=session.now, mode="create", writer=ThreadWriter)
     try:
+        database.require_file(hint="Let crawls share the database instead: followgraph crawl --budget N")
         database.claim()
         if met := forget_met(database, now=session.now):
             session.output.note(f"{met:,} stored accounts are of people who are kept out: erased", label="WARN")

@@ -10,6 +10,7 @@ from cli.amounts import amount
 from cli.session import Bound
 
 if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
+    from storage.crew import Member
     from storage.daemons import Daemon
     from storage.summary import RunRow, Summary
 
@@ -19,7 +20,7 @@ def status(*, session: Bound) -> None:
 
     Reads only, at any time: also while a crawl runs, and after one was killed.
     """
-    from storage import daemons, lock, orders, summary  # noqa: PLC0415
+    from storage import crew, daemons, lock, orders, summary  # noqa: PLC0415
     from storage.database import Database  # noqa: PLC0415
 
     configuration = session.configure()
@@ -29,7 +30,9 @@ def status(*, session: Bound) -> None:
         with database.read() as conn:
             found = summary.read(conn)
             daemon = daemons.read(conn)
-        is_locked = lock.is_held(database.path)
+            crawlers = crew.members(conn, now=session.now())
+        is_locked = any(not each.is_silent for each in crawlers) if database.is_shared else lock.is_held(database.path)
+        place = database.name
     finally:
         database.close()
     session.output.line(f"{place}, {configuration.whence('storage.database')}", label="database")
@@ -40,10 +43,15 @@ def status(*, session: Bound) -> None:
         session.output.line(f"{daemon.state.replace('_', ' ')} · {daemon.detail}{until}{silent}", label="daemon")
     for label, text in lines(found, is_locked=is_locked):
         session.output.line(text, label=label)
+    for each in crawlers if len(crawlers) > 1 else ():
+        state = "silent: killed, or cut off" if each.is_silent else "at work"
+        pages = f"{each.pages:,} pages · {each.in_flight:,} in flight"
+        session.output.line(f"{each.id} on {each.host} (pid {each.pid}) · {state} · {pages}", label="crawler")
     session.output.finish(
         {
             **document(found),
             "is_crawling": is_locked,
+            "crawlers": [_of_crawler(each) for each in crawlers],
             "daemon": None if daemon is None else _of_daemon(daemon),
         }
     )
@@ -153,6 +161,22 @@ def _of_daemon(daemon: Daemon) -> dict[str, Any]:
         "pid": daemon.pid,
         "total": daemon.total,
         "per_day": daemon.per_day,
+    }
+
+
+def _of_crawler(crawler: Member) -> dict[str, Any]:
+    return {
+        "id": crawler.id,
+        "run_id": crawler.run_id,
+        "host": crawler.host,
+        "pid": crawler.pid,
+        "started_at": moment(crawler.started_at),
+        "heartbeat_at": moment(crawler.heartbeat_at),
+        "is_silent": crawler.is_silent,
+        "pages": crawler.pages,
+        "in_flight": crawler.in_flight,
+        "leases": crawler.leases,
+        "share": crawler.share,
     }
 
 

@@ -27,8 +27,9 @@ from crawler.worker import Desk, work
 from socialfetch import errors
 from socialfetch.client import Client
 from socialfetch.wire import BalanceData
-from storage import archive, frontier, runs, summary
+from storage import archive, crew, frontier, runs, summary
 from storage.database import Database
+from storage.errors import Cut
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -134,11 +135,13 @@ class Crawl:
         await self._db.write(partial(runs.continued, budget=options.budget, new_run=options.new_run))
         await self._free_call(self._client.whoami)
         balance = await self._read_balance()
-        reclaimed = await self._db.write(partial(frontier.reclaim, now=self._now()))
+        silent_s = crew.SILENT_S if self._db.is_shared else None
+        reclaimed = await self._db.write(partial(frontier.reclaim, silent_s=silent_s, now=self._now()))
         if reclaimed:
             self._last.abandoned_s = asyncio.get_running_loop().time()
         started = await self._db.write(self._start)
-        settlements = None if balance is None else await self._reconcile(balance)
+        self._db.sign_as(started.process_id)
+        settlements = None if balance is None else await self._reconcile(balance, started.process_id)
         settled = None if settlements is None else sum(charged for _, charged in settlements.values())
         if reclaimed:
             self._log.warning("lease.reclaimed", count=reclaimed, uncertain_credits=reclaimed)
@@ -169,7 +172,7 @@ class Crawl:
             desk.reopen()  # what turned out free is spent after all
             await self._work(desk, started, course)
         reason, detail, key = self._stop or desk.natural_end()
-        active_s = desk.active_s()
+        active_s, started = desk.active_s(), desk.purchases.started
         await self._db.write(partial(runs.stop, started=started, reason=reason, active_s=active_s, now=self._now()))
         self._log.info("run.stopped", run=started.run_id, reason=reason, detail=detail, setting=key)
         return Result(run_id=started.run_id, stop_reason=reason, detail=detail, key=key, seconds=active_s)
@@ -271,7 +274,7 @@ class Crawl:
             )
         try:
             async with asyncio.TaskGroup() as group:
-                beats = group.create_task(self._beat(started, desk.active_s))
+                beats = group.create_task(self._beat(desk))
                 readings = group.create_task(self._quiet_points(desk))
                 watching = group.create_task(course.watch(desk))
                 async with asyncio.TaskGroup() as workers:
@@ -327,11 +330,15 @@ class Crawl:
                     raise
                 await asyncio.sleep(wait)
 
-    async def _reconcile(self, balance: BalanceData) -> dict[int, tuple[int, int]] | None:
-        """Note a balance read while nothing was in flight; returns by run the credits settled and those charged."""
+    async def _reconcile(self, balance: BalanceData, process_id: int) -> dict[int, tuple[int, int]] | None:
+        """Note a balance read while nothing was in flight; returns by run the credits settled and those charged.
+
+        Where other crawlers are at work on the database there is no telling what is in flight: nothing is noted then.
+        """
         settled = await self._db.write(
             partial(
                 reconcile,
+                process_id=process_id,
                 balance=balance.balance,
                 refill_state=balance.refill_state,
                 now=self._now(),
@@ -380,17 +387,47 @@ class Crawl:
 
     async def _read_balance_into(self, desk: Desk) -> None:
         try:
-            await self._reconcile(await self._client.balance())
+            balance = await self._client.balance()
+            await self._reconcile(balance, desk.purchases.started.process_id)
         except errors.SocialFetchError as error:
             self._log.warning("balance.unread", cause=error.code)
             return
         credits = await self._db.write(partial(runs.read_credits, run_id=desk.run_id))
         desk.progress.charged, desk.progress.uncertain = credits.charged, credits.uncertain
 
-    async def _beat(self, started: runs.Started, active_s: Callable[[], float]) -> None:
+    async def _beat(self, desk: Desk) -> None:
+        """Give signs of life until cancelled; in a crew also mind the others."""
+        if self._db.is_shared:
+            while True:
+                await self._muster(desk)
+                await asyncio.sleep(crew.BEAT_S)
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            await self._db.write(partial(runs.beat, started=started, active_s=active_s(), now=self._now()))
+            started, active_s = desk.purchases.started, desk.active_s()
+            await self._db.write(partial(runs.beat, started=started, active_s=active_s, now=self._now()))
+
+    async def _muster(self, desk: Desk) -> None:
+        """Give a sign of life, take one's share of the key's limits, and take over from those who give none."""
+        try:
+            found = await self._db.pulse(
+                partial(
+                    crew.beat,
+                    process_id=desk.purchases.started.process_id,
+                    pages=desk.progress.pages,
+                    in_flight=desk.limiter.in_flight,
+                    now=self._now(),
+                )
+            )
+        except Cut:  # the writer minds it: what it cannot write it tries again
+            return
+        if found.count != desk.progress.crawlers:
+            desk.progress.crawlers = found.count
+            desk.limiter.share(found.count)
+            self._log.info("crew.changed", crawlers=found.count)
+        are_others_silent = bool(set(found.silent) - {desk.purchases.started.process_id})
+        if are_others_silent and (count := await self._db.write(partial(desk.purchases.reclaim, now=self._now()))):
+            self._log.warning("lease.reclaimed", count=count, uncertain_credits=count)
+        desk.wake()  # others bring entries and give credits back
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -91,6 +91,7 @@ def forget_met(database: Database, *, now: Callable[[], float]) -> int:
         known = optout.gate(conn)
         met = optout.stored(conn, known)
         if known is not None and met:
+            database.require_file()
             people = erasure.identities(conn, met)
             _erase(conn, people, act=optout.FORGOTTEN, now=at)
             for each in people:

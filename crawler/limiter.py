@@ -31,9 +31,9 @@ class Limiter:
     """Slots for requests. `concurrency` is the most in flight, `rate` the most started per second (None: no limit)."""
 
     def __init__(self, *, concurrency: int, rate: float | None, time: Callable[[], float]) -> None:
-        self._most = float(concurrency)
+        self._most = self._whole_most = float(concurrency)
         self._limit = float(concurrency)
-        self._rate = rate
+        self._rate = self._whole_rate = rate
         self._time = time
         self._in_flight = 0
         self._next_at = 0.0
@@ -115,6 +115,14 @@ class Limiter:
             self._refused_at = self._limit if is_near else None
             self._limit = self._left = max(1.0, self._limit * (SLIGHT_DECREASE if is_near else DECREASE))
             self._decreased_at = self._time()
+
+    def share(self, count: int) -> None:
+        """Take an equal part of rate and slots where so many share one key; one slot at least."""
+        was_whole = self._limit >= self._most
+        self._most = max(1.0, self._whole_most // count)
+        self._limit = self._most if was_whole else min(self._limit, self._most)
+        self._rate = None if self._whole_rate is None else self._whole_rate / count
+        self._grant()
 
     def block(self, seconds: float) -> None:
         """Start nothing for so many seconds."""

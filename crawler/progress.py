@@ -62,6 +62,8 @@ class Progress:
     forecast: Forecast | None = None
     """What the credits left were expected to buy when it was made, `forecast_from` new accounts ago."""
     forecast_from: int = 0
+    crawlers: int = 1
+    """Crawlers at work on the same database, this one among them."""
     is_draining: bool = False
     latency: Latency = field(default_factory=Latency)
     _arrived: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))

@@ -15,9 +15,9 @@ from socialfetch import handle, wire
 from socialfetch.client import Page
 from socialfetch.errors import Malformed
 from socialfetch.scrubbing import scrubbed
-from storage import frontier, optout, pages, parking, readings, runs
+from storage import crew, frontier, optout, pages, parking, readings, runs
 from storage.accounts import Facts
-from storage.allowances import Allowances
+from storage.allowances import Allowances, rebuild
 from storage.frontier import Lease, Outlook, Returned
 from storage.ordering import STATE
 from storage.pages import Listing, Rules, Stored
@@ -121,7 +121,8 @@ class Purchases:
         active_s: Callable[[], float],
         left_out: Collection[str] = (),
     ) -> None:
-        self._started = started
+        self.started = started
+        """This process's part in the run; its number changes where it was taken for dead."""
         self._active_s = active_s
         self._left_out = left_out
         self.rules = rules
@@ -134,14 +135,11 @@ class Purchases:
 
         The items are the times of asking (Unix seconds).
         """
-        credits = runs.read_credits(conn, self._started.run_id)
+        now = max(times)
+        self.started = crew.present(conn, self.started, now=now)
+        credits = runs.read_credits(conn, self.started.run_id)
         leases = frontier.lease(
-            conn,
-            credits,
-            self._known(conn),
-            process_id=self._started.process_id,
-            at_most=len(times),
-            now=max(times),
+            conn, credits, self._known(conn), process_id=self.started.process_id, at_most=len(times), now=now
         )
         if leases:
             runs.write_credits(conn, credits)
@@ -159,7 +157,7 @@ class Purchases:
 
         Entries whose seed or hop turned out to have credits after all are queued again.
         """
-        credits = runs.read_credits(conn, self._started.run_id)
+        credits = runs.read_credits(conn, self.started.run_id)
         ahead = frontier.outlook(conn, credits, self.taking, now=now)
         caps = self.taking.caps
         may_be_parked = not ahead.has_queued and self.taking.only is None and caps.are_counted
@@ -168,31 +166,91 @@ class Purchases:
         return ahead, credits
 
     def commit(self, conn: Connection, items: Sequence[tuple[Listing, float]]) -> list[Stored]:
-        """Store answers; the items are listings and the times of their answers (Unix seconds)."""
+        """Store answers; the items are listings and the times of their answers (Unix seconds).
+
+        An answer whose lease was taken away meanwhile is stored only where nobody else has taken it since.
+        """
         now = max(at for _, at in items)
-        listings = [screened(conn, item, left_out=self._left_out, now=now) for item, _ in items]
-        stored = pages.commit_pages(conn, listings, rules=self.rules, now=now)
-        runs.worked(conn, self._started.run_id, active_s=self._active_s())
-        return stored
+        listings = [item for item, _ in items]
+        late: dict[int, Stored] = {}
+        gone = crew.ended(conn, {each.lease.process_id for each in listings})
+        if gone:
+            listings, late = self._sort_out(conn, listings, gone, now=now)
+        listings = [screened(conn, each, left_out=self._left_out, now=now) for each in listings]
+        stored = pages.commit_pages(conn, listings, rules=self.rules, now=now) if listings else []
+        runs.worked(conn, self.started.run_id, active_s=self._active_s())
+        in_time = iter(stored)
+        return [late[index] if index in late else next(in_time) for index in range(len(items))]
+
+    def _sort_out(
+        self, conn: Connection, listings: Sequence[Listing], gone: Collection[int], *, now: float
+    ) -> tuple[list[Listing], dict[int, Stored]]:
+        """Return the listings that may be stored, and by their places what becomes of the others."""
+        self.started = crew.present(conn, self.started, now=now)
+        kept: list[Listing] = []
+        late: dict[int, Stored] = {}
+        credits = runs.read_credits(conn, self.started.run_id)
+        for index, each in enumerate(listings):
+            lease: Lease | None = each.lease
+            if each.lease.process_id in gone:
+                lease = crew.regain(conn, credits, each.lease, process_id=self.started.process_id, now=now)
+            if lease is not None:
+                kept.append(replace(each, lease=lease))
+            else:
+                crew.settle(conn, credits, each.lease, charged=each.charged, now=now)
+                late[index] = Stored(credits=credits, is_late=True)
+        runs.write_credits(conn, credits)
+        self._count_anew(conn, now=now)
+        return kept, late
+
+    def _count_anew(self, conn: Connection, *, now: float) -> None:
+        """Let the sums of seeds, hops and days follow leases that changed hands."""
+        if self.rules.caps.are_counted:
+            rebuild(conn, self.rules.caps, run_id=self.started.run_id, now=now)
+
+    def reclaim(self, conn: Connection, *, now: float) -> int:
+        """Take back the leases of crawlers of the same database that give no sign of life; returns how many."""
+        count = frontier.reclaim(conn, but_process=self.started.process_id, silent_s=crew.SILENT_S, now=now)
+        if count:
+            self._count_anew(conn, now=now)
+        return count
 
     def give_back(self, conn: Connection, items: Sequence[tuple[Returned, float]]) -> list[Credits]:
-        """End leases that brought no page."""
-        credits = runs.read_credits(conn, self._started.run_id)
-        allowances = Allowances(conn, self.rules.caps, run_id=credits.run_id, now=max(at for _, at in items))
+        """End leases that brought no page. Of one that was taken away only the credit is still to be settled."""
+        credits = runs.read_credits(conn, self.started.run_id)
+        now, asked = max(at for _, at in items), len(items)
+        gone = crew.ended(conn, {returned.lease.process_id for returned, _ in items})
+        for returned, at in items:
+            if returned.lease.process_id in gone and not (returned.was_called and returned.maybe_charged):
+                crew.settle(conn, credits, returned.lease, charged=0, now=at)
+        if gone:
+            items = [item for item in items if item[0].lease.process_id not in gone]
+            self._count_anew(conn, now=now)
+        allowances = Allowances(conn, self.rules.caps, run_id=credits.run_id, now=now)
         for returned, at in items:
             frontier.give_back(conn, credits, returned, now=at, allowances=allowances)
         allowances.write()
         runs.write_credits(conn, credits, failures=sum(returned.was_called for returned, _ in items))
-        return [credits] * len(items)
+        return [credits] * asked
 
 
 def reconcile(
-    conn: Connection, *, balance: int, refill_state: str | None, now: float, last: budget.Last, now_s: float
+    conn: Connection,
+    *,
+    process_id: int,
+    balance: int,
+    refill_state: str | None,
+    now: float,
+    last: budget.Last,
+    now_s: float,
 ) -> dict[int, tuple[int, int]] | None:
     """Note a balance read while nothing was in flight, and settle uncertain credits where it leaves one answer.
 
-    Returns by run how many uncertain credits were settled and how many of them were charged; None without an answer.
+    Returns by run how many uncertain credits were settled and how many of them were charged; None without an answer,
+    or where this process is not the only one at work.
     """
+    if not crew.is_alone(conn, process_id):
+        return None
     settled = budget.weigh(readings.intervals(conn, balance=balance, now=now), last=last, now_s=now_s)
     for run_id, (uncertain, charged) in (settled or {}).items():
         readings.settle(conn, run_id, uncertain=uncertain, charged=charged, now=now)

@@ -37,8 +37,9 @@ class Purged:
 def purge(database: Database, rules: Rules, *, now: Callable[[], float]) -> Purged:
     """Delete what is due. For commands and for a daemon that has nothing in flight; the caller holds the lock.
 
-    Raises a DatabaseError; nothing was changed then.
+    Raises a DatabaseError; nothing was changed then. What is deleted leaves no trace in a file only: NeedsFile.
     """
+    database.require_file()
     counts, receipt = database.transact(partial(_purge, rules=rules, now=now()))
     is_scoured = scour(database)
     copies, clean, left = [], set(), []

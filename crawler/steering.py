@@ -12,7 +12,7 @@ from crawler.engine import Crawl
 from crawler.seeding import ordering_now
 from storage import orders, requeue
 from storage.database import Database
-from storage.errors import OutOfFiles
+from storage.errors import Cut, OutOfFiles
 from storage.orders import Act, Order
 
 if TYPE_CHECKING:
@@ -26,17 +26,20 @@ POLL_S = 1.0
 async def obey(
     db: Database, crawl: Crawl, *, now: Callable[[], float], log: BoundLogger, poll_s: float = POLL_S
 ) -> None:
-    """Obey pause, resume and drain until cancelled. Orders from before the crawl began are not meant for it."""
+    """Obey pause, resume and drain until cancelled. Orders from before the crawl began are not meant for it.
+
+    In a crew everybody obeys, and the last one's answer stands.
+    """
     with db.read() as conn:
         seen = max((order.id for order in orders.recent(conn, 1)), default=0)
     while True:
         await asyncio.sleep(poll_s)
         try:
-            with db.read() as conn:
-                asked = [order for order in orders.waiting(conn) if order.id > seen]
-        except OutOfFiles:  # all that may be open are in use just now: the next look finds the orders too
+            asked = await db.look(partial(orders.after, order_id=seen, is_shared=db.is_shared))
+        except (OutOfFiles, Cut):  # cannot be read just now: the next look finds the orders too
             continue
         for order in asked:
+            seen = order.id
             answer = _obey(crawl, order)
             log.info("order.obeyed", act=order.act, origin=order.origin, answer=answer)
             await db.write(partial(orders.obeyed, order_id=order.id, answer=answer, now=now()))

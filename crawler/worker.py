@@ -292,6 +292,10 @@ async def _store(desk: Desk, lease: Lease, page: Page, sent_at_s: float) -> Stor
     stored = await commit
     progress = desk.progress
     progress.charged, progress.uncertain = stored.credits.charged, stored.credits.uncertain
+    if stored.is_late:
+        desk.log.warning("page.refused", handle=lease.handle, charged=page.credits_charged)
+        desk.wake()
+        return stored
     progress.page(
         charged=page.credits_charged,
         new_accounts=stored.new_accounts,

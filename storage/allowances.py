@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage.runs import Credits, promisable
-from storage.schema import Outcome, State, allowances, frontier, ledger, visits
+from storage.schema import Outcome, State, allowances, frontier, ledger, processes, visits
 from storage.statement import Statement
 
 DAY, SEED, DEPTH = "day", "seed", "depth"
@@ -183,7 +183,7 @@ class Allowances:
 
 
 def rebuild(conn: sa.Connection, caps: Caps, *, run_id: int, now: float) -> None:
-    """Count anew from the ledger what the caps are about, for a process that begins; nothing is leased now."""
+    """Count anew what the caps are about, from the ledger and the open leases."""
     conn.execute(sa.delete(allowances).where(allowances.c.run_id.in_((run_id, EVERY_RUN))))
     if not caps.are_counted:
         return
@@ -203,6 +203,18 @@ def rebuild(conn: sa.Connection, caps: Caps, *, run_id: int, now: float) -> None
         )
         for key, charged, uncertain in rows:
             sums[run_id, kind, str(key)] = _Sum(int(charged), int(uncertain))
+        leased: Any = conn.execute(
+            sa.select(column, sa.func.count())
+            .select_from(
+                frontier.join(visits, visits.c.id == frontier.c.visit_id).join(
+                    processes, processes.c.id == frontier.c.lease_process
+                )
+            )
+            .where(frontier.c.state == int(State.LEASED), processes.c.run_id == run_id, column.is_not(None))
+            .group_by(column)
+        )
+        for key, count in leased:
+            sums.setdefault((run_id, kind, str(key)), _Sum()).reserved = count
     if caps.per_day is not None:
         today = caps.day(now)
         of_today = _Sum()
@@ -220,7 +232,12 @@ def rebuild(conn: sa.Connection, caps: Caps, *, run_id: int, now: float) -> None
     for (run, kind, key), of_it in sums.items():
         conn.execute(
             sa.insert(allowances).values(
-                run_id=run, kind=kind, key=key, charged=of_it.charged, uncertain=of_it.uncertain, reserved=0
+                run_id=run,
+                kind=kind,
+                key=key,
+                charged=of_it.charged,
+                uncertain=of_it.uncertain,
+                reserved=of_it.reserved,
             )
         )
 

@@ -12,10 +12,10 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from storage import errors, invariants, schema
-from storage.driver import translate
+from storage.driver import beyond_ascii, damages, is_marked, names, translate
 from storage.ranking import RANKED_BY
 from storage.runs import recall
-from storage.schema import Outcome, State, frontier, ledger, processes, runs
+from storage.schema import Outcome, State, accounts, frontier, ledger, processes, runs
 
 Severity = Literal["warning", "failure"]
 
@@ -65,13 +65,13 @@ def problems(conn: sa.Connection, around: Surroundings = _UNKNOWN) -> list[Probl
 
 def _integrity(conn: sa.Connection) -> Iterator[Problem]:
     try:
-        rows = [row[0] for row in conn.exec_driver_sql("PRAGMA integrity_check(5)")]
+        rows = damages(conn)
     except sa.exc.DatabaseError as error:
         told = translate(error)
         if not isinstance(told, errors.Corrupt):
             raise
         rows = [told.problem]
-    if rows != ["ok"]:
+    if rows:
         lines = [line.strip() for row in rows for line in row.splitlines()]
         yield Problem(
             code="integrity",
@@ -85,17 +85,16 @@ def _integrity(conn: sa.Connection) -> Iterator[Problem]:
 
 
 def _tables(conn: sa.Connection) -> Iterator[Problem]:
-    found = {row[0] for row in conn.exec_driver_sql("SELECT name FROM sqlite_master WHERE type IN ('table', 'index')")}
+    found = names(conn)
     wanted = set(schema.metadata.tables)
     wanted |= {str(index.name) for table in schema.metadata.tables.values() for index in table.indexes}
-    application: Any = conn.exec_driver_sql("PRAGMA application_id").scalar_one()
     versions = list(conn.exec_driver_sql("SELECT version_num FROM alembic_version").scalars())
     lacking = sorted(wanted - found)
     if lacking:
         finding = f"tables or indexes are missing: {', '.join(lacking)}"
     elif versions != [schema.HEAD]:
         finding = f"the schema is {', '.join(versions) or 'not named'}, this program's is {schema.HEAD}"
-    elif application != schema.APPLICATION_ID:
+    elif not is_marked(conn):
         finding = "the file does not say that it is a followgraph database"
     else:
         return
@@ -206,12 +205,11 @@ def _ranking(conn: sa.Connection, around: Surroundings) -> Iterator[Problem]:
 
 
 def _handles(conn: sa.Connection, _: Surroundings) -> Iterator[Problem]:
-    # SQLite's lower() knows ASCII only; handles beyond it are few enough to be looked at here.
+    # The database's lower() knows ASCII only; handles beyond it are few enough to be looked at here.
     wrong = conn.exec_driver_sql(
-        "SELECT count(*) FROM accounts WHERE handle <> lower(trim(handle)) OR handle = '' OR handle LIKE '@%'"
+        "SELECT count(*) FROM accounts WHERE handle <> lower(trim(handle)) OR handle = '' OR substr(handle, 1, 1) = '@'"
     ).scalar_one()
-    beyond = conn.exec_driver_sql("SELECT handle FROM accounts WHERE handle GLOB '*[^ -~]*'").scalars()
-    wrong += sum(handle != handle.strip().lower() for handle in beyond)
+    wrong += sum(handle != handle.strip().lower() for handle in beyond_ascii(conn, accounts.c.handle))
     if wrong:
         yield Problem(
             code="handles_not_normalised",

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from storage import follows
 from storage.accounts import Entry, Register
 from storage.ordering import Ordering
-from storage.schema import State
+from storage.schema import State, frontier
+from storage.statement import Statement
 
 _RANKED = {State.QUEUED, State.LEASED, State.SKIPPED, State.DEFERRED}
 
@@ -45,11 +46,18 @@ FROM follows f JOIN frontier s ON s.account_id = f.src JOIN frontier d ON d.acco
 WHERE d.depth > s.depth + 1 GROUP BY f.dst
 """
 
+_SET_DEPTH = Statement(
+    sa.update(frontier)
+    .where(frontier.c.account_id == sa.bindparam("of_account"))
+    .values(depth=sa.bindparam("new_depth")),
+    ("new_depth", "of_account"),
+)
+
 
 def recount(conn: sa.Connection) -> int:
     """Lower every depth that the follows contradict; returns how many accounts. Their priorities are left alone."""
     changed: set[int] = set()
     while rows := [tuple(row) for row in conn.exec_driver_sql(_TOO_DEEP)]:
-        conn.exec_driver_sql("UPDATE frontier SET depth = ? WHERE account_id = ?", rows)
+        _SET_DEPTH.run_many(conn, rows)
         changed.update(account_id for _, account_id in rows)
     return len(changed)

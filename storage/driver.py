@@ -7,14 +7,14 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from storage import errors, schema
+from storage import errors, postgres, schema
 
 BUSY_TIMEOUT_S = 5.0
 _TURN_S = 6 * 3600.0
@@ -35,6 +35,8 @@ _MAGIC = b"SQLite format 3\0"
 def file_of(place: str | Path) -> Path:
     """Return the file meant by a path or a `sqlite:///` address. Raises DatabaseError for other addresses."""
     text = str(place)
+    if postgres.is_address(text):
+        raise errors.NeedsFile(postgres.Server(text).name)
     if "://" in text:
         if not text.startswith("sqlite:///"):
             scheme = text.split("://", 1)[0]
@@ -168,8 +170,10 @@ def _make_private(path: Path) -> None:
                 file.chmod(mode & 0o700)
 
 
-def schema_version(conn: sa.Connection, path: Path) -> str | None:
+def schema_version(conn: sa.Connection, path: Path | str) -> str | None:
     """Return the migration a database stands at, None for an empty file. Raises NotADatabase for somebody else's."""
+    if conn.dialect.name == "postgresql":
+        return postgres.schema_version(conn, str(path))
     tables = {row[0] for row in conn.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")}
     application: Any = conn.exec_driver_sql("PRAGMA application_id").scalar_one()
     if not tables and application in {0, schema.APPLICATION_ID}:
@@ -183,7 +187,7 @@ def schema_version(conn: sa.Connection, path: Path) -> str | None:
     return None if version is None else str(version)
 
 
-def refuse_others(conn: sa.Connection, path: Path) -> str | None:
+def refuse_others(conn: sa.Connection, path: Path | str) -> str | None:
     """Return the migration a database stands at. Raises NotADatabase and NewerSchema for what is not ours to write."""
     version = schema_version(conn, path)
     if version is not None and version > schema.HEAD:
@@ -191,12 +195,84 @@ def refuse_others(conn: sa.Connection, path: Path) -> str | None:
     return version
 
 
-def require_head(conn: sa.Connection, path: Path) -> None:
+def require_tables(conn: sa.Connection, path: Path | str) -> str:
     version = refuse_others(conn, path)
     if version is None:
         raise errors.MissingDatabase(f"{path} is empty")
+    return version
+
+
+def require_head(conn: sa.Connection, path: Path | str) -> None:
+    version = require_tables(conn, path)
     if version < schema.HEAD:
         raise errors.OlderSchema(f"{path} was written by an older followgraph (schema {version}, now: {schema.HEAD})")
+
+
+def damages(conn: sa.Connection) -> list[str]:
+    """Return what SQLite finds wrong with its file. A server minds its own files."""
+    if conn.dialect.name == "postgresql":
+        return []
+    rows = [str(row[0]) for row in conn.exec_driver_sql("PRAGMA integrity_check(5)")]
+    return [] if rows == ["ok"] else rows
+
+
+def names(conn: sa.Connection) -> set[str]:
+    """Return the names of all tables and indexes."""
+    text = "SELECT name FROM sqlite_master WHERE type IN ('table', 'index')"
+    if conn.dialect.name == "postgresql":
+        text = "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+    return set(conn.exec_driver_sql(text).scalars())
+
+
+@contextmanager
+def shadowed(conn: sa.Connection, views: Mapping[str, str]) -> Iterator[None]:
+    """Let views of this connection's own stand before tables, which they name with `main.` before them.
+
+    The database itself stays closed to writing. On a server this begins a transaction.
+    """
+    if conn.dialect.name == "postgresql":
+        conn.rollback()
+        conn.exec_driver_sql("SET TRANSACTION READ WRITE")  # a view of one's own is something written there
+        place = conn.exec_driver_sql("SELECT current_schema()").scalar_one()
+        for name, query in views.items():
+            conn.exec_driver_sql(f"CREATE TEMP VIEW {name} AS {query.replace('main.', f'{place}.')}")
+        conn.exec_driver_sql("SET TRANSACTION READ ONLY")
+        try:
+            yield
+        finally:
+            conn.rollback()
+        return
+    conn.exec_driver_sql("PRAGMA query_only = 0")  # the file itself was opened for reading
+    try:
+        for name, query in views.items():
+            conn.exec_driver_sql(f"CREATE TEMP VIEW {name} AS {query}")
+        conn.exec_driver_sql("PRAGMA query_only = 1")
+        yield
+    finally:
+        conn.exec_driver_sql("PRAGMA query_only = 0")
+        for name in views:
+            conn.exec_driver_sql(f"DROP VIEW IF EXISTS temp.{name}")
+        conn.exec_driver_sql("PRAGMA query_only = 1")
+
+
+def is_marked(conn: sa.Connection) -> bool:
+    """Tell whether a file says that it is ours; on a server the tables alone do."""
+    if conn.dialect.name == "postgresql":
+        return True
+    return bool(conn.exec_driver_sql("PRAGMA application_id").scalar_one() == schema.APPLICATION_ID)
+
+
+def beyond_ascii(conn: sa.Connection, column: sa.Column[str]) -> Iterator[str]:
+    """Yield the texts of a column that hold more than printable ASCII."""
+    is_beyond = column.op("GLOB")("*[^ -~]*") if conn.dialect.name == "sqlite" else column.op("~")("[^ -~]")
+    yield from conn.execute(sa.select(column).where(is_beyond)).scalars()
+
+
+def clock(conn: sa.Connection, now: float) -> float:
+    """Return the time by which the programs of a database judge each other: the server's, else `now`. Unix seconds."""
+    if conn.dialect.name == "sqlite":
+        return now
+    return float(conn.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())
 
 
 @contextmanager
@@ -204,8 +280,11 @@ def translated(path: Path | None = None) -> Iterator[None]:
     """Turn the driver's errors into ours; `path` names the file where it is damaged."""
     try:
         yield
-    except (sa.exc.DBAPIError, sqlite3.Error) as error:
-        raise translate(error, path) from error
+    except Exception as error:
+        told = translate(error, path)
+        if told is error:
+            raise
+        raise told from error
 
 
 _CONDITIONS: dict[str, tuple[type[errors.DatabaseError], str]] = {
@@ -230,7 +309,8 @@ def translate(error: Exception, path: Path | None = None) -> Exception:
     original = error.orig if isinstance(error, sa.exc.DBAPIError) else error
     name = getattr(original, "sqlite_errorname", None)
     if name is None:
-        return error
+        told = None if original is None else postgres.translate(original)
+        return error if told is None else told
     if name == "SQLITE_ERROR" and any(sign in str(original) for sign in _UNREADABLE):
         return errors.NotADatabase(f"the file is not a database that SQLite can read ({original})")
     for prefix, (kind, problem) in _CONDITIONS.items():

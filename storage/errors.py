@@ -7,6 +7,9 @@ DatabaseError                the database cannot be used; `hint` says what to do
 ├── OlderSchema              only reading was asked, and the tables are an older program's
 ├── LockedByCrawl            another crawl works on it
 ├── Busy                     another program holds the write lock
+│   └── Cut                  the connection to the database server was lost, or cannot be made
+├── InDoubt                  nobody can tell whether what was written last is there
+├── NeedsFile                only a database in a file can do this
 ├── ReadOnly                 file, folder or disk refuse writing
 ├── DiskFull                 no room left
 ├── DiskFault                the disk or a limit refuses a read or a write
@@ -21,6 +24,7 @@ DatabaseError                the database cannot be used; `hint` says what to do
 PlaceTaken                   something stands where a copy or a new database was to be
 PlaceNotWritable             a copy or a new database cannot be made there
 BudgetTooSmall               a budget below what the run has already spent or promised
+OtherSettings                crawlers at work on the run were asked for something else
 """
 
 from __future__ import annotations
@@ -74,6 +78,30 @@ class Busy(DatabaseError):
     """Another program holds the write lock for too long."""
 
     hint = "Close the program that has the database open for writing, then run the command again."
+
+
+class Cut(Busy):
+    """The connection to the database server was lost, or cannot be made. What was not committed is not written."""
+
+    hint = "Check the address given with --db and the server, then run the command again: what was committed is safe."
+
+
+class InDoubt(DatabaseError):
+    """The connection was lost while a transaction was committed, and nobody can tell whether it was."""
+
+    hint = "Look with `followgraph status` whether it is there, and run the command again if it is not."
+
+    def __init__(self) -> None:
+        super().__init__("the connection to the database server was lost while something was written")
+
+
+class NeedsFile(DatabaseError):
+    """Only a database in a file can do this."""
+
+    hint = "For a copy of a whole database use pg_dump and pg_restore."
+
+    def __init__(self, name: str, *, hint: str | None = None) -> None:
+        super().__init__(f"this works on SQLite files only, and {name} is on a PostgreSQL server", hint=hint)
 
 
 class ReadOnly(DatabaseError):
@@ -192,3 +220,11 @@ class BudgetTooSmall(Exception):
             f"a budget of {budget:,} is less than what this run has already used: "
             f"{charged:,} charged, {uncertain:,} uncertain, {reserved:,} reserved"
         )
+
+
+class OtherSettings(Exception):
+    """Crawlers at work on the run were asked for something else, by `name`: one frontier has one order."""
+
+    def __init__(self, name: str, *, theirs: object, ours: object) -> None:
+        super().__init__(f"crawlers at work on this run have {name} = {theirs!r}; this one was asked for {ours!r}")
+        self.name = name

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from storage import optout, picking, runs
 from storage.allowances import PARKED, Allowances
+from storage.driver import clock
 from storage.ordering import AHEAD_LANE
 from storage.parking import park, skip_nameless
 from storage.picking import Picked, Taking
@@ -418,11 +419,16 @@ def was_restarted(conn: sa.Connection, lease: Lease, cause: str) -> bool:
     return found is not None
 
 
-def reclaim(conn: sa.Connection, *, but_process: int | None = None, now: float) -> int:
+def reclaim(conn: sa.Connection, *, but_process: int | None = None, silent_s: int | None = None, now: float) -> int:
     """Take back the leases of dead processes; each page in flight becomes uncertain. Returns how many.
 
-    The caller holds the lock of the only crawler, so every lease but its own is a dead one's.
+    Who holds the lock of the only crawler knows that every process but its own is dead. Others say by `silent_s` for
+    how long, in seconds, the dead have given no sign of life. Whoever is taken for dead is ended by this.
     """
+    is_dead = [processes.c.ended_at.is_(None), processes.c.id != (but_process or 0)]
+    if silent_s is not None:
+        is_dead.append(processes.c.heartbeat_at < int(clock(conn, now)) - silent_s)
+    conn.execute(sa.update(processes).where(*is_dead).values(ended_at=int(clock(conn, now))))
     dead = conn.execute(
         sa.select(
             frontier.c.account_id,
@@ -432,7 +438,7 @@ def reclaim(conn: sa.Connection, *, but_process: int | None = None, now: float) 
             processes.c.run_id,
         )
         .select_from(frontier.join(processes, processes.c.id == frontier.c.lease_process))
-        .where(sa.literal_column("state") == sa.literal_column("1"), frontier.c.lease_process != (but_process or 0))
+        .where(sa.literal_column("state") == sa.literal_column("1"), processes.c.ended_at.is_not(None))
         .order_by(frontier.c.account_id)
     ).all()
     by_run: dict[int, Credits] = {}
@@ -445,11 +451,6 @@ def reclaim(conn: sa.Connection, *, but_process: int | None = None, now: float) 
         _RETURN.run(conn, row.account_id, State.QUEUED, None, row.attempts, None, None)
     for credits in by_run.values():
         runs.write_credits(conn, credits)
-    conn.execute(
-        sa.update(processes)
-        .where(processes.c.ended_at.is_(None), processes.c.id != (but_process or 0))
-        .values(ended_at=int(now))
-    )
     return len(dead)
 
 

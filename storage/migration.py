@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from storage import backup, driver, errors, lock, schema
+from storage import backup, driver, errors, lock, postgres, schema
 from storage.backup import Copied
 
 
@@ -55,12 +55,30 @@ def _is_older(engine: sa.Engine, path: Path) -> bool:
 
 
 def _upgrade(engine: sa.Engine) -> None:
+    with engine.begin() as conn:
+        _migrate(conn)
+        conn.exec_driver_sql(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+
+
+def bring_server_to_head(engine: sa.Engine, readers: sa.Engine, name: str) -> None:
+    """Create or upgrade the tables of a database on a server, in one transaction and in its turn.
+
+    No copy is made before: that is `pg_dump`'s work. Raises NewerSchema and NotADatabase.
+    """
+    with readers.connect() as conn:  # without the turn: mostly there is nothing to do
+        if driver.refuse_others(conn, name) == schema.HEAD:
+            return
+    with engine.begin() as conn:
+        if driver.refuse_others(conn, name) != schema.HEAD:
+            _migrate(conn)
+            postgres.finish(conn)
+
+
+def _migrate(conn: sa.Connection) -> None:
     from alembic import command  # noqa: PLC0415 - a fifth of a second that only a new or an old database needs
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as conn:
-        config.attributes["connection"] = conn
-        command.upgrade(config, "head")
-        conn.exec_driver_sql(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+    config.attributes["connection"] = conn
+    command.upgrade(config, "head")

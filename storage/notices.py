@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from storage.schema import notices
+from storage.statement import Insert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +26,10 @@ class Notice:
 
 def keep(conn: sa.Connection, *, event: str, subject: str, details: dict[str, Any], now: float) -> bool:
     """Write a notice to be sent; False where the same was written before."""
-    values = {"at": int(now), "event": event, "subject": subject, "details": json.dumps(details, sort_keys=True)}
-    return conn.execute(insert(notices).values(values).on_conflict_do_nothing()).rowcount > 0
+    return _KEEP.run(conn, [(int(now), event, subject, json.dumps(details, sort_keys=True))]) > 0
+
+
+_KEEP = Insert(notices, ("at", "event", "subject", "details"), ignore=True)
 
 
 def pending(conn: sa.Connection) -> list[Notice]:

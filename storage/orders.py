@@ -58,6 +58,14 @@ def waiting(conn: sa.Connection) -> list[Order]:
     return [_order(row) for row in _WAITING.run(conn)]
 
 
+def after(conn: sa.Connection, order_id: int, *, is_shared: bool) -> list[Order]:
+    """Return the orders after this one, in the order they were given: where one obeys, those nobody obeyed yet."""
+    query = sa.select(*_COLUMNS, orders.c.done_at, orders.c.answer).where(orders.c.id > order_id)
+    if not is_shared:
+        query = query.where(orders.c.done_at.is_(None))
+    return [_order(row) for row in conn.execute(query.order_by(orders.c.id))]
+
+
 def recent(conn: sa.Connection, at_most: int) -> list[Order]:
     """Return the newest orders, newest first."""
     rows = conn.execute(

@@ -127,6 +127,8 @@ class Stored:
     taken_over: int = 0
     credits: Credits = field(default_factory=lambda: Credits(0, 0, 0, 0, 0))
     overcharge: int = 0
+    is_late: bool = False
+    """Nothing was stored: the lease had been taken away, and somebody else has the page."""
     hits: int = 0
     rate: float = 0.0
     log_followers: float = 0.0

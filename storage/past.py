@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
+from storage.driver import shadowed
 from storage.schema import frontier, visits
 
 
@@ -36,13 +37,13 @@ _ENTRY = _columns(
     "f",
     {
         "state": "CASE WHEN v.id IS NOT NULL THEN 2 WHEN f.state IN (3, 4) THEN f.state ELSE 0 END",
-        "visit_id": "NULL",
-        "cursor": "NULL",
+        "visit_id": "CAST(NULL AS BIGINT)",
+        "cursor": "CAST(NULL AS TEXT)",
         "completeness": "v.completeness",
         "attempts": "0",
-        "not_before": "NULL",
-        "lease_process": "NULL",
-        "leased_at": "NULL",
+        "not_before": "CAST(NULL AS FLOAT)",
+        "lease_process": "CAST(NULL AS BIGINT)",
+        "leased_at": "CAST(NULL AS BIGINT)",
     },
 )
 _VIEWS = {
@@ -85,14 +86,5 @@ def as_of(conn: sa.Connection, at: float) -> Iterator[None]:
 
     A follow is current from the beginning of the visit that listed it first to the beginning of the one that missed it.
     """
-    conn.exec_driver_sql("PRAGMA query_only = 0")  # the file itself was opened for reading
-    try:
-        for name, query in _VIEWS.items():
-            conn.exec_driver_sql(f"CREATE TEMP VIEW {name} AS {query.format(at=int(at))}")
-        conn.exec_driver_sql("PRAGMA query_only = 1")
+    with shadowed(conn, {name: query.format(at=int(at)) for name, query in _VIEWS.items()}):
         yield
-    finally:
-        conn.exec_driver_sql("PRAGMA query_only = 0")
-        for name in _VIEWS:
-            conn.exec_driver_sql(f"DROP VIEW IF EXISTS temp.{name}")
-        conn.exec_driver_sql("PRAGMA query_only = 1")

@@ -61,7 +61,7 @@ def _waiting(condition: sa.ColumnElement[bool]) -> sa.Select[tuple[int]]:
 def _take(which: sa.Select[tuple[int]], *names: str) -> Statement:
     return Statement(
         sa.update(frontier)
-        .where(frontier.c.account_id.in_(which))
+        .where(frontier.c.account_id.in_(which.with_for_update(skip_locked=True)))
         .values(state=sa.literal_column("1"), lease_process=sa.bindparam("process"), leased_at=sa.bindparam("now"))
         .returning(
             frontier.c.account_id,

@@ -272,6 +272,7 @@ class Replica:
                 id=call.id,
                 run_id=call.run_id,
                 account_id=call.account_id,
+                cursor=call.cursor,
                 at=call.at,
                 outcome=call.outcome,
                 charged=call.charged,

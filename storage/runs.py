@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage import errors, journal
+from storage.driver import clock
 from storage.journal import Act
 from storage.schema import meta, processes, runs
 from storage.statement import Statement
@@ -78,6 +79,8 @@ class Started:
     lot_seed: int
     """From which the lots of accounts are drawn: the seed of the database's first run, so that a lot stays."""
     active_s: float
+    host: str
+    pid: int
 
 
 LOT_SEED = "lot_seed"
@@ -157,9 +160,12 @@ def start(
 ) -> Started:
     """Continue the last run where it did not end by itself, else begin a new one; raises as `continued`.
 
-    A continued run keeps its budget and its rng seed where none is given.
+    A continued run keeps its budget and its rng seed where none is given. Raises OtherSettings where crawlers at work
+    on it order the frontier otherwise.
     """
     previous = continued(conn, budget=budget, new_run=new_run)
+    if previous is not None:
+        _refuse_others(conn, previous, settings)
     if rng_seed is None:
         rng_seed = fresh_rng_seed if previous is None else previous.rng_seed
     lot_seed = int(recall(conn, LOT_SEED) or rng_seed)
@@ -184,11 +190,7 @@ def start(
             .values(started_at=int(now), **asked)
             .returning(runs.c.id, runs.c.budget, runs.c.rng_seed, runs.c.active_s)
         ).one()
-    process_id = conn.execute(
-        sa.insert(processes)
-        .values(run_id=row.id, host=host, pid=pid, started_at=int(now), heartbeat_at=int(now))
-        .returning(processes.c.id)
-    ).scalar_one()
+    process_id = enrol(conn, row.id, host=host, pid=pid, now=now)
     journal.note(conn, Act.BEGAN, run=row.id, process=process_id, strategy=strategy, settings=settings)
     return Started(
         run_id=row.id,
@@ -198,6 +200,34 @@ def start(
         rng_seed=row.rng_seed,
         lot_seed=lot_seed,
         active_s=row.active_s,
+        host=host,
+        pid=pid,
+    )
+
+
+OWN_SETTINGS = {"concurrency", "rate", "deadline_s", "source", "rng_seed", "lot_seed"}
+"""Settings that each crawler of a run may have for itself."""
+
+
+def _refuse_others(conn: sa.Connection, run: sa.Row[Any], settings: Mapping[str, Any]) -> None:
+    at_work = sa.select(processes.c.id).where(processes.c.run_id == run.id, processes.c.ended_at.is_(None))
+    if conn.execute(at_work.limit(1)).first() is None:
+        return
+    theirs, ours = json.loads(run.settings), json.loads(json.dumps(settings))
+    for name in sorted((theirs.keys() | ours.keys()) - OWN_SETTINGS):
+        if theirs.get(name) != ours.get(name):
+            raise errors.OtherSettings(name, theirs=theirs.get(name), ours=ours.get(name))
+
+
+def enrol(conn: sa.Connection, run_id: int, *, host: str, pid: int, now: float) -> int:
+    """Note that a process works on a run; returns its number, under which it leases."""
+    time = int(clock(conn, now))
+    return int(
+        conn.execute(
+            sa.insert(processes)
+            .values(run_id=run_id, host=host, pid=pid, started_at=time, heartbeat_at=time)
+            .returning(processes.c.id)
+        ).scalar_one()
     )
 
 
@@ -213,13 +243,18 @@ def foretell(conn: sa.Connection, *, run_id: int, forecast: Mapping[str, Any]) -
 
 
 def worked(conn: sa.Connection, run_id: int, *, active_s: float) -> None:
-    """Note how long the run has worked, in seconds: with every page, so that a kill loses nothing of it."""
-    _WORKED.run(conn, run_id, active_s)
+    """Note how long the run has worked, in seconds: with every page, so that a kill loses nothing of it.
+
+    Of several crawlers at once the one that is at it for longest says so.
+    """
+    _WORKED.run(conn, run_id, active_s, active_s)
 
 
 _WORKED = Statement(
-    sa.update(runs).where(runs.c.id == sa.bindparam("of_run")).values(active_s=sa.bindparam("seconds")),
-    ("of_run", "seconds"),
+    sa.update(runs)
+    .where(runs.c.id == sa.bindparam("of_run"), runs.c.active_s < sa.bindparam("least"))
+    .values(active_s=sa.bindparam("seconds")),
+    ("of_run", "least", "seconds"),
 )
 
 
@@ -230,17 +265,17 @@ def beat(conn: sa.Connection, started: Started, *, active_s: float, now: float) 
 
 
 def stop(conn: sa.Connection, started: Started, *, reason: str, active_s: float, now: float) -> None:
-    """Write why the run stopped and that this process is at its end."""
-    conn.execute(
-        sa.update(runs)
-        .where(runs.c.id == started.run_id)
-        .values(stop_reason=reason, ended_at=int(now), active_s=active_s)
-    )
+    """Write that this process is at its end and, where it is the last one of the run, why the run stopped."""
+    time = int(clock(conn, now))
+    worked(conn, started.run_id, active_s=active_s)
     conn.execute(
         sa.update(processes)
-        .where(processes.c.id == started.process_id)
-        .values(heartbeat_at=int(now), ended_at=int(now))
+        .where(processes.c.id == started.process_id, processes.c.ended_at.is_(None))
+        .values(heartbeat_at=time, ended_at=time)
     )
+    at_work = sa.select(processes.c.id).where(processes.c.run_id == started.run_id, processes.c.ended_at.is_(None))
+    if conn.execute(at_work.limit(1)).first() is None:
+        conn.execute(sa.update(runs).where(runs.c.id == started.run_id).values(stop_reason=reason, ended_at=time))
 
 
 def remember(conn: sa.Connection, key: str, value: str) -> None:

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import sqlalchemy as sa
 
-HEAD = "0005"
+HEAD = "0006"
 """The migration this program's tables correspond to."""
 
 APPLICATION_ID = 0x466F6C67
@@ -303,6 +303,9 @@ processes = sa.Table(
     sa.Column("started_at", sa.BigInteger, nullable=False),
     sa.Column("heartbeat_at", sa.BigInteger, nullable=False),
     sa.Column("ended_at", sa.BigInteger),
+    sa.Column("commits", sa.BigInteger, nullable=False, server_default="0", comment="signed by it; see postgres"),
+    sa.Column("pages", sa.BigInteger, nullable=False, server_default="0", comment="bought, as of the heartbeat"),
+    sa.Column("in_flight", sa.BigInteger, nullable=False, server_default="0", comment="as of the heartbeat"),
 )
 
 meta = sa.Table(

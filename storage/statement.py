@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 Row = tuple[Any, ...]
@@ -129,26 +129,32 @@ class Insert:
         self._table = table
         self._names = tuple(names)
         self._ignore = ignore
-        self._texts: dict[tuple[str, int], tuple[str, Callable[[Row], Any]]] = {}
+        self._texts: dict[int, tuple[str, Callable[[Row], Any]]] = {}
+        self._columnwise = Statement(self._of_columns(), self._names)
 
     def _text(self, conn: sa.Connection, size: int) -> tuple[str, Callable[[Row], Any]]:
-        key = (conn.dialect.name, size)
-        found = self._texts.get(key)
+        found = self._texts.get(size)
         if found is None:
-            row = dict.fromkeys(self._names)
-            construct: Any
-            if self._ignore:
-                insert = postgresql_insert if conn.dialect.name == "postgresql" else sqlite_insert
-                construct = insert(self._table).values([row] * size).on_conflict_do_nothing()
-            else:
-                construct = sa.insert(self._table).values([row] * size)
-            compiled = construct.compile(dialect=conn.dialect)
+            construct = sqlite_insert(self._table).values([dict.fromkeys(self._names)] * size)
+            compiled = (construct.on_conflict_do_nothing() if self._ignore else construct).compile(dialect=conn.dialect)
             flat = tuple(f"{name}_m{index}" for index in range(size) for name in self._names)
-            found = self._texts[key] = (str(compiled), _binder(compiled, flat))
+            found = self._texts[size] = (str(compiled), _binder(compiled, flat))
         return found
+
+    def _of_columns(self) -> sa.ClauseElement:
+        columns = [self._table.c[name] for name in self._names]
+        lists = (
+            sa.func.unnest(*(sa.bindparam(column.name, type_=postgresql.ARRAY(column.type)) for column in columns))
+            .table_valued(*self._names)
+            .render_derived()
+        )
+        construct = postgresql.insert(self._table).from_select(self._names, sa.select(*lists.c))
+        return construct.on_conflict_do_nothing() if self._ignore else construct
 
     def run(self, conn: sa.Connection, rows: Sequence[Row]) -> int:
         """Insert the rows and return how many were new."""
+        if conn.dialect.name == "postgresql":  # a list for each column: one text and one way there and back
+            return self._columnwise.run(conn, *map(list, zip(*rows, strict=True))).rowcount if rows else 0
         new = 0
         for part in _chunked(rows):
             text, bind = self._text(conn, len(part))
@@ -172,9 +178,15 @@ class Lookup:
         self._build = build
         self._names = tuple(names)
         self._statements: dict[int, Statement] = {}
+        any_of = sa.any_(sa.bindparam("any_value", type_=postgresql.ARRAY(column.type)))
+        self._listed = Statement(build(column == any_of), (*self._names, "any_value"))
 
     def run(self, conn: sa.Connection, values: Iterable[Any], *fixed: Any) -> Iterator[Any]:
         """Yield the rows found, in the database's order; `fixed` are the values of the construct's own parameters."""
+        if conn.dialect.name == "postgresql":
+            if wanted := list(values):
+                yield from self._listed.run(conn, *fixed, wanted)
+            return
         for part in _chunked(list(values)):
             size = len(part)
             statement = self._statements.get(size)

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import sqlalchemy as sa
 
 from storage.driver import translate
-from storage.errors import DatabaseError
+from storage.errors import Cut, DatabaseError
 
 I = TypeVar("I")  # noqa: E741 - the item of a unit of work, beside its result R
 R = TypeVar("R")
@@ -46,17 +46,25 @@ def commit_batch(engine: sa.Engine, batch: Sequence[tuple[Unit[Any, Any], Any]])
     Where one fails, everything is rolled back and each unit runs again alone, so that only the failing one fails. What
     keeps the whole database from being written (a lock, a full disk) is asked of it once, not once for each unit.
     """
+    results: list[Any] | None = None
     try:
         with engine.begin() as conn:
-            return _apply(conn, batch)
+            results = _apply(conn, batch)
+        return results  # noqa: RET504 - an answer to the commit may be lost after it
     except Exception as error:
         told = translate(error)
+        if isinstance(told, Cut) and results is not None:  # the commit was asked for, and its answer never came
+            try:
+                if engine.get_execution_options()["was_committed"]():
+                    return results
+            except DatabaseError as doubt:
+                told = doubt
         if len(batch) == 1 or isinstance(told, DatabaseError):
             return [told] * len(batch)
-    results: list[Any] = []
+    singly: list[Any] = []
     for single in batch:
-        results += commit_batch(engine, [single])
-    return results
+        singly += commit_batch(engine, [single])
+    return singly
 
 
 def _apply(conn: sa.Connection, batch: Sequence[tuple[Unit[Any, Any], Any]]) -> list[Any]:

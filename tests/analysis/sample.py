@@ -9,13 +9,16 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import sqlalchemy as sa
 
 from storage.database import Database
 from storage.schema import Completeness, Outcome, State, metadata
+from storage.statement import Insert
 
+Place = TypeVar("Place", bound="Path | str")
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 """Reference graphs beside the repository; tests that want them skip where they are absent."""
 
@@ -60,7 +63,7 @@ class Sample:
         return {handle: number for number, handle in enumerate(order, start=1)}
 
 
-def write(path: Path, sample: Sample) -> Path:
+def write(path: Place, sample: Sample) -> Place:
     """Make a database of the newest schema that holds the sample."""
     with closing(Database.open(path, now=lambda: 0.0)) as database:
         database.transact(lambda conn: fill(conn, sample))
@@ -114,10 +117,7 @@ def fill(conn: sa.Connection, sample: Sample) -> None:
 
 def insert(conn: sa.Connection, table: str, columns: list[str], rows: Iterable[tuple[object, ...]]) -> None:
     """Insert rows through the driver, so that large samples are made in seconds."""
-    rows = list(rows)
-    if rows:
-        marks = ", ".join("?" * len(columns))
-        conn.exec_driver_sql(f"INSERT INTO {metadata.tables[table]} ({', '.join(columns)}) VALUES ({marks})", rows)
+    Insert(metadata.tables[table], columns).run(conn, list(rows))
 
 
 def edges(name: str) -> list[tuple[int, int]]:

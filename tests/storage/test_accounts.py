@@ -106,8 +106,12 @@ def test_one_new_account_in_two_pages_of_a_transaction_is_one_row(study: Make) -
 
 
 def test_hostile_text_is_stored_as_it_came(study: Make) -> None:
-    """Quotes, control characters, emoji and lone surrogates in names neither break nor change anything else."""
+    """Quotes, control characters, emoji and lone surrogates in names neither break nor change anything else.
+
+    A server takes no byte 0 in a text: the sign that stands for what cannot be shown takes its place.
+    """
     name = "'; DROP TABLE accounts; --\x00\u202e🙂"
     s = study("a")
     s.visit("a", facts("x", display_name=name, bio=name))
-    assert s.ask("SELECT display_name FROM accounts WHERE handle = 'x'") == [(name,)]
+    kept = name.replace("\0", "\ufffd") if s.db.is_shared else name
+    assert s.ask("SELECT display_name FROM accounts WHERE handle = 'x'") == [(kept,)]

@@ -109,8 +109,12 @@ DAMAGES = [
     ("INSERT INTO meta VALUES ('ranked_by', 'dice')", "ranking_unknown"),
     ("DROP INDEX frontier_pick", "schema"),
     ("DROP TABLE balances", "schema"),
-    ("PRAGMA application_id = 0", "schema"),
 ]
+
+
+def test_a_file_that_does_not_say_that_it_is_ours_is_damaged(in_file: Make) -> None:
+    """The mark in the head of a file is looked at as well."""
+    assert damage(crawled(in_file), "PRAGMA application_id = 0")["schema"].severity == "failure"
 
 
 @pytest.mark.parametrize(("sql", "code"), DAMAGES)
@@ -160,9 +164,9 @@ def test_a_cursor_kept_by_a_page_limit_is_none_too_many(study: Make) -> None:
     assert s.read(problems) == []
 
 
-def test_a_page_overwritten_with_noise_is_damage(study: Make, tmp_path: Path) -> None:
+def test_a_page_overwritten_with_noise_is_damage(in_file: Make, tmp_path: Path) -> None:
     """What the file's own structure says is asked first, and nothing else after it."""
-    s = study(*(f"seed{number}" for number in range(500)))
+    s = in_file(*(f"seed{number}" for number in range(500)))
     [(page,)] = s.ask("SELECT rootpage FROM sqlite_master WHERE name = 'accounts'")
     s.db.close()
     with (tmp_path / "a.db").open("r+b") as file:

@@ -7,14 +7,15 @@ import tempfile
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from sqlite3 import IntegrityError
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from study import Study, facts
+from postgres_server import Postgres
+from storages import empty
+from study import NOT_UNIQUE, Study, facts
 
 from storage import frontier, readings, runs, summary
 from storage.checkup import problems
@@ -48,9 +49,13 @@ class Conservation(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.study = Study(self.folder / "a.db", *SEEDS, budget=8)
+        self.study = Study(self.place(), *SEEDS, budget=8)
         self.model = Model(budget=8)
         self.next_target = 0
+
+    def place(self) -> Path | str:
+        """Return where the database is kept."""
+        return self.folder / "a.db"
 
     def teardown(self) -> None:
         """Check everything once more, and clean up."""
@@ -128,7 +133,7 @@ class Conservation(RuleBasedStateMachine):
         listing = self.listing(lease, 1, goes_on=False, price=1)
         self.study.commit(listing)
         before = self.study.ask("SELECT * FROM ledger")
-        with pytest.raises(IntegrityError):
+        with pytest.raises(NOT_UNIQUE):
             self.study.commit(listing)
         assert self.study.ask("SELECT * FROM ledger") == before
         self.model.settled.add((lease.visit_id, lease.cursor or ""))
@@ -226,3 +231,32 @@ TestConservation = Conservation.TestCase
 TestConservation.settings = settings(
     settings.default, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+
+class OnServer(Conservation):
+    """The same with the database on a server."""
+
+    server: Postgres
+
+    def place(self) -> str:
+        """Return the address of a new database."""
+        self.name = self.server.fresh(of=empty(self.server))
+        return self.server.url(self.name)
+
+    def teardown(self) -> None:
+        """Check everything once more, and clean up."""
+        super().teardown()
+        self.server.drop(self.name)
+
+
+@pytest.fixture
+def on_server(postgres: Postgres) -> None:
+    """Tell the machine which server it runs on: it is made without arguments."""
+    OnServer.server = postgres
+
+
+@pytest.mark.usefixtures("on_server")
+class TestConservationOnServer(OnServer.TestCase):  # type: ignore[misc]  # made at run time
+    """A sixth of the examples: each transaction takes some ten times as long."""
+
+    settings = settings(TestConservation.settings, max_examples=settings.default.max_examples // 6)

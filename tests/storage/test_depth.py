@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import sqlalchemy as sa
 from study import Study, facts
 
 from storage import parking, seeding
@@ -46,7 +47,8 @@ def test_a_shorter_way_found_in_the_same_transaction_shortens_what_was_listed(st
         s.db.transact(
             partial(
                 _prefer,
-                "UPDATE frontier SET priority = 1e300 WHERE account_id = (SELECT id FROM accounts WHERE handle = ?)",
+                "UPDATE frontier SET priority = 1e300"
+                " WHERE account_id = (SELECT id FROM accounts WHERE handle = :handle)",
                 handle,
             )
         )
@@ -57,7 +59,7 @@ def test_a_shorter_way_found_in_the_same_transaction_shortens_what_was_listed(st
 
 def _prefer(sql: str, handle: str, conn: object) -> None:
     # The study hands its connection on without a type.
-    conn.exec_driver_sql(sql, (handle,))  # type: ignore[attr-defined]
+    conn.execute(sa.text(sql), {"handle": handle})  # type: ignore[attr-defined]
 
 
 def test_a_known_account_that_becomes_a_seed_shortens_what_it_listed(study: Make) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from sqlite3 import IntegrityError
 
 import pytest
-from study import Study, facts
+from study import NOT_UNIQUE, Study, facts
 
 from storage import errors, frontier, ranking, runs, seeding, summary
 from storage.checkup import problems
@@ -125,7 +124,7 @@ def test_a_page_is_stored_once(study: Make) -> None:
     [lease] = s.lease()
     s.commit(s.answer(lease, [facts("x")], cursor="c2"))
     before = s.ask("SELECT count(*) FROM ledger")
-    with pytest.raises(IntegrityError):
+    with pytest.raises(NOT_UNIQUE):
         s.commit(s.answer(lease, [facts("y")], cursor="c3"))
     assert s.ask("SELECT count(*) FROM ledger") == before
     assert credits(s) == (1, 0, 1)
@@ -240,11 +239,23 @@ def test_seeds_are_added_once(study: Make) -> None:
 def test_a_run_that_ended_by_itself_is_not_continued(study: Make) -> None:
     """A spent run is followed by a new one with a budget of its own; a killed or paused one goes on."""
     s = study("a")
-    first = s.started
-    assert s.begin(None).run_id == first.run_id
-    s.db.transact(partial(runs.stop, started=first, reason="interrupted", active_s=1.0, now=s.now))
-    assert (s.begin(None).run_id, s.begin(2000).budget) == (first.run_id, 2000)
-    s.db.transact(partial(runs.stop, started=first, reason="budget_exhausted", active_s=1.0, now=s.now))
+    first = s.started.run_id
+    s.db.transact(partial(frontier.reclaim, now=s.now))
+    assert s.begin(None).run_id == first
+    s.db.transact(partial(runs.stop, started=s.started, reason="interrupted", active_s=1.0, now=s.now))
+    assert (s.begin(None).run_id, s.begin(2000).budget) == (first, 2000)
+    s.db.transact(partial(frontier.reclaim, but_process=s.started.process_id, now=s.now))
+    s.db.transact(partial(runs.stop, started=s.started, reason="budget_exhausted", active_s=1.0, now=s.now))
     with pytest.raises(errors.BudgetMissing):
         s.begin(None)
-    assert s.begin(7).run_id == first.run_id + 1
+    assert s.begin(7).run_id == first + 1
+
+
+def test_a_run_stops_with_the_last_of_its_crawlers(study: Make) -> None:
+    """While one of them is at work the run has not stopped, and whoever begins goes on with it."""
+    s = study("a")
+    first, second = s.started, s.begin(None)
+    s.db.transact(partial(runs.stop, started=first, reason="budget_exhausted", active_s=1.0, now=s.now))
+    assert s.ask("SELECT stop_reason, ended_at FROM runs") == [(None, None)]
+    s.db.transact(partial(runs.stop, started=second, reason="interrupted", active_s=1.0, now=s.now))
+    assert s.ask("SELECT stop_reason FROM runs") == [("interrupted",)]

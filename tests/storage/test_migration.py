@@ -132,7 +132,7 @@ def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path, version: str) -> 
     """An error in the middle of the migrations leaves every table as it was, and the copy in its place."""
     path = released(tmp_path / "a.db", version)
     with closing(sqlite3.connect(path)) as conn, conn:
-        conn.execute("CREATE TABLE orders (made_by_hand)")
+        conn.execute("ALTER TABLE processes ADD COLUMN in_flight")  # made by hand
     before = content(path)
     with pytest.raises(errors.UpgradeFailed, match=r"could not be upgraded.*\.backup"):
         Database.open(path, now=now)

@@ -94,9 +94,9 @@ def test_standings_as_of_a_day(study: Callable[..., Study]) -> None:
     assert standings(days[3])["hidden"] == 1
 
 
-def test_the_file_stays_closed_to_writing(study: Callable[..., Study]) -> None:
+def test_the_file_stays_closed_to_writing(in_file: Callable[..., Study]) -> None:
     """Looking back writes nothing, and the connection refuses writes afterwards as before."""
-    made, days = history(study)
+    made, days = history(in_file)
     before = made.path.read_bytes()
     with made.db.read() as conn, past.as_of(conn, days[1]):
         assert conn.exec_driver_sql("SELECT count(*) FROM follows WHERE ended_visit IS NULL").scalar_one() == 3

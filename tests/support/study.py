@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import psycopg
+import sqlalchemy as sa
 
 from crawler import policy
 from crawler.strategies import registry
@@ -16,6 +20,9 @@ from storage.database import Database
 from storage.frontier import Lease, Returned
 from storage.pages import Listing, Rules, Stored
 from storage.picking import Taking
+
+NOT_UNIQUE = (sqlite3.IntegrityError, psycopg.IntegrityError)
+"""What the databases say to a row that is there already."""
 
 
 def facts(handle: str, **more: Any) -> Facts:
@@ -29,7 +36,7 @@ def facts(handle: str, **more: Any) -> Facts:
 class Study:
     """One run over one database. `now` is set by the test."""
 
-    def __init__(self, path: Path, *seeds: str, budget: int = 1000, strategy: str = "flow") -> None:
+    def __init__(self, path: Path | str, *seeds: str, budget: int = 1000, strategy: str = "flow") -> None:
         self.now = 1_750_000_000.0
         self.path = path
         self.db = Database.open(path, now=lambda: self.now)
@@ -101,10 +108,12 @@ class Study:
         """Lease this account whatever its rank, and store a one-page list."""
 
         def prefer(conn: Any) -> None:
-            conn.exec_driver_sql(
-                "UPDATE frontier SET state = 0, priority = 1e300 WHERE account_id = "
-                "(SELECT id FROM accounts WHERE handle = ?)",
-                (handle,),
+            conn.execute(
+                sa.text(
+                    "UPDATE frontier SET state = 0, priority = 1e300 WHERE account_id = "
+                    "(SELECT id FROM accounts WHERE handle = :handle)"
+                ),
+                {"handle": handle},
             )
 
         self.db.transact(prefer)
@@ -125,9 +134,12 @@ class Study:
         self.db.transact(work)
 
     def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Return the rows of a query."""
+        """Return the rows of a query; each `?` is a value."""
+        parts = sql.split("?")
+        text = parts[0] + "".join(f":value{at}{part}" for at, part in enumerate(parts[1:]))
+        named = {f"value{at}": value for at, value in enumerate(values)}
         with self.db.read() as conn:
-            return [tuple(row) for row in conn.exec_driver_sql(sql, values)]
+            return [tuple(row) for row in conn.execute(sa.text(text), named)]
 
     def read(self, work: Callable[[Any], Any]) -> Any:
         """Run a reading function."""

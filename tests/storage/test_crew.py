@@ -1,0 +1,218 @@
+"""Crawlers of one database: who is taken for dead, what becomes of late answers, and what the key allows each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from study import Study, facts
+
+from crawler.limiter import Limiter
+from crawler.purchase import Purchases
+from storage import crew, errors, frontier, runs
+from storage.allowances import Caps
+from storage.checkup import problems
+from storage.frontier import Lease, Returned
+from storage.pages import Stored
+
+Make = Callable[..., Study]
+
+
+def purchases(s: Study) -> Purchases:
+    """Return a crawler's units of work; its part in the run is the study's newest."""
+    return Purchases(started=s.started, rules=s.rules, taking=s.taking, active_s=lambda: 1.0)
+
+
+def leased(s: Study, mine: Purchases, count: int = 1) -> list[Lease]:
+    """Lease entries."""
+    found = s.db.transact(lambda conn: mine.lease(conn, [s.now] * count))
+    return [lease for lease in found if lease is not None]
+
+
+def taken_for_dead(s: Study, but: Purchases) -> int:
+    """Take back the leases of every crawler but one."""
+    return s.db.transact(partial(frontier.reclaim, but_process=but.started.process_id, now=s.now))
+
+
+def committed(s: Study, mine: Purchases, lease: Lease, *listed: Any, cursor: str | None = None) -> Stored:
+    """Store an answer."""
+    [stored] = s.db.transact(lambda conn: mine.commit(conn, [(s.answer(lease, listed, cursor=cursor), s.now)]))
+    return stored
+
+
+def credits(s: Study) -> tuple[int, int, int]:
+    """Return the run's charged, uncertain and reserved credits."""
+    found = s.read(partial(runs.read_credits, run_id=s.started.run_id))
+    return found.charged, found.uncertain, found.reserved
+
+
+@pytest.fixture
+def pair(study: Make) -> tuple[Study, Purchases, Purchases]:
+    """Two crawlers of one run."""
+    s = study("a", "b", "c", budget=10)
+    first = purchases(s)
+    s.begin(None)
+    return s, first, purchases(s)
+
+
+def test_a_late_answer_is_stored_where_nobody_took_the_page_since(pair: tuple[Study, Purchases, Purchases]) -> None:
+    """It was paid and is there: the credit that was uncertain is charged, and the list goes on under a new number."""
+    s, slow, other = pair
+    [lease] = leased(s, slow)
+    assert taken_for_dead(s, other) == 1
+    assert credits(s) == (0, 1, 0)
+    stored = committed(s, slow, lease, facts("x"), cursor="c2")
+    assert not stored.is_late
+    assert stored.next is not None
+    assert stored.next.process_id == slow.started.process_id not in {lease.process_id, other.started.process_id}
+    assert credits(s) == (1, 0, 1)
+    assert s.read(problems) == []
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_a_late_answer_to_somebody_elses_page_is_refused(
+    pair: tuple[Study, Purchases, Purchases], is_stored: bool
+) -> None:
+    """While another holds the lease, or has stored the page, nothing is stored; what was paid is booked as paid."""
+    s, slow, other = pair
+    [lease] = leased(s, slow)
+    taken_for_dead(s, other)
+    theirs = leased(s, other, 3)
+    again = next(each for each in theirs if each.account_id == lease.account_id)
+    if is_stored:
+        committed(s, other, again, facts("x"))
+    before = s.ask("SELECT * FROM follows ORDER BY src, dst")
+    stored = committed(s, slow, lease, facts("x"), facts("y"))
+    assert stored.is_late
+    assert stored.next is None
+    assert s.ask("SELECT * FROM follows ORDER BY src, dst") == before
+    assert credits(s) == (1 + is_stored, 0, 3 - is_stored)
+    assert s.read(problems) == []
+    if not is_stored:
+        assert not committed(s, other, again, facts("x")).is_late
+
+
+@pytest.mark.parametrize(("maybe_charged", "uncertain"), [(False, 0), (True, 1)])
+def test_a_late_error_settles_what_it_knows(
+    pair: tuple[Study, Purchases, Purchases], maybe_charged: bool, uncertain: int
+) -> None:
+    """A call that cost nothing is no longer uncertain; one that may have cost a credit still is. The entry waits."""
+    s, slow, other = pair
+    [lease] = leased(s, slow)
+    taken_for_dead(s, other)
+    returned = Returned(lease=lease, maybe_charged=maybe_charged, cause="lookup_failed", failed="lookup_failed")
+    s.db.transact(lambda conn: slow.give_back(conn, [(returned, s.now)]))
+    assert credits(s) == (0, uncertain, 0)
+    assert s.ask("SELECT state FROM frontier WHERE account_id = ?", lease.account_id) == [(0,)]
+    assert s.read(problems) == []
+
+
+def test_what_a_balance_settled_is_not_settled_again(pair: tuple[Study, Purchases, Purchases]) -> None:
+    """After a balance has said what became of an uncertain credit, a late answer changes neither books nor graph."""
+    from storage import readings
+
+    s, slow, other = pair
+    [lease] = leased(s, slow)
+    taken_for_dead(s, other)
+    s.db.transact(partial(readings.settle, run_id=s.started.run_id, uncertain=1, charged=1, now=s.now))
+    assert committed(s, slow, lease, facts("x")).is_late
+    assert credits(s) == (1, 0, 0)
+    assert s.read(problems) == []
+
+
+def test_whoever_was_taken_for_dead_goes_on_under_a_new_number(pair: tuple[Study, Purchases, Purchases]) -> None:
+    """It leases again, and nobody takes those leases for the old ones."""
+    s, slow, other = pair
+    before = slow.started.process_id
+    taken_for_dead(s, other)
+    [lease] = leased(s, slow)
+    assert lease.process_id == slow.started.process_id != before
+    assert not committed(s, slow, lease, facts("x")).is_late
+    assert s.read(problems) == []
+
+
+def test_pages_in_time_and_late_ones_share_a_transaction(pair: tuple[Study, Purchases, Purchases]) -> None:
+    """Each answer gets its own result, in the order they came."""
+    s, slow, other = pair
+    [late] = leased(s, slow)
+    taken_for_dead(s, other)
+    leased(s, other, 1)
+    [mine] = leased(s, slow, 1)
+    items = [(s.answer(late, [facts("x")]), s.now), (s.answer(mine, [facts("y")]), s.now)]
+    first, second = s.db.transact(lambda conn: slow.commit(conn, items))
+    assert (first.is_late, second.is_late) == (True, False)
+    assert second.new_accounts == 1
+    assert s.read(problems) == []
+
+
+def test_sub_budgets_follow_leases_that_change_hands(study: Make) -> None:
+    """A credit of a seed that was promised to a dead crawler is uncertain, and counts as such."""
+    s = study("a", "b", budget=10)
+    caps = Caps(per_seed=1)
+    s.taking = type(s.taking)(ordering=s.strategy, caps=caps)
+    s.rules = type(s.rules)(
+        ordering=s.strategy, judge=s.rules.judge, max_depth=None, archive=None, may_go_on=lambda _: True, caps=caps
+    )
+    slow = purchases(s)
+    s.begin(None)
+    other = purchases(s)
+    [lease] = leased(s, slow)
+    s.db.transact(lambda conn: conn.exec_driver_sql("UPDATE processes SET heartbeat_at = 1 WHERE id = 1"))
+    assert s.db.transact(partial(other.reclaim, now=s.now)) == 1
+    assert s.ask("SELECT charged, uncertain, reserved FROM allowances WHERE kind = 'seed'") == [(0, 1, 0)]
+    assert [each.handle for each in leased(s, other, 3)] == ["b"]
+    assert lease.handle == "a"
+
+
+def test_only_the_silent_are_taken_for_dead(pair: tuple[Study, Purchases, Purchases]) -> None:
+    """Who gave a sign of life lately keeps its leases; who gave none for longer than the limit loses them."""
+    s, slow, other = pair
+    leased(s, slow)
+    assert s.db.transact(partial(other.reclaim, now=s.now)) == 0
+    found = s.db.transact(partial(crew.beat, process_id=other.started.process_id, pages=3, in_flight=2, now=s.now))
+    assert (found.count, found.silent) == (2, ())
+    s.db.transact(
+        lambda conn: conn.exec_driver_sql(
+            f"UPDATE processes SET heartbeat_at = heartbeat_at - {crew.SILENT_S + 2} WHERE id = 1"
+        )
+    )
+    found = s.db.transact(partial(crew.beat, process_id=other.started.process_id, pages=3, in_flight=2, now=s.now))
+    assert (found.count, found.silent) == (1, (slow.started.process_id,))
+    assert s.db.transact(partial(other.reclaim, now=s.now)) == 1
+    [member] = s.read(partial(crew.members, now=s.now))
+    assert (member.id, member.pages, member.in_flight, member.share) == (other.started.process_id, 3, 2, 1.0)
+
+
+def test_crawlers_of_a_run_want_the_same(study: Make) -> None:
+    """Who would order the frontier otherwise is refused while others are at work, and may do so once they are gone."""
+    s = study("a", budget=10)
+    asked = {"strategy": "flow", "concurrency": 5}
+
+    def begin(**settings: object) -> runs.Started:
+        return s.db.transact(
+            partial(
+                runs.start, budget=None, new_run=False, strategy="flow", rng_seed=None, fresh_rng_seed=1,
+                settings=settings, host="here", pid=2, now=s.now,
+            )
+        )  # fmt: skip
+
+    s.db.transact(partial(frontier.reclaim, now=s.now))
+    begin(**asked)
+    begin(**asked | {"concurrency": 9})
+    with pytest.raises(errors.OtherSettings, match=r"strategy = 'flow'.*'core'"):
+        begin(**asked | {"strategy": "core"})
+    s.db.transact(partial(frontier.reclaim, now=s.now))
+    begin(**asked | {"strategy": "core"})
+
+
+def test_the_limits_of_a_key_are_shared() -> None:
+    """Of rate and slots each of three crawlers takes a third, at least one slot; a dead one's part returns."""
+    limiter = Limiter(concurrency=20, rate=9.0, time=lambda: 0.0)
+    limiter.share(3)
+    assert limiter.limit == 6
+    limiter.share(40)
+    assert limiter.limit == 1
+    limiter.share(1)
+    assert limiter.limit == 20
