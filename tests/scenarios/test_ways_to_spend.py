@@ -33,7 +33,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "audit and control": {"strategy": "discover", "audit": 0.2, "control": 0.3, "explore": 0.1},
     "filter": {"wanted": Filter(min_followers=5, max_following=60)},
     "sub-budgets": {"caps": Caps(per_seed=25, per_depth=(3, 20), retry_reserve=2)},
-    "a day at a time": {"caps": Caps(per_day=30)},
+    "a day at a time": {"caps": Caps(per_day=75)},
 }
 FAULTS = {"lookup_failed": 0.05, "internal_error_charged": 0.03, "renamed": 0.02}
 

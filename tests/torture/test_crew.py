@@ -9,6 +9,7 @@ from crew import Plan, torture
 from postgres_server import Postgres
 
 
+@pytest.mark.complete
 def test_a_crew_in_trouble_breaks_no_promise(postgres: Postgres, tmp_path: Path) -> None:
     """Kills, cuts, a stall, a pause and a restart: books equal, budget kept, nothing stored twice, lists whole."""
     if not postgres.is_ours:
