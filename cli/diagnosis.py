@@ -105,7 +105,7 @@ async def doctor(
 
 
 def _of_configuration(configuration: Configuration) -> Finding:
-    from cli.config import DEFAULT  # noqa: PLC0415
+    from cli.config import DEFAULT  # noqa: PLC0415 - start-up
 
     count = sum(origin != DEFAULT for origin in configuration.origins.values())
     where = "no config.toml, built-in defaults" if configuration.file is None else str(configuration.file)
@@ -113,10 +113,10 @@ def _of_configuration(configuration: Configuration) -> Finding:
 
 
 async def _of_api(settings: Settings, session: Session) -> AsyncIterator[Finding]:
-    from cli.config import ConfigError  # noqa: PLC0415
-    from cli.connection import client  # noqa: PLC0415
-    from cli.wording import KEY_VARIABLE  # noqa: PLC0415
-    from socialfetch.errors import SocialFetchError  # noqa: PLC0415
+    from cli.config import ConfigError  # noqa: PLC0415 - start-up
+    from cli.connection import client  # noqa: PLC0415 - start-up
+    from cli.wording import KEY_VARIABLE  # noqa: PLC0415 - start-up
+    from socialfetch.errors import SocialFetchError  # noqa: PLC0415 - start-up
 
     try:
         key = session.key(settings)
@@ -177,9 +177,9 @@ def _of_balance(balance: BalanceData) -> Iterator[Finding]:
 
 def _of_database(place: str, session: Session, repaired: list[Repaired] | None) -> Iterator[Finding]:
     """Check the database. With a list, repair it first and put there what was done."""
-    from storage.driver import file_of  # noqa: PLC0415
-    from storage.errors import DatabaseError, MissingDatabase  # noqa: PLC0415
-    from storage.postgres import is_address  # noqa: PLC0415
+    from storage.driver import file_of  # noqa: PLC0415 - start-up
+    from storage.errors import DatabaseError, MissingDatabase  # noqa: PLC0415 - start-up
+    from storage.postgres import is_address  # noqa: PLC0415 - start-up
 
     try:
         if repaired is not None or not is_address(place):  # a server has its disk for itself, and is not repaired here
@@ -204,11 +204,11 @@ def _of_database(place: str, session: Session, repaired: list[Repaired] | None) 
 
 def _of_policy(settings: Settings, session: Session, *, purges: bool) -> Iterator[Finding]:
     """Check whether the database holds what should be gone by the policy; with `purges` delete it."""
-    from cli import policies  # noqa: PLC0415
-    from crawler import retention as purging  # noqa: PLC0415
-    from storage import optout, retention  # noqa: PLC0415
-    from storage.database import Database  # noqa: PLC0415
-    from storage.errors import DatabaseError, KeyUnusable  # noqa: PLC0415
+    from cli import policies  # noqa: PLC0415 - start-up
+    from crawler import retention as purging  # noqa: PLC0415 - start-up
+    from storage import optout, retention  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
+    from storage.errors import DatabaseError, KeyUnusable  # noqa: PLC0415 - start-up
 
     rules = policies.rules(settings.policy)
     try:
@@ -221,9 +221,8 @@ def _of_policy(settings: Settings, session: Session, *, purges: bool) -> Iterato
                 database.close()
             if done.counts:
                 yield Finding(level="ok", check="purged", finding=" · ".join(policies.told(done)))
-                held = sum(holder.state != "gone" for holder in done.holders)
-                if held:
-                    what = f"{amount(held, 'file')} made before may hold what went"
+                if done.held:
+                    what = f"{amount(done.held, 'file')} made before may hold what went"
                     remedy = "followgraph policy purge lists them"
                     yield Finding(level="warn", check="exports", finding=what, remedy=remedy, code="exports_left")
         database = Database.open(settings.storage.database, now=session.now, mode="read")
@@ -245,14 +244,14 @@ def _of_policy(settings: Settings, session: Session, *, purges: bool) -> Iterato
 
 
 def _rankings() -> frozenset[str]:
-    from crawler.strategies.registry import EVERY  # noqa: PLC0415
-    from storage.ranking import MIXED  # noqa: PLC0415
+    from crawler.strategies.registry import EVERY  # noqa: PLC0415 - start-up
+    from storage.ranking import MIXED  # noqa: PLC0415 - start-up
 
     return frozenset({*EVERY, MIXED})
 
 
 def _repair(path: Path, session: Session) -> Repaired:
-    from storage.repair import repair  # noqa: PLC0415
+    from storage.repair import repair  # noqa: PLC0415 - start-up
 
     return repair(path, now=session.now, rankings=_rankings())
 
@@ -281,8 +280,8 @@ def _of_disk(path: Path) -> Finding:
 
 
 def _of_content(place: str, session: Session) -> Iterator[Finding]:
-    from storage import checkup, summary  # noqa: PLC0415
-    from storage.database import Database  # noqa: PLC0415
+    from storage import checkup, summary  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
 
     database = Database.open(place, now=session.now, mode="read")
     try:

@@ -276,8 +276,8 @@ class Daemon:
             self._planner = self._new_planner()  # what it remembers of accounts may be of some that are gone
             self._log.info("people.purged", **done.counts, receipt=done.receipt, copies=len(done.copies))
             self._tell("purged", str(done.receipt), dict(done.counts))
-        if done.counts and (held := sum(holder.state != "gone" for holder in done.holders)):
-            self._log.warning("exports.left", files=held)  # `followgraph policy purge` lists them
+        if done.counts and done.held:
+            self._log.warning("exports.left", files=done.held)  # `followgraph policy purge` lists them
         if done.copies_left:
             self._log.warning("copies.left", paths=list(done.copies_left))
         if done.is_scoured:

@@ -6,10 +6,9 @@ a kill after it leaves nothing but traces in unused parts of the file, which the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from socialfetch.errors import Malformed
@@ -68,7 +67,7 @@ def forget(
     work = partial(_forget, wanted=wanted, key=key, reason=reason, now=at)
     people, erased, kept_out, receipt, spans = database.transact(work)
     is_scoured = scour(database)
-    copies, clean, left = _forget_in_copies(database, now=now)
+    copies = _forget_in_copies(database, now=now)
     return Forgotten(
         at=int(at),
         act=reason,
@@ -77,9 +76,9 @@ def forget(
         unknown=len(wanted) - len({person.account_id for person in people}),
         kept_out=kept_out,
         is_scoured=is_scoured,
-        copies=copies,
-        copies_left=left,
-        holders=holders.find(database.path, spans, clean=clean),
+        copies=copies.changed,
+        copies_left=copies.left,
+        holders=holders.find(database.path, spans, clean=copies.clean),
     )
 
 
@@ -177,36 +176,51 @@ def scrub(body: bytes, who: Who) -> tuple[bytes, list[int]]:
         return b"", []
 
 
-def _forget_in_copies(database: Database, *, now: Callable[[], float]) -> tuple[list[str], frozenset[str], list[str]]:
+def _forget_in_copies(database: Database, *, now: Callable[[], float]) -> Copies:
     """Erase everybody who is kept out from the copies beside a database.
-
-    Returns those changed, the places of all that hold nobody of them now, and those left alone.
 
     Everybody, not only who is forgotten just now: a kill may have come between a database and its copies.
     """
     gate = database.transact(optout.gate)
-    done, clean, left = [], set(), []
+
+    def work(conn: Connection) -> bool:
+        met = optout.stored(conn, gate)
+        if met:
+            _erase(conn, erasure.identities(conn, met), act=optout.FORGOTTEN, now=now())
+        return bool(met)
+
+    return in_copies(database, work, now=now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """The copies beside a database: those changed, the places of all that were scoured, and those left alone."""
+
+    changed: Sequence[str]
+    clean: Collection[str]
+    left: Sequence[str]
+
+
+def in_copies(database: Database, work: Callable[[Connection], bool], *, now: Callable[[], float]) -> Copies:
+    """Do the same in every copy beside a database; `work` tells whether it changed anything.
+
+    A copy of an older schema, or a damaged one, is left alone.
+    """
+    changed, clean, left = [], set(), []
     for path in sorted(database.path.parent.glob(f"{database.path.name}.*.backup")):
         try:
-            Database.open(path, now=now, mode="read").close()  # an older schema is left alone
+            Database.open(path, now=now, mode="read").close()  # opened for writing an older one would be upgraded
             copy = Database.open(path, now=now, mode="write")
         except errors.DatabaseError:
             left.append(str(path))
             continue
         try:
             copy.claim()
-
-            def work(conn: Connection) -> bool:
-                met = optout.stored(conn, gate)
-                if met:
-                    _erase(conn, erasure.identities(conn, met), act=optout.FORGOTTEN, now=now())
-                return bool(met)
-
             if copy.transact(work):
-                done.append(str(path))
+                changed.append(str(path))
             if scour(copy):
                 clean.add(str(path.resolve()))
         finally:
             copy.close()
-            Path(f"{path}.lock").unlink(missing_ok=True)
-    return done, frozenset(clean), left
+            path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    return Copies(changed=changed, clean=clean, left=left)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from crawler.forgetting import SCOUR, scour, scrub
+from crawler.forgetting import SCOUR, in_copies, scour, scrub
 from socialfetch.errors import Malformed
 from socialfetch.scrubbing import scrubbed
-from storage import errors, holders, optout, retention, runs
+from storage import holders, optout, retention, runs
 from storage.database import Database
 from storage.holders import Holder
 from storage.retention import PURGED, Rules
@@ -33,6 +33,11 @@ class Purged:
     holders: tuple[Holder, ...] = ()
     """Exports, reports and copies made before this purge or an earlier one, that may hold what went."""
 
+    @property
+    def held(self) -> int:
+        """How many of them are there still."""
+        return sum(holder.state != "gone" for holder in self.holders)
+
 
 def purge(database: Database, rules: Rules, *, now: Callable[[], float]) -> Purged:
     """Delete what is due. For commands and for a daemon that has nothing in flight; the caller holds the lock.
@@ -42,31 +47,15 @@ def purge(database: Database, rules: Rules, *, now: Callable[[], float]) -> Purg
     database.require_file()
     counts, receipt = database.transact(partial(_purge, rules=rules, now=now()))
     is_scoured = scour(database)
-    copies, clean, left = [], set(), []
-    for path in sorted(database.path.parent.glob(f"{database.path.name}.*.backup")):
-        try:
-            Database.open(path, now=now, mode="read").close()  # an older schema is left alone
-            copy = Database.open(path, now=now, mode="write")
-        except errors.DatabaseError:
-            left.append(str(path))
-            continue
-        try:
-            copy.claim()
-            if copy.transact(partial(_purge, rules=rules, now=now()))[0]:
-                copies.append(str(path))
-            if scour(copy):
-                clean.add(str(path.resolve()))
-        finally:
-            copy.close()
-            path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    copies = in_copies(database, lambda conn: bool(_purge(conn, rules=rules, now=now())[0]), now=now)
     spans = database.transact(holders.of_purges)
     return Purged(
         counts=counts,
         receipt=receipt,
-        copies=tuple(copies),
-        copies_left=tuple(left),
+        copies=tuple(copies.changed),
+        copies_left=tuple(copies.left),
         is_scoured=is_scoured,
-        holders=tuple(holders.find(database.path, spans, clean=clean)),
+        holders=tuple(holders.find(database.path, spans, clean=copies.clean)),
     )
 
 
