@@ -6,16 +6,16 @@ curve that has become flat shows that the answer stopped moving, not that it is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 
 from analysis.graph import Ints
-from analysis.imputation import Links, impute
-from analysis.ranks import best
-from analysis.sample import Sample, reported
+from analysis.imputation import Links
+from analysis.ranks import leading
+from analysis.sample import Sample, counted, reported
 from analysis.sampling import NotIdentifiable
 
 Floats = npt.NDArray[np.float64]
@@ -85,13 +85,11 @@ def saturation(sample: Sample, *, first: int = 100, steps: int = STEPS) -> Satur
     by_list[sample.dst[late_first]] = turn[sample.src[late_first]]
     known = np.minimum(known, by_list)
     ends = np.unique(np.searchsorted(spent, spent[-1] * np.arange(1, steps + 1) / steps)) if len(spent) else spent
-    followers = np.where(reported(sample.followers), sample.followers, sample.listings).astype(np.float64)
+    followers = counted(sample)
     accounts = np.array([int((known <= end).sum()) for end in ends], dtype=np.int64)
     overlap, before = np.full(len(ends), np.nan), np.zeros(0, dtype=np.int64)
     for step, end in enumerate(ends):
-        then = replace(links, length=np.where(known <= end, links.length, 0))
-        scores = np.where(known <= end, impute(then, followers * (known <= end), read=turn <= end).scores, 0.0)
-        now = best(scores, min(first, int(accounts[step])))
+        now = leading(links, followers, known=known <= end, read=turn <= end, first=first)
         if step:
             overlap[step] = len(np.intersect1d(now, before)) / len(now)
         before = now

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from analysis.audit import Mended, mend
-from analysis.graph import Ints
+from analysis.graph import Ints, Mask
 from analysis.imputation import DAMPING, Imputed, Links, impute, within
 from analysis.sample import Audit, Control, Sample, times
 from analysis.sampling import NotIdentifiable
@@ -83,6 +83,13 @@ def best(scores: Floats, count: int) -> Ints:
     """Return the positions of the highest scores, best first; of equal scores the lower position goes first."""
     # Accounts in mirror-image places may differ in the last bit, which would make their order depend on the machine.
     return np.lexsort((np.arange(len(scores)), -np.round(scores, 14)))[:count]
+
+
+def leading(links: Links, followers: Floats, *, known: Mask, read: Mask, first: int) -> Ints:
+    """Return the accounts that come first by imputed PageRank where only `known` ones are, and only `read` lists."""
+    then = replace(links, length=np.where(known, links.length, 0))
+    scores = np.where(known, impute(then, followers * known, read=read).scores, 0.0)
+    return best(scores, min(first, int(known.sum())))
 
 
 def _places(scores: Floats) -> Floats:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.graph import UNKNOWN, FollowGraph, Indices, Ints, Mask
 from storage import sampling
@@ -155,3 +156,8 @@ def times(n: int, sources: Control | Audit) -> Ints:
 def reported(counts: Ints) -> Mask:
     """Return which counts the platform reported, shape (n,)."""
     return np.not_equal(counts, UNKNOWN)
+
+
+def counted(sample: Sample) -> npt.NDArray[np.float64]:
+    """Return the followers of each account as reported, else by how many lists name it; shape (n,)."""
+    return np.where(reported(sample.followers), sample.followers, sample.listings).astype(np.float64)

@@ -6,15 +6,16 @@ discovered first. Without a seed its lists count as unread, and whom only they t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from analysis.graph import FollowGraph, Ints, Mask
-from analysis.imputation import Links, impute
-from analysis.ranks import best
-from analysis.sample import Sample, reported
+from analysis.imputation import Links
+from analysis.ranks import best, leading
+from analysis.sample import Sample, counted
 from storage import sampling
 
 MOST = 10
@@ -52,7 +53,7 @@ def leave_one_out(sample: Sample, seed_of: Ints, *, group: Mask, first: int = 10
     """Leave out each seed with lists, those with most lists first, MOST at most; none where there is but one.
 
     `seed_of` as from `read_seeds`; `group` marks the accounts of a community, shape (n,). The ranking is imputed
-    PageRank of followers as reported, as `analysis.capture.saturation` has it.
+    PageRank of followers as reported.
     """
     links = Links.of(sample)
     has_list = links.listed > 0
@@ -60,14 +61,8 @@ def leave_one_out(sample: Sample, seed_of: Ints, *, group: Mask, first: int = 10
     seeds = best(lists.astype(np.float64), int((lists > 0).sum()))
     if len(seeds) < 2:
         return ()
-    followers = np.where(reported(sample.followers), sample.followers, sample.listings).astype(np.float64)
-
-    def ranked(read: Mask, known: Mask) -> Ints:
-        then = replace(links, length=np.where(known, links.length, 0))
-        scores = np.where(known, impute(then, followers * known, read=read).scores, 0.0)
-        return best(scores, min(first, int(known.sum())))
-
-    whole = ranked(has_list, np.ones(len(sample), dtype=np.bool_))
+    ranked = partial(leading, links, counted(sample), first=first)
+    whole = ranked(known=np.ones(len(sample), dtype=np.bool_), read=has_list)
     found = []
     for seed in seeds[:MOST].tolist():
         read = has_list & (seed_of != seed)
@@ -77,7 +72,7 @@ def leave_one_out(sample: Sample, seed_of: Ints, *, group: Mask, first: int = 10
             Without(
                 seed=seed,
                 lists=int(lists[seed]),
-                shared=len(np.intersect1d(ranked(read, known), whole)),
+                shared=len(np.intersect1d(ranked(known=known, read=read), whole)),
                 of=len(whole),
                 known=float(known[group].mean()) if group.any() else None,
             )
