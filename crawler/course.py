@@ -25,8 +25,8 @@ from storage import allowances, control, evidence, parking, ranking, runs, yield
 from storage.archive import Archive
 from storage.database import Database
 from storage.journal import Act, note
+from storage.listing import Rules
 from storage.ordering import STATE, Candidate
-from storage.pages import Rules
 from storage.picking import Taking
 from storage.runs import Credits, Started
 

@@ -27,7 +27,7 @@ from crawler.refresh import Intervals
 from crawler.strategies import registry
 from socialfetch.client import Client
 from socialfetch.errors import SocialFetchError
-from storage import budgets, daemons, frontier, orders, runs, summary
+from storage import budgets, daemons, frontier, orders, outlook, runs, summary
 from storage.daemons import Daemon as Standing
 from storage.database import Database
 from storage.errors import Busy, DiskFull, OutOfFiles
@@ -226,7 +226,7 @@ class Daemon:
         with self._db.read() as conn:
             if orders.is_paused(conn):
                 return Hold(state=State.PAUSED, detail="paused by hand; followgraph resume goes on")
-            has_queued = frontier.has_queued(conn)
+            has_queued = outlook.has_queued(conn)
         if self._is_over():
             return Hold(state=State.LAST_DAY_OVER, detail="policy.retain_until is over: nobody is collected any more")
         total, day = self.allowance()

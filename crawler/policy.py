@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from random import Random
 
 from socialfetch import errors
-from storage.pages import End, Evidence, GoOn
+from storage.listing import End, Evidence, GoOn
 from storage.schema import Completeness
 
 LONGEST_WAIT_S = 24 * 3600.0

@@ -15,12 +15,13 @@ from socialfetch import handle, wire
 from socialfetch.client import Page
 from socialfetch.errors import Malformed
 from socialfetch.scrubbing import scrubbed
-from storage import crew, frontier, optout, pages, parking, readings, runs
+from storage import crew, frontier, optout, outlook, pages, parking, readings, runs
 from storage.accounts import Facts
 from storage.allowances import Allowances, rebuild
-from storage.frontier import Lease, Outlook, Returned
+from storage.frontier import Lease, Returned
+from storage.listing import Listing, Rules, Stored
 from storage.ordering import STATE
-from storage.pages import Listing, Rules, Stored
+from storage.outlook import Outlook
 from storage.picking import Taking
 from storage.runs import Credits, Started
 
@@ -158,7 +159,7 @@ class Purchases:
         Entries whose seed or hop turned out to have credits after all are queued again.
         """
         credits = runs.read_credits(conn, self.started.run_id)
-        ahead = frontier.outlook(conn, credits, self.taking, now=now)
+        ahead = outlook.read(conn, credits, self.taking, now=now)
         caps = self.taking.caps
         may_be_parked = not ahead.has_queued and self.taking.only is None and caps.are_counted
         if may_be_parked and parking.unpark_payable(conn, caps, run_id=credits.run_id, now=now):

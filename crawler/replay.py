@@ -26,9 +26,9 @@ from storage.database import Database
 from storage.errors import ArchiveIncomplete, ArchiveUnreadable, UnknownStrategy
 from storage.history import Call, Deed, History, done_again
 from storage.journal import Act
+from storage.listing import End, Evidence, GoOn, Rules
 from storage.optout import FORGOTTEN
 from storage.ordering import Candidate
-from storage.pages import End, Evidence, GoOn, Rules
 from storage.replica import Replica
 from storage.schema import Outcome
 from storage.summary import Summary

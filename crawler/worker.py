@@ -22,12 +22,12 @@ from crawler.progress import Progress
 from crawler.purchase import Purchases, listing
 from socialfetch import errors
 from socialfetch.client import Client, Page
-from storage import allowances, archive, frontier
+from storage import allowances, archive, frontier, outlook
 from storage.archive import Archive
 from storage.database import Database
 from storage.errors import DiskFull
 from storage.frontier import Lease, Returned
-from storage.pages import Stored
+from storage.listing import Stored
 from storage.readings import ABANDONED
 from storage.schema import Completeness
 
@@ -191,7 +191,7 @@ async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
 async def _nothing_left(desk: Desk) -> tuple[str, str, str | None]:
     if desk.purchases.taking.caps.are_counted and await _has_parked(desk):
         return ("budget_exhausted", "the budgets of the seeds or hops that are left are used up", None)
-    given_up = await desk.db.write(frontier.given_up)
+    given_up = await desk.db.write(outlook.given_up)
     if given_up:
         words = "1 account was given up" if given_up == 1 else f"{given_up:,} accounts were given up"
         return ("frontier_empty", f"every other account that can be reached was visited; {words}", None)

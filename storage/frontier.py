@@ -20,7 +20,6 @@ import sqlalchemy as sa
 from storage import optout, picking, runs
 from storage.allowances import PARKED, Allowances
 from storage.driver import clock
-from storage.ordering import AHEAD_LANE
 from storage.parking import park, skip_nameless
 from storage.picking import Picked, Taking
 from storage.runs import Credits
@@ -249,68 +248,6 @@ def wake(conn: sa.Connection) -> None:
     _WAKE.run(conn, float("inf"))
 
 
-_NEXT_DUE = Statement(
-    sa.select(sa.func.min(frontier.c.not_before)).where(
-        sa.literal_column("state") == sa.literal_column("5"), frontier.c.lane >= sa.bindparam("lowest")
-    ),
-    ("lowest",),
-)
-_ANY_QUEUED = Statement(
-    sa.select(frontier.c.account_id)
-    .where(sa.literal_column("state") == sa.literal_column("0"), frontier.c.lane >= sa.bindparam("lowest"))
-    .limit(1),
-    ("lowest",),
-)
-_ANY_LANE = -32_768
-_STATE_OF = Lookup(
-    frontier.c.account_id,
-    lambda condition: sa.select(frontier.c.state, frontier.c.not_before).where(condition),
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
-    """What is left to take: entries ready now, when the next deferred one is due (Unix seconds), and what forbids it.
-
-    `limit` is the first of "budget", "ceiling", "day" and "retry_reserve" that allows no further first call now.
-    """
-
-    has_queued: bool
-    next_due_at: float | None
-    limit: str | None
-
-
-def given_up(conn: sa.Connection) -> int:
-    """Return how many entries failed for good."""
-    return int(
-        conn.execute(
-            sa.select(sa.func.count()).select_from(frontier).where(frontier.c.state == int(State.FAILED))
-        ).scalar_one()
-    )
-
-
-def outlook(conn: sa.Connection, credits: Credits, taking: Taking, *, now: float) -> Outlook:
-    """Look ahead without taking anything."""
-    limit = None
-    if credits.free <= 0:
-        limit = "budget"
-    elif taking.ceiling is not None and credits.used >= taking.ceiling:
-        limit = "ceiling"
-    elif Allowances(conn, taking.caps, run_id=credits.run_id, now=now).left_today(credits) == 0:
-        limit = "day"
-    elif credits.free <= taking.caps.retry_reserve:
-        limit = "retry_reserve"
-    if taking.only is None:
-        lowest = AHEAD_LANE if taking.ahead_only else _ANY_LANE
-        has_queued = _ANY_QUEUED.run(conn, lowest).first() is not None
-        return Outlook(has_queued=has_queued, next_due_at=_NEXT_DUE.run(conn, lowest).scalar(), limit=limit)
-    states = list(_STATE_OF.run(conn, taking.only))
-    due = [not_before for state, not_before in states if state == State.DEFERRED]
-    return Outlook(
-        has_queued=any(state == State.QUEUED for state, _ in states), next_due_at=min(due, default=None), limit=limit
-    )
-
-
 _RETURN = Statement(
     sa.update(frontier)
     .where(frontier.c.account_id == sa.bindparam("of_account"))
@@ -425,10 +362,11 @@ def reclaim(conn: sa.Connection, *, but_process: int | None = None, silent_s: in
     Who holds the lock of the only crawler knows that every process but its own is dead. Others say by `silent_s` for
     how long, in seconds, the dead have given no sign of life. Whoever is taken for dead is ended by this.
     """
+    time = int(clock(conn, now))
     is_dead = [processes.c.ended_at.is_(None), processes.c.id != (but_process or 0)]
     if silent_s is not None:
-        is_dead.append(processes.c.heartbeat_at < int(clock(conn, now)) - silent_s)
-    conn.execute(sa.update(processes).where(*is_dead).values(ended_at=int(clock(conn, now))))
+        is_dead.append(processes.c.heartbeat_at < time - silent_s)
+    conn.execute(sa.update(processes).where(*is_dead).values(ended_at=time))
     dead = conn.execute(
         sa.select(
             frontier.c.account_id,
@@ -452,8 +390,3 @@ def reclaim(conn: sa.Connection, *, but_process: int | None = None, silent_s: in
     for credits in by_run.values():
         runs.write_credits(conn, credits)
     return len(dead)
-
-
-def has_queued(conn: sa.Connection) -> bool:
-    """Tell whether anything waits to be taken now."""
-    return _ANY_QUEUED.run(conn, _ANY_LANE).first() is not None

@@ -6,135 +6,18 @@ Invariant: a page is in the ledger as settled if and only if everything it said 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
-from math import log1p
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
 from storage import follows, optout, picking, rereads, runs
-from storage.accounts import Entry, Facts, Register, Wants, enter, reconsider
-from storage.allowances import Allowances, Caps
-from storage.archive import Archive
-from storage.depth import shorten
-from storage.frontier import Lease
-from storage.ordering import AHEAD_LANE, STATE, Bought, Candidate, Ordering
-from storage.runs import Credits
+from storage.accounts import Register
+from storage.admission import admit
+from storage.allowances import Allowances
+from storage.listing import Evidence, GoOn, Listing, Rules, Stored
+from storage.ordering import AHEAD_LANE, STATE
 from storage.schema import Completeness, Outcome, State, frontier, ledger, visits
 from storage.statement import Insert, Statement
-
-HYSTERESIS = 1.5
-"""An indexed priority is rewritten only when it grew or fell by this factor."""
-
-
-ORDER_HALF = 5
-"""Accounts that each half of a page must list at least for its order to be judged."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """One paid answer, in storage's words. `status` is `found` or why nothing is listed."""
-
-    lease: Lease
-    status: str
-    facts: Sequence[Facts]
-    unreadable: int
-    has_more: bool
-    next_cursor: str | None
-    reported_total: int | None
-    charged: int
-    request_id: str | None
-    body: bytes
-    withheld: int = 0
-    """Listed accounts that are neither in `facts` nor in `body`: they are kept out."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """What is known of a list after a page, for the decision whether it goes on; `edges` is of the whole visit."""
-
-    status: str
-    pages: int
-    page_listed: int
-    page_fresh: int
-    edges: int
-    has_more: bool
-    next_cursor: str | None
-    is_cursor_known: bool
-    reported_total: int | None
-    page_known: int = 0
-    """Of a list that is read again: follows on this page that were known before."""
-    current: int | None = None
-    """How many accounts it is known to follow now; only where a list read again is to be judged by its order."""
-    order_chance: float | None = None
-    """log10 of the chance that its new follows always came first by accident; above 0: they did not."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
-    """The list ends here. `is_whole`: every page was read, so that a follow not listed has ended."""
-
-    completeness: str
-    reason: str | None = None
-    is_whole: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoOn:
-    """The list goes on at this cursor."""
-
-    cursor: str
-
-
-Judge = Callable[[Evidence], End | GoOn]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """What a crawl decides and storage applies, the same for all pages of a transaction.
-
-    Where the ordering keeps neither cash nor listings, known accounts are not written at all (the lean path).
-    """
-
-    ordering: Ordering
-    judge: Judge
-    max_depth: int | None
-    archive: Archive | None
-    may_go_on: Callable[[Credits], bool]
-    """Whether a next page may be reserved; false while draining."""
-    wants: Wants | None = None
-    explore: Callable[[Candidate], float] | None = None
-    """The priority of a new account in the explore queue, where there is one."""
-    caps: Caps = field(default_factory=Caps)
-
-
-@dataclass(slots=True)
-class Stored:
-    """What a page brought. `next` is the lease of the list's next page; `end` is set when the list ended."""
-
-    next: Lease | None = None
-    end: End | None = None
-    listed: int = 0
-    new_accounts: int = 0
-    new_queued: int = 0
-    new_edges: int = 0
-    gone_edges: int = 0
-    confirmed: int = 0
-    """Known follows that a list read again showed."""
-    duplicates: int = 0
-    self_follows: int = 0
-    renamed: int = 0
-    taken_over: int = 0
-    credits: Credits = field(default_factory=lambda: Credits(0, 0, 0, 0, 0))
-    overcharge: int = 0
-    is_late: bool = False
-    """Nothing was stored: the lease had been taken away, and somebody else has the page."""
-    hits: int = 0
-    rate: float = 0.0
-    log_followers: float = 0.0
-    order_score: int = 0
-    order_tests: int = 0
-
 
 _NEXT_CALL = Statement(sa.select(sa.func.coalesce(sa.func.max(ledger.c.id), 0) + 1))
 _INSERT_CALL = Insert(
@@ -245,7 +128,7 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
     results: list[Stored] = []
     for listing in listings:  # one after another, so that pages that share a transaction are as if each had its own
         lease = listing.lease
-        entry, stored, targets = _admit(conn, register, listing, rules, ordering)
+        entry, stored, targets = admit(conn, register, listing, rules, ordering)
         recorded = follows.record(conn, lease.account_id, targets, visit_id=lease.visit_id, is_revisit=lease.is_revisit)
         stored.new_edges = recorded.new
         stored.confirmed = len(recorded.kept)
@@ -393,117 +276,6 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
     for stored in results:
         stored.credits = credits
     return results
-
-
-def _admit(
-    conn: sa.Connection, register: Register, listing: Listing, rules: Rules, ordering: Ordering
-) -> tuple[Entry, Stored, list[int]]:
-    """Find or create every listed account, pass on what it gets from the lister and give it its place.
-
-    Returns the lister, the counts and the distinct targets.
-    """
-    lease = listing.lease
-    lister = register.by_id(lease.account_id)
-    stored = Stored(listed=len(listing.facts))
-    targets: dict[int, None] = {}
-    entries: list[tuple[Entry, Facts]] = []
-    for facts in listing.facts:
-        entry = register.admit(facts)
-        if entry is lister:
-            stored.self_follows += 1
-        elif entry.id in targets:
-            stored.duplicates += 1
-        else:
-            targets[entry.id] = None
-            entries.append((entry, facts))
-    new = [facts.followers or 0 for entry, facts in entries if entry.state is None]
-    bought = lister.candidate()
-    if ordering.learns:
-        followers = [facts.followers or 0 for _, facts in entries]
-        stored.hits, stored.rate = ordering.learn(Bought(bought, followers, new))
-    _note_order(stored, listing)
-    share = _share(listing, lister, len(entries)) if ordering.keeps_cash else 0.0
-    merit = quality = 0.0
-    counted: Collection[int] = targets
-    if ordering.keeps_listings:
-        merit, quality = ordering.merits(bought)
-        if lease.pages or lease.is_revisit:  # a list counts once, however often it names somebody
-            counted = targets.keys() - follows.known(conn, lister.id, targets)
-    depth = lister.depth + 1
-    for entry, facts in entries:
-        entry.cash += share
-        is_counted = ordering.keeps_listings and entry.id in counted
-        if is_counted:
-            entry.listings += 1
-            entry.merit += merit
-            entry.quality += quality
-        if entry.state is None:
-            stored.new_accounts += 1
-            entry.seed_id = lister.seed_id
-            enter(entry, facts, depth=depth, max_depth=rules.max_depth, wants=rules.wants)
-            stored.new_queued += entry.state == State.QUEUED
-            entry.rank(ordering)
-            if rules.explore is not None:
-                entry.chance = rules.explore(entry.candidate())
-            entry.is_dirty = True
-        else:
-            reconsider(entry, facts, rules.wants)
-            if depth < entry.depth:
-                shorten(conn, register, entry, depth, ordering=ordering, max_depth=rules.max_depth)
-            if share or is_counted:
-                entry.has_grown = True
-                if entry.state != State.DONE and entry.lane != AHEAD_LANE:
-                    place = ordering.place(entry.candidate())
-                    if place.lane != entry.lane or _has_moved(entry.priority, place.priority):
-                        entry.lane, entry.priority = place
-                        entry.is_dirty = True
-    lister.cash -= share * len(entries)
-    lister.pages += 1
-    lister.listed += stored.listed
-    lister.hits += stored.hits
-    lister.rate = stored.rate
-    return lister, stored, list(targets)
-
-
-def _has_moved(before: float, now: float) -> bool:
-    """Tell whether a priority changed enough to be worth two writes to an index."""
-    if before <= 0:
-        return now != before
-    return now >= before * HYSTERESIS or now * HYSTERESIS <= before
-
-
-def _note_order(stored: Stored, listing: Listing) -> None:
-    """Compare where on the list the much-followed stand: this page with those before, its end with its beginning.
-
-    In a list of random order either comparison comes out either way alike.
-    """
-    lease = listing.lease
-    logs = [log1p(facts.followers or 0) for facts in listing.facts]
-    stored.log_followers = sum(logs)
-    half = len(logs) // 2
-    comparisons = []
-    if half >= ORDER_HALF:
-        comparisons.append(sum(logs[-half:]) - sum(logs[:half]))
-    if lease.listed and logs:
-        comparisons.append(stored.log_followers / len(logs) - lease.log_followers / lease.listed)
-    for difference in comparisons:
-        if difference:
-            stored.order_tests += 1
-            stored.order_score += 1 if difference > 0 else -1
-
-
-def _share(listing: Listing, lister: Entry, count: int) -> float:
-    """Return what each account of this page gets: cash/D of what the lister had when its visit began.
-
-    D is the length that the list itself reports, else the account's reported following; never more than is there is
-    handed out.
-    """
-    if count == 0:
-        return 0.0
-    lease = listing.lease
-    reported = listing.reported_total or lease.reported_total or lister.following or 0
-    length = max(reported, lease.edges + count)
-    return min(lease.cash / length, max(lister.cash, 0.0) / count)
 
 
 def _evidence(conn: sa.Connection, listing: Listing, stored: Stored, recorded: follows.Recorded) -> Evidence:

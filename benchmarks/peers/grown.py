@@ -37,7 +37,7 @@ from storage.accounts import Facts, facts_hash
 from storage.archive import Archive
 from storage.database import Database
 from storage.frontier import Lease, Returned
-from storage.pages import Rules
+from storage.listing import Rules
 from storage.picking import Taking
 
 NOW = 1_800_000_000

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from crawler import policy
 from crawler.policy import Decision, Defer, Fail, Restart, Retry, Stop
 from socialfetch import errors
-from storage.pages import End, Evidence, GoOn
+from storage.listing import End, Evidence, GoOn
 
 NOW = 1_750_000_000.0
 RETRY = Retry(attempts=3, maybe_charged_attempts=2, first_delay_s=1.0, longest_delay_s=60.0)

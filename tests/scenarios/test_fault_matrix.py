@@ -30,7 +30,7 @@ from socialfetch.simulator.settings import Settings
 from storage.database import Database
 from storage.errors import DiskFull
 from storage.frontier import Lease
-from storage.pages import Listing, Stored
+from storage.listing import Listing, Stored
 from storage.writer import InlineWriter
 
 FOLLOWS = (

@@ -15,7 +15,7 @@ from storage import crew, errors, frontier, runs
 from storage.allowances import Caps
 from storage.checkup import problems
 from storage.frontier import Lease, Returned
-from storage.pages import Stored
+from storage.listing import Stored
 
 Make = Callable[..., Study]
 

@@ -13,12 +13,13 @@ import sqlalchemy as sa
 
 from crawler import policy
 from crawler.strategies import registry
-from storage import frontier, pages, runs, seeding
+from storage import frontier, outlook, pages, runs, seeding
 from storage.accounts import Facts
 from storage.archive import Archive
 from storage.database import Database
 from storage.frontier import Lease, Returned
-from storage.pages import Listing, Rules, Stored
+from storage.listing import Listing, Rules, Stored
+from storage.outlook import Outlook
 from storage.picking import Taking
 
 NOT_UNIQUE = (sqlite3.IntegrityError, psycopg.IntegrityError)
@@ -84,11 +85,11 @@ class Study:
 
         return self.db.transact(work)
 
-    def outlook(self) -> frontier.Outlook:
+    def outlook(self) -> Outlook:
         """Look ahead."""
 
-        def work(conn: Any) -> frontier.Outlook:
-            return frontier.outlook(conn, runs.read_credits(conn, self.started.run_id), self.taking, now=self.now)
+        def work(conn: Any) -> Outlook:
+            return outlook.read(conn, runs.read_credits(conn, self.started.run_id), self.taking, now=self.now)
 
         return self.db.transact(work)
 

@@ -1,0 +1,80 @@
+"""Looking ahead in the frontier: what is left to take, and when, without taking anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from storage.allowances import Allowances
+from storage.ordering import AHEAD_LANE
+from storage.picking import Taking
+from storage.runs import Credits
+from storage.schema import State, frontier
+from storage.statement import Lookup, Statement
+
+_NEXT_DUE = Statement(
+    sa.select(sa.func.min(frontier.c.not_before)).where(
+        sa.literal_column("state") == sa.literal_column("5"), frontier.c.lane >= sa.bindparam("lowest")
+    ),
+    ("lowest",),
+)
+_ANY_QUEUED = Statement(
+    sa.select(frontier.c.account_id)
+    .where(sa.literal_column("state") == sa.literal_column("0"), frontier.c.lane >= sa.bindparam("lowest"))
+    .limit(1),
+    ("lowest",),
+)
+_ANY_LANE = -32_768
+_STATE_OF = Lookup(
+    frontier.c.account_id,
+    lambda condition: sa.select(frontier.c.state, frontier.c.not_before).where(condition),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What is left to take: entries ready now, when the next deferred one is due (Unix seconds), and what forbids it.
+
+    `limit` is the first of "budget", "ceiling", "day" and "retry_reserve" that allows no further first call now.
+    """
+
+    has_queued: bool
+    next_due_at: float | None
+    limit: str | None
+
+
+def given_up(conn: sa.Connection) -> int:
+    """Return how many entries failed for good."""
+    return int(
+        conn.execute(
+            sa.select(sa.func.count()).select_from(frontier).where(frontier.c.state == int(State.FAILED))
+        ).scalar_one()
+    )
+
+
+def read(conn: sa.Connection, credits: Credits, taking: Taking, *, now: float) -> Outlook:
+    """Look ahead without taking anything."""
+    limit = None
+    if credits.free <= 0:
+        limit = "budget"
+    elif taking.ceiling is not None and credits.used >= taking.ceiling:
+        limit = "ceiling"
+    elif Allowances(conn, taking.caps, run_id=credits.run_id, now=now).left_today(credits) == 0:
+        limit = "day"
+    elif credits.free <= taking.caps.retry_reserve:
+        limit = "retry_reserve"
+    if taking.only is None:
+        lowest = AHEAD_LANE if taking.ahead_only else _ANY_LANE
+        has_queued = _ANY_QUEUED.run(conn, lowest).first() is not None
+        return Outlook(has_queued=has_queued, next_due_at=_NEXT_DUE.run(conn, lowest).scalar(), limit=limit)
+    states = list(_STATE_OF.run(conn, taking.only))
+    due = [not_before for state, not_before in states if state == State.DEFERRED]
+    return Outlook(
+        has_queued=any(state == State.QUEUED for state, _ in states), next_due_at=min(due, default=None), limit=limit
+    )
+
+
+def has_queued(conn: sa.Connection) -> bool:
+    """Tell whether anything waits to be taken now."""
+    return _ANY_QUEUED.run(conn, _ANY_LANE).first() is not None
