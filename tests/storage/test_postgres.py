@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from random import Random
 from typing import Any
@@ -86,22 +87,16 @@ def test_only_create_makes_tables(bare: str) -> None:
     Database.open(bare, now=now, mode="read").close()
 
 
+def at_once(work: Callable[[], None]) -> None:
+    """Do the same on four threads; none of them fails."""
+    with ThreadPoolExecutor(4) as pool:
+        for each in [pool.submit(work) for _ in range(4)]:
+            each.result()
+
+
 def test_two_that_make_the_tables_at_once(bare: str) -> None:
     """One makes them, the other finds them."""
-    faults: list[BaseException] = []
-
-    def make() -> None:
-        try:
-            Database.open(bare, now=now).close()
-        except BaseException as error:
-            faults.append(error)
-
-    makers = [threading.Thread(target=make) for _ in range(4)]
-    for each in makers:
-        each.start()
-    for each in makers:
-        each.join()
-    assert faults == []
+    at_once(lambda: Database.open(bare, now=now).close())
 
 
 def execute(place: str, sql: str) -> list[Any]:
@@ -172,26 +167,17 @@ def _account(conn: sa.Connection, handle: str) -> None:
 def test_writers_take_turns(place: str) -> None:
     """Sums that are read, changed and written by many at once lose nothing, and nobody waits in a circle."""
     execute(place, "INSERT INTO meta VALUES ('sum', '0')")
-    faults: list[BaseException] = []
 
     def add(conn: sa.Connection) -> None:
         runs.keep(conn, "sum", str(int(runs.recall(conn, "sum") or 0) + 1))
 
     def work() -> None:
-        try:
-            db = Database.open(place, now=now)
-            for _ in range(25):
-                db.transact(add)
-            db.close()
-        except BaseException as error:
-            faults.append(error)
+        db = Database.open(place, now=now)
+        for _ in range(25):
+            db.transact(add)
+        db.close()
 
-    workers = [threading.Thread(target=work) for _ in range(4)]
-    for each in workers:
-        each.start()
-    for each in workers:
-        each.join()
-    assert faults == []
+    at_once(work)
     assert execute(place, "SELECT value FROM meta WHERE key = 'sum'") == [("100",)]
 
 

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 import rehearsal
+from background import served
 from processes import environment, result, run
 
 from socialfetch.simulator import network
@@ -62,21 +63,8 @@ class Provider:
 def provider(*, latency_s: float = 0.0) -> Iterator[Provider]:
     """Serve the small network over HTTP on loopback for as long as the block lasts."""
     found = Provider(_service(latency_s=latency_s, now=time.time))
-    started, stopped = threading.Event(), asyncio.Event()
-    loop = asyncio.new_event_loop()
-
-    def run_loop() -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(found.serve(started, stopped))
-
-    thread = threading.Thread(target=run_loop)
-    thread.start()
-    assert started.wait(60)
-    try:
+    with served(found.serve, asyncio.new_event_loop()):
         yield found
-    finally:
-        loop.call_soon_threadsafe(stopped.set)
-        thread.join()
 
 
 def _service(*, latency_s: float, now: Callable[[], float]) -> Service:

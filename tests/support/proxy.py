@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from random import Random
 
+from background import served
+
 
 class Network:
     """The connections that go through. Its methods may be called from any thread."""
@@ -98,17 +100,5 @@ class Network:
     @contextmanager
     def up(self) -> Iterator[Network]:
         """Let connections through for as long as the block lasts."""
-        started, stopped = threading.Event(), asyncio.Event()
-
-        def run() -> None:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._serve(started, stopped))
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        assert started.wait(60)
-        try:
+        with served(self._serve, self._loop):
             yield self
-        finally:
-            self._loop.call_soon_threadsafe(stopped.set)
-            thread.join()
