@@ -137,10 +137,10 @@ def measured(python: str, engine: str, database: Path) -> dict[str, Any]:
 def make(kind: str, edges: int, database: Path) -> None:
     """Write a drawn network as a crawl of all its accounts leaves it; planted communities go beside it."""
     import networks  # noqa: PLC0415 - only the process that draws needs them
-    import numpy as np  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415 - of its process only
 
     sys.path.insert(0, str(ROOT))
-    from storage.database import Database  # noqa: PLC0415
+    from storage.database import Database  # noqa: PLC0415 - of its process only
 
     if kind == "rmat":
         src, dst = networks.rmat(edges)

@@ -64,7 +64,7 @@ def modularity(low: np.ndarray, high: np.ndarray, label: np.ndarray) -> float:
 
 def networkit(database: str, clock: Clock) -> np.ndarray:
     import networkit as nk  # noqa: PLC0415 - each process has one engine
-    from scipy.sparse import csr_array  # noqa: PLC0415
+    from scipy.sparse import csr_array  # noqa: PLC0415 - of its process only
 
     nk.setNumberOfThreads(1)
     src, dst, n = clock("read", lambda: arrays(database))
@@ -97,9 +97,9 @@ def networkit(database: str, clock: Clock) -> np.ndarray:
 
 
 def igraph(database: str, clock: Clock) -> np.ndarray:
-    import random  # noqa: PLC0415
+    import random  # noqa: PLC0415 - of its process only
 
-    import igraph as ig  # noqa: PLC0415
+    import igraph as ig  # noqa: PLC0415 - of its process only
 
     src, dst, n = clock("read", lambda: arrays(database))
     directed = clock("build", lambda: ig.Graph(n, np.column_stack((src, dst)), directed=True))
@@ -116,7 +116,7 @@ def igraph(database: str, clock: Clock) -> np.ndarray:
 
 
 def networkx(database: str, clock: Clock) -> np.ndarray:
-    import networkx as nx  # noqa: PLC0415
+    import networkx as nx  # noqa: PLC0415 - of its process only
 
     def read() -> tuple[list[tuple[int, int]], list[int]]:
         with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as conn:
@@ -142,10 +142,10 @@ def networkx(database: str, clock: Clock) -> np.ndarray:
 
 
 def ours(database: str, clock: Clock) -> tuple[np.ndarray, dict[str, Any]]:
-    from analysis import communities, engine  # noqa: PLC0415
-    from analysis.agreement import nmi  # noqa: PLC0415
-    from analysis.centrality import pagerank  # noqa: PLC0415
-    from analysis.graph import load_graph  # noqa: PLC0415
+    from analysis import communities, engine  # noqa: PLC0415 - of its process only
+    from analysis.agreement import nmi  # noqa: PLC0415 - of its process only
+    from analysis.centrality import pagerank  # noqa: PLC0415 - of its process only
+    from analysis.graph import load_graph  # noqa: PLC0415 - of its process only
 
     graph = clock("read", lambda: load_graph(database, keep=False))
     scores = clock("pagerank", lambda: pagerank(graph, damping=DAMPING, precision=PRECISION))

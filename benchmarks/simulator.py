@@ -47,10 +47,10 @@ def _loop_factory(options: argparse.Namespace) -> object:
 
 async def _serve(options: argparse.Namespace) -> None:
     from socialfetch.simulator.faults import Faults  # noqa: PLC0415 - only the server's start is measured
-    from socialfetch.simulator.network import generate, load_edge_list  # noqa: PLC0415
-    from socialfetch.simulator.server import serve  # noqa: PLC0415
-    from socialfetch.simulator.service import Service  # noqa: PLC0415
-    from socialfetch.simulator.settings import Settings  # noqa: PLC0415
+    from socialfetch.simulator.network import generate, load_edge_list  # noqa: PLC0415 - of its process only
+    from socialfetch.simulator.server import serve  # noqa: PLC0415 - of its process only
+    from socialfetch.simulator.service import Service  # noqa: PLC0415 - of its process only
+    from socialfetch.simulator.settings import Settings  # noqa: PLC0415 - of its process only
 
     network = load_edge_list(options.graph, rng_seed=1) if options.graph else generate(options.accounts, rng_seed=1)
     service = Service(network=network, settings=Settings(credits=10**9), faults=Faults(), now=time.time)

@@ -13,11 +13,11 @@ if TYPE_CHECKING:  # what the help page does without
 
 def options(settings: Settings) -> Options:
     """Return the options that every kind of crawl shares; a crawl adds its own."""
-    from crawler.breakers import Limits  # noqa: PLC0415
-    from crawler.filter import Filter  # noqa: PLC0415
-    from crawler.options import Options  # noqa: PLC0415
-    from crawler.policy import Retry  # noqa: PLC0415
-    from crawler.stopping import StopRules  # noqa: PLC0415
+    from crawler.breakers import Limits  # noqa: PLC0415 - start-up
+    from crawler.filter import Filter  # noqa: PLC0415 - start-up
+    from crawler.options import Options  # noqa: PLC0415 - start-up
+    from crawler.policy import Retry  # noqa: PLC0415 - start-up
+    from crawler.stopping import StopRules  # noqa: PLC0415 - start-up
 
     asked = settings.crawl
     return Options(
@@ -48,8 +48,8 @@ def options(settings: Settings) -> Options:
 
 def caps(budget: Budget) -> Caps:
     """Return the sub-budgets that the settings ask for."""
-    from crawler import calendar  # noqa: PLC0415
-    from storage.allowances import Caps  # noqa: PLC0415
+    from crawler import calendar  # noqa: PLC0415 - start-up
+    from storage.allowances import Caps  # noqa: PLC0415 - start-up
 
     where = calendar.zone(budget.time_zone)
     return Caps(

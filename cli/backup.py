@@ -29,8 +29,8 @@ def backup(
         The file to write. A file that exists is never overwritten.
     """
     from storage import backup as backups  # noqa: PLC0415 - SQLAlchemy, which the help page does without
-    from storage.database import Database  # noqa: PLC0415
-    from storage.errors import PlaceNotWritable, PlaceTaken  # noqa: PLC0415
+    from storage.database import Database  # noqa: PLC0415 - start-up
+    from storage.errors import PlaceNotWritable, PlaceTaken  # noqa: PLC0415 - start-up
 
     begun = session.now()
     database = Database.open(session.configure().settings.storage.database, now=session.now, mode="read")

@@ -105,7 +105,7 @@ def tell(result: Result, found: Summary, configuration: Configuration, session: 
 
 def refused(error: Exception, before: Summary, session: Session) -> Done | None:
     """Tell that the provider ended the crawl before it began; None for any other error."""
-    from socialfetch.errors import SocialFetchError  # noqa: PLC0415
+    from socialfetch.errors import SocialFetchError  # noqa: PLC0415 - start-up
 
     if not isinstance(error, SocialFetchError):
         return None

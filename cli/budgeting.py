@@ -49,8 +49,8 @@ def budget(
     if action == "show" and credits is not None:
         raise usage("usage", "`budget show` takes no number", hint="Write: followgraph budget add N")
 
-    from storage import budgets  # noqa: PLC0415
-    from storage.database import Database  # noqa: PLC0415
+    from storage import budgets  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
 
     settings = session.configure().settings
     mode: Literal["write", "read"] = "write" if action == "add" else "read"
@@ -70,8 +70,8 @@ def budget(
 
 
 def _show(database: Database, session: Session) -> None:
-    from crawler import calendar  # noqa: PLC0415
-    from storage import budgets, daemons, summary  # noqa: PLC0415
+    from crawler import calendar  # noqa: PLC0415 - start-up
+    from storage import budgets, daemons, summary  # noqa: PLC0415 - start-up
 
     asked = session.configure().settings.budget
     with database.read() as conn:
@@ -140,9 +140,9 @@ def spending(*, by: str = "day,outcome", output: Path | None = None, session: Bo
     if not keys or not set(keys) <= set(_KEYS):
         raise usage("unknown_key", f"--by: {by!r} cannot be summed by", hint=f"Write some of: {','.join(_KEYS)}.")
 
-    from crawler import calendar  # noqa: PLC0415
-    from storage import budgets, export  # noqa: PLC0415
-    from storage.database import Database  # noqa: PLC0415
+    from crawler import calendar  # noqa: PLC0415 - start-up
+    from storage import budgets, export  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
 
     settings = session.configure().settings
     where = calendar.zone(settings.budget.time_zone)

@@ -44,7 +44,7 @@ def diff(
         Write every change into this CSV file.
     """
     from storage import changes, export  # noqa: PLC0415 - SQLAlchemy, which the help page does without
-    from storage.database import Database  # noqa: PLC0415
+    from storage.database import Database  # noqa: PLC0415 - start-up
 
     now = session.now()
     first, last = moments.parse(since, flag="--from", now=now), moments.parse(until, flag="--to", now=now)

@@ -189,7 +189,7 @@ async def crawl(
         handles = list(dict.fromkeys(good))
     key = api_key(configuration, session)
 
-    from cli.connection import client  # noqa: PLC0415
+    from cli.connection import client  # noqa: PLC0415 - start-up
 
     connections = configuration.settings.crawl.concurrency
     async with client(configuration.settings.api, key, connections=connections) as api:
@@ -215,12 +215,12 @@ async def buy(
 
     `refresh` reads known lists again instead of new ones; the JSON then says what that showed.
     """
-    from crawler.forgetting import forget_met  # noqa: PLC0415
-    from crawler.seeding import seed  # noqa: PLC0415
-    from storage import rereads, runs, summary  # noqa: PLC0415
-    from storage.database import Database  # noqa: PLC0415
-    from storage.errors import BudgetMissing  # noqa: PLC0415
-    from storage.writer import ThreadWriter  # noqa: PLC0415
+    from crawler.forgetting import forget_met  # noqa: PLC0415 - start-up
+    from crawler.seeding import seed  # noqa: PLC0415 - start-up
+    from storage import rereads, runs, summary  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
+    from storage.errors import BudgetMissing  # noqa: PLC0415 - start-up
+    from storage.writer import ThreadWriter  # noqa: PLC0415 - start-up
 
     settings = configuration.settings
     if Database.is_missing(settings.storage.database):  # a command that cannot begin makes no file
@@ -294,12 +294,12 @@ async def _run(
     new_run: bool,
     refresh: bool,
 ) -> Result:
-    import structlog  # noqa: PLC0415
+    import structlog  # noqa: PLC0415 - start-up
 
-    from crawler import refresh as policy  # noqa: PLC0415
-    from crawler.engine import Crawl  # noqa: PLC0415
-    from crawler.planner import Planner  # noqa: PLC0415
-    from crawler.steering import obey  # noqa: PLC0415
+    from crawler import refresh as policy  # noqa: PLC0415 - start-up
+    from crawler.engine import Crawl  # noqa: PLC0415 - start-up
+    from crawler.planner import Planner  # noqa: PLC0415 - start-up
+    from crawler.steering import obey  # noqa: PLC0415 - start-up
 
     settings = configuration.settings
     begun: asyncio.Future[Progress] = asyncio.get_running_loop().create_future()
@@ -350,16 +350,16 @@ async def _run(
 
 
 async def _show(begun: asyncio.Future[Progress], session: Session) -> None:
-    from cli.progress import show  # noqa: PLC0415
+    from cli.progress import show  # noqa: PLC0415 - start-up
 
     await show(await begun, session.output.errors)
 
 
 def api_key(configuration: Configuration, session: Session) -> Key | None:
     """Return the key. A rehearsal on this machine needs none of one's own; raises CommandFailed elsewhere."""
-    from pydantic import SecretStr  # noqa: PLC0415
+    from pydantic import SecretStr  # noqa: PLC0415 - start-up
 
-    from cli.key import Key  # noqa: PLC0415
+    from cli.key import Key  # noqa: PLC0415 - start-up
 
     key = session.key(configuration.settings)
     if key is not None:

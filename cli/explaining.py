@@ -42,8 +42,8 @@ def why(handle: Annotated[str, Parameter(name="HANDLE")], /, *, session: Bound) 
             return refuse(rejected, session)
         who = good[0]
 
-    from storage import biography  # noqa: PLC0415
-    from storage.database import Database  # noqa: PLC0415
+    from storage import biography  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
 
     database = Database.open(session.configure().settings.storage.database, now=session.now, mode="read")
     try:

@@ -58,10 +58,10 @@ def export(
         The follows as they were known at this time: a date (2026-03-01), a date with a time (UTC), or how long ago.
     """
     # pyarrow and SQLAlchemy, which the help page does without
-    from storage import export as exports  # noqa: PLC0415
-    from storage import past, places  # noqa: PLC0415
-    from storage.database import Database  # noqa: PLC0415
-    from storage.pseudonyms import Pseudonymous  # noqa: PLC0415
+    from storage import export as exports  # noqa: PLC0415 - start-up
+    from storage import past, places  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
+    from storage.pseudonyms import Pseudonymous  # noqa: PLC0415 - start-up
 
     if pseudonymise:
         level = level or "pseudonymous"
@@ -152,9 +152,9 @@ def _replaced(place: Path, format: str | None, level: Level, *, has_notice: bool
 def _places(conn: Any, configuration: Configuration, session: Session, secret: ProjectKey | None) -> Places | None:
     """Return where a drawing has the accounts, None for a graph too large; says so."""
     from analysis import layout  # noqa: PLC0415 - the graph libraries, which other formats do without
-    from analysis.communities import TooManyPairs  # noqa: PLC0415
-    from analysis.graph import read_graph  # noqa: PLC0415
-    from storage import persons  # noqa: PLC0415
+    from analysis.communities import TooManyPairs  # noqa: PLC0415 - start-up
+    from analysis.graph import read_graph  # noqa: PLC0415 - start-up
+    from storage import persons  # noqa: PLC0415 - start-up
 
     asked = configuration.settings.report
     # Equals in the order of their ids would show in which order they were found.
@@ -167,8 +167,8 @@ def _places(conn: Any, configuration: Configuration, session: Session, secret: P
 
 
 def _dataset(conn: Any, folder: Path, level: Level, mask: Mask, configuration: Configuration, *, at: float) -> Exported:
-    from cli.versions import versions  # noqa: PLC0415
-    from storage import datacard, dataset  # noqa: PLC0415
+    from cli.versions import versions  # noqa: PLC0415 - start-up
+    from storage import datacard, dataset  # noqa: PLC0415 - start-up
 
     asked = configuration.settings.dataset
     described = datacard.Description(
@@ -192,9 +192,9 @@ _WORDS = {
 
 def notice(path: Path, words: Mapping[str, str], *, is_pseudonymous: bool) -> Path:
     """Write what an export must say of itself beside or into it. Raises OutputNotWritable."""
-    from storage.export import replacing  # noqa: PLC0415
-    from storage.places import RAW_NOTICE  # noqa: PLC0415
-    from storage.pseudonyms import NOTICE  # noqa: PLC0415
+    from storage.export import replacing  # noqa: PLC0415 - start-up
+    from storage.places import RAW_NOTICE  # noqa: PLC0415 - start-up
+    from storage.pseudonyms import NOTICE  # noqa: PLC0415 - start-up
 
     path = path.resolve()
     place = path / "NOTICE.txt" if path.is_dir() else path.with_name(f"{path.name}.NOTICE.txt")
@@ -222,7 +222,7 @@ def noted(
 
     `begun` is when the database began to be read, in Unix seconds.
     """
-    from storage import outputs  # noqa: PLC0415
+    from storage import outputs  # noqa: PLC0415 - start-up
 
     made = outputs.record(
         database,

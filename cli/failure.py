@@ -65,7 +65,7 @@ def describe(error: BaseException) -> Failure | None:
 
 
 def _of_configuration(error: BaseException) -> Failure | None:
-    from cli.config import ConfigError  # noqa: PLC0415
+    from cli.config import ConfigError  # noqa: PLC0415 - start-up
 
     if not isinstance(error, ConfigError):
         return None
@@ -80,9 +80,9 @@ def _of_configuration(error: BaseException) -> Failure | None:
 
 
 def _of_input(error: BaseException) -> Failure | None:
-    from socialfetch.handle import InvalidHandle  # noqa: PLC0415
-    from socialfetch.simulator.errors import InvalidSetting, SimulatorError  # noqa: PLC0415
-    from storage.errors import BudgetTooSmall, OtherSettings  # noqa: PLC0415
+    from socialfetch.handle import InvalidHandle  # noqa: PLC0415 - start-up
+    from socialfetch.simulator.errors import InvalidSetting, SimulatorError  # noqa: PLC0415 - start-up
+    from storage.errors import BudgetTooSmall, OtherSettings  # noqa: PLC0415 - start-up
 
     match error:
         case InvalidHandle():
@@ -112,7 +112,7 @@ def _of_input(error: BaseException) -> Failure | None:
 
 
 def _of_database(error: BaseException) -> Failure | None:
-    from storage import errors  # noqa: PLC0415
+    from storage import errors  # noqa: PLC0415 - start-up
 
     if not isinstance(error, errors.DatabaseError):
         return None
@@ -142,14 +142,14 @@ def _of_system(error: BaseException) -> Failure | None:
 
 
 def _of_api(error: BaseException) -> Failure | None:
-    from socialfetch import errors  # noqa: PLC0415
+    from socialfetch import errors  # noqa: PLC0415 - start-up
 
     return of_call(error) if isinstance(error, errors.SocialFetchError) else None
 
 
 def of_call(error: SocialFetchError) -> Failure:
     """Return what to tell about a call that brought nothing."""
-    from socialfetch import errors  # noqa: PLC0415
+    from socialfetch import errors  # noqa: PLC0415 - start-up
 
     meaning = {
         errors.Charged.NO: "This call was not charged.",

@@ -77,10 +77,10 @@ def optout(
 def _run(
     given: tuple[str, ...], file: str | None, session: Session, *, reason: str, delete_exports: bool, key: str | None
 ) -> int:
-    from crawler import forgetting  # noqa: PLC0415
-    from storage import holders  # noqa: PLC0415
-    from storage.database import Database  # noqa: PLC0415
-    from storage.persons import NotFound  # noqa: PLC0415
+    from crawler import forgetting  # noqa: PLC0415 - start-up
+    from storage import holders  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
+    from storage.persons import NotFound  # noqa: PLC0415 - start-up
 
     configuration = session.configure({"policy.key_file": key})
     wanted, rejected = _wanted(given, file)
@@ -122,7 +122,7 @@ def _run(
 
 
 def _wanted(given: tuple[str, ...], file: str | None) -> tuple[list[Wanted], list[Rejected]]:
-    from storage.persons import Wanted  # noqa: PLC0415
+    from storage.persons import Wanted  # noqa: PLC0415 - start-up
 
     wanted: list[Wanted] = []
     rejected: list[Rejected] = []

@@ -212,11 +212,11 @@ def _check_command(tokens: Sequence[str]) -> None:
 
 def _in_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
     # Only commands that ask the network pay for these imports.
-    import asyncio  # noqa: PLC0415
+    import asyncio  # noqa: PLC0415 - start-up
 
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     if sys.platform != "win32":
-        import uvloop  # noqa: PLC0415
+        import uvloop  # noqa: PLC0415 - start-up
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
@@ -229,7 +229,7 @@ def _end(error: BaseException, command: str, output: Output, redaction: Redactio
         return int(error.code or 0)
     failure: Failure | None = describe(error)
     if failure is None:
-        from cli import fault  # noqa: PLC0415
+        from cli import fault  # noqa: PLC0415 - start-up
 
         failure = fault.reported(error, command=command, now=clock.now, redaction=redaction)
     output.fail(failure)

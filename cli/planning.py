@@ -43,8 +43,8 @@ def plan(
     audit
         Share of the budget for a sample that shows how far follower counts can be trusted.
     """
-    from crawler.forecast import PILOT  # noqa: PLC0415
-    from storage.database import Database  # noqa: PLC0415
+    from crawler.forecast import PILOT  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
 
     configuration = session.configure(
         {"budget.total": budget, "crawl.strategy": strategy, "crawl.control": control, "crawl.audit": audit}
@@ -109,9 +109,9 @@ def plan(
 
 
 def _forecasts(database: Database, credits: int, asked: Any) -> dict[str, Forecast]:
-    from crawler.forecast import forecast  # noqa: PLC0415
-    from crawler.strategies import registry  # noqa: PLC0415
-    from storage import yields  # noqa: PLC0415
+    from crawler.forecast import forecast  # noqa: PLC0415 - start-up
+    from crawler.strategies import registry  # noqa: PLC0415 - start-up
+    from storage import yields  # noqa: PLC0415 - start-up
 
     with database.read() as conn:
         known = yields.read(conn, concurrency=asked.concurrency, rate=asked.rate)
@@ -124,7 +124,7 @@ def _duty(database: Database, credits: int, every_s: float | None) -> dict[str, 
 
     Each page that the budget buys is a page to read again, if all of it goes into lists not read before.
     """
-    from storage import retention  # noqa: PLC0415
+    from storage import retention  # noqa: PLC0415 - start-up
 
     if every_s is None:
         return None

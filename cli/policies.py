@@ -34,14 +34,14 @@ def policy(
     action
         show or purge.
     """
-    from storage.database import Database  # noqa: PLC0415
+    from storage.database import Database  # noqa: PLC0415 - start-up
 
     configuration = session.configure()
     place = configuration.settings.storage.database
     if action == "show":
         _show(configuration, session)
         return
-    from crawler import retention  # noqa: PLC0415
+    from crawler import retention  # noqa: PLC0415 - start-up
 
     database = Database.open(place, now=session.now, mode="write")
     try:
@@ -57,7 +57,7 @@ def policy(
 
 def rules(policy: Policy) -> Rules:
     """Return what the settings say of time, in storage's words."""
-    from storage.retention import Rules  # noqa: PLC0415
+    from storage.retention import Rules  # noqa: PLC0415 - start-up
 
     until = None
     if policy.retain_until is not None:
@@ -125,9 +125,9 @@ def document(done: Purged) -> dict[str, Any]:
 
 
 def _show(configuration: Configuration, session: Session) -> None:
-    from storage import optout, retention  # noqa: PLC0415
-    from storage.database import Database  # noqa: PLC0415
-    from storage.errors import MissingDatabase  # noqa: PLC0415
+    from storage import optout, retention  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
+    from storage.errors import MissingDatabase  # noqa: PLC0415 - start-up
 
     policy = configuration.settings.policy
     line = session.output.line

@@ -46,7 +46,7 @@ def init(
         The study's folder; made if it is not there. Without it the current folder.
     """
     from cli import template  # noqa: PLC0415 - pydantic, which the help page does without
-    from cli.wording import KEY_VARIABLE  # noqa: PLC0415
+    from cli.wording import KEY_VARIABLE  # noqa: PLC0415 - start-up
 
     # A .gitignore that is already there serves the whole folder, so it is left alone; the other two would be ours.
     own = {"config.toml": template.render(), "seeds.txt": _SEEDS}

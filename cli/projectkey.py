@@ -20,7 +20,7 @@ def project_key(configuration: Configuration, session: Session, database: Databa
     """Return the key, made now where there was none. Raises KeyUnusable."""
     found = find(configuration, session, database)
     if found is None:
-        from storage.errors import KeyUnusable  # noqa: PLC0415
+        from storage.errors import KeyUnusable  # noqa: PLC0415 - start-up
 
         raise KeyUnusable(
             "nobody says where the project key belongs, and there is no home folder",
@@ -31,8 +31,8 @@ def project_key(configuration: Configuration, session: Session, database: Databa
 
 def find(configuration: Configuration, session: Session, database: Database) -> ProjectKey | None:
     """Return the key, made now where there was none; None where there is no place for one. Raises KeyUnusable."""
-    from storage import optout, secret  # noqa: PLC0415
-    from storage.errors import KeyUnusable  # noqa: PLC0415
+    from storage import optout, secret  # noqa: PLC0415 - start-up
+    from storage.errors import KeyUnusable  # noqa: PLC0415 - start-up
 
     named = configuration.settings.policy.key_file
     if named is not None:
@@ -73,7 +73,7 @@ def _expanded(text: str, session: Session) -> Path:
 
 def warn_of_another(key: ProjectKey, session: Session, database: Database) -> None:
     """Say so where exports were made with another key before: their pseudonyms will not match."""
-    from storage import outputs  # noqa: PLC0415
+    from storage import outputs  # noqa: PLC0415 - start-up
 
     before = {made.key for made in outputs.recorded(database.beside)} - {None, key.fingerprint}
     if before:

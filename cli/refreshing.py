@@ -56,7 +56,7 @@ async def refresh(
     )
     key = api_key(configuration, session)
 
-    from cli.connection import client  # noqa: PLC0415
+    from cli.connection import client  # noqa: PLC0415 - start-up
 
     connections = configuration.settings.crawl.concurrency
     async with client(configuration.settings.api, key, connections=connections) as api:

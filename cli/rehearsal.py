@@ -44,17 +44,17 @@ async def demo(
     seed_rng
         Draws the network, its seeds and everything random in the crawl.
     """
-    from pydantic import SecretStr  # noqa: PLC0415
+    from pydantic import SecretStr  # noqa: PLC0415 - start-up
 
-    from cli.connection import client  # noqa: PLC0415
-    from cli.crawling import buy  # noqa: PLC0415
-    from cli.key import Key  # noqa: PLC0415
-    from cli.reporting import written  # noqa: PLC0415
-    from socialfetch.simulator import network  # noqa: PLC0415
-    from socialfetch.simulator.faults import Faults  # noqa: PLC0415
-    from socialfetch.simulator.server import serve  # noqa: PLC0415
-    from socialfetch.simulator.service import Service  # noqa: PLC0415
-    from socialfetch.simulator.settings import Settings  # noqa: PLC0415
+    from cli.connection import client  # noqa: PLC0415 - start-up
+    from cli.crawling import buy  # noqa: PLC0415 - start-up
+    from cli.key import Key  # noqa: PLC0415 - start-up
+    from cli.reporting import written  # noqa: PLC0415 - start-up
+    from socialfetch.simulator import network  # noqa: PLC0415 - start-up
+    from socialfetch.simulator.faults import Faults  # noqa: PLC0415 - start-up
+    from socialfetch.simulator.server import serve  # noqa: PLC0415 - start-up
+    from socialfetch.simulator.service import Service  # noqa: PLC0415 - start-up
+    from socialfetch.simulator.settings import Settings  # noqa: PLC0415 - start-up
 
     if accounts < 100:
         raise usage("accounts", f"a network of {accounts:,} shows nothing", hint="Give --accounts 100 or more.")

@@ -36,9 +36,9 @@ def replay(
     from_
         The database that holds the archive (it was crawled with storage.archive = on).
     """
-    from storage.draft import drafted  # noqa: PLC0415
-    from storage.driver import file_of  # noqa: PLC0415
-    from storage.errors import PlaceNotWritable, PlaceTaken  # noqa: PLC0415
+    from storage.draft import drafted  # noqa: PLC0415 - start-up
+    from storage.driver import file_of  # noqa: PLC0415 - start-up
+    from storage.errors import PlaceNotWritable, PlaceTaken  # noqa: PLC0415 - start-up
 
     place = file_of(session.configure().settings.storage.database)
     begun = session.now()
@@ -63,8 +63,8 @@ def replay(
 
 
 def _written(source_place: str, draft: Path, session: Session) -> Replayed:
-    from crawler import replay as replays  # noqa: PLC0415
-    from storage.database import Database  # noqa: PLC0415
+    from crawler import replay as replays  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
 
     told_at = session.now()
 

@@ -65,8 +65,8 @@ def written(
     """
     settings = configuration.settings
     from analysis.report.build import build  # noqa: PLC0415 - the graph libraries, which the help page does without
-    from storage.database import beside  # noqa: PLC0415
-    from storage.places import require_free  # noqa: PLC0415
+    from storage.database import beside  # noqa: PLC0415 - start-up
+    from storage.places import require_free  # noqa: PLC0415 - start-up
 
     database = beside(settings.storage.database)
     require_free(database, _replaced(folder))
@@ -118,7 +118,7 @@ def written(
 
 def _replaced(folder: Path) -> list[Path]:
     """Return what a report would replace; all in a folder with a report of ours is of that report."""
-    from storage.places import is_ours  # noqa: PLC0415
+    from storage.places import is_ours  # noqa: PLC0415 - start-up
 
     page = folder / "report.html"
     if is_ours(page):
@@ -128,8 +128,8 @@ def _replaced(folder: Path) -> list[Path]:
 
 def _key(configuration: Configuration, session: Session) -> ProjectKey | None:
     """Return the project key, None where there is no place for one: then the report numbers those it does not name."""
-    from cli import projectkey  # noqa: PLC0415
-    from storage.database import Database  # noqa: PLC0415
+    from cli import projectkey  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
 
     database = Database.open(configuration.settings.storage.database, now=session.now, mode="read")
     try:

@@ -62,7 +62,7 @@ def seed(
         A file with one a line (# begins a comment), or - for standard input.
     """
     from crawler import seeding  # noqa: PLC0415 - SQLAlchemy, which the help page does without
-    from storage.database import Database  # noqa: PLC0415
+    from storage.database import Database  # noqa: PLC0415 - start-up
 
     settings = session.configure().settings
     good, rejected = sorted_out([Written(text=text) for text in handles], file)
@@ -97,7 +97,7 @@ def seed(
 
 def note_list(database: Path, file: str | None, session: Session) -> None:
     """Remember where a list of seeds lies, beside the database: once, and nothing for standard input."""
-    from storage import outputs  # noqa: PLC0415
+    from storage import outputs  # noqa: PLC0415 - start-up
 
     if file is None or file == "-" or Path(file).resolve() in outputs.seed_lists(database):
         return

@@ -28,7 +28,7 @@ class Listing:
 
 def warn(database: Database, session: Session) -> list[Listing]:
     """Say which lists name people who are kept out; returns them. They are neither stored nor bought."""
-    from storage import optout, outputs  # noqa: PLC0415
+    from storage import optout, outputs  # noqa: PLC0415 - start-up
 
     with database.read() as conn:
         gate = optout.gate(conn)

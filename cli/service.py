@@ -90,11 +90,11 @@ async def daemon(
     token = _token(configuration)
     key = api_key(configuration, session)
 
-    from cli.connection import client  # noqa: PLC0415
-    from crawler.forgetting import forget_met  # noqa: PLC0415
-    from storage import summary  # noqa: PLC0415
-    from storage.database import Database  # noqa: PLC0415
-    from storage.writer import ThreadWriter  # noqa: PLC0415
+    from cli.connection import client  # noqa: PLC0415 - start-up
+    from crawler.forgetting import forget_met  # noqa: PLC0415 - start-up
+    from storage import summary  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
+    from storage.writer import ThreadWriter  # noqa: PLC0415 - start-up
 
     database = Database.open(asked.storage.database, now=session.now, mode="create", writer=ThreadWriter)
     try:
@@ -140,13 +140,13 @@ class _House:
 
 
 async def _live(house: _House, api: Any) -> None:
-    import structlog  # noqa: PLC0415
+    import structlog  # noqa: PLC0415 - start-up
 
-    from cli import hooks  # noqa: PLC0415
-    from crawler.daemon import Daemon  # noqa: PLC0415
-    from crawler.dashboard.server import Dashboard  # noqa: PLC0415
-    from crawler.notifying import Notifier  # noqa: PLC0415
-    from crawler.panel import Panel  # noqa: PLC0415
+    from cli import hooks  # noqa: PLC0415 - start-up
+    from crawler.daemon import Daemon  # noqa: PLC0415 - start-up
+    from crawler.dashboard.server import Dashboard  # noqa: PLC0415 - start-up
+    from crawler.notifying import Notifier  # noqa: PLC0415 - start-up
+    from crawler.panel import Panel  # noqa: PLC0415 - start-up
 
     session, settings, log = house.session, house.configuration.settings, structlog.get_logger()
     ways = []
@@ -225,9 +225,9 @@ async def _watchdog(supervisor: Supervisor, life: Daemon) -> None:
 
 def _reload(house: _House, life: Daemon) -> None:
     """Read the configuration again; a bad one is refused and the old one stays."""
-    import structlog  # noqa: PLC0415
+    import structlog  # noqa: PLC0415 - start-up
 
-    from cli.config import ConfigError  # noqa: PLC0415
+    from cli.config import ConfigError  # noqa: PLC0415 - start-up
 
     log = structlog.get_logger()
     house.supervisor.reloading()
@@ -258,9 +258,9 @@ def differences(before: Configuration, after: Configuration) -> dict[str, tuple[
 
 def config(configuration: Configuration) -> Config:
     """Return what the daemon is asked to do."""
-    from crawler import calendar  # noqa: PLC0415
-    from crawler.daemon import Config  # noqa: PLC0415
-    from crawler.refresh import Intervals  # noqa: PLC0415
+    from crawler import calendar  # noqa: PLC0415 - start-up
+    from crawler.daemon import Config  # noqa: PLC0415 - start-up
+    from crawler.refresh import Intervals  # noqa: PLC0415 - start-up
 
     settings = configuration.settings
     wanted = asking.options(settings)
@@ -280,7 +280,7 @@ def config(configuration: Configuration) -> Config:
 
 def _token(configuration: Configuration) -> str | None:
     """Return the page's token. Raises CommandFailed where one is needed or cannot be used."""
-    from crawler.dashboard.server import is_loopback  # noqa: PLC0415
+    from crawler.dashboard.server import is_loopback  # noqa: PLC0415 - start-up
 
     asked = configuration.settings.daemon
     host = asked.listen.rpartition(":")[0].strip("[]")

@@ -37,7 +37,7 @@ class Session:
 
         Raises ConfigError.
         """
-        from cli import config, logs  # noqa: PLC0415
+        from cli import config, logs  # noqa: PLC0415 - start-up
 
         configuration = config.load(self.config_file, self.environ, {**self.flags, **(flags or {})})
         settings = configuration.settings
@@ -60,7 +60,7 @@ class Session:
 
     def key(self, settings: Settings) -> Key | None:
         """Return the API key, None where nobody gave one. Raises ConfigError for one that cannot be used."""
-        from cli import key  # noqa: PLC0415
+        from cli import key  # noqa: PLC0415 - start-up
 
         found = key.find(settings, self.environ)
         if found is not None:

@@ -63,9 +63,9 @@ def simulate(
     fault
         NAME=RATE, a misbehaviour and its share from 0 to 1; may be given again.
     """
-    from socialfetch.simulator import faults  # noqa: PLC0415
-    from socialfetch.simulator.service import Service  # noqa: PLC0415
-    from socialfetch.simulator.settings import Settings  # noqa: PLC0415
+    from socialfetch.simulator import faults  # noqa: PLC0415 - start-up
+    from socialfetch.simulator.service import Service  # noqa: PLC0415 - start-up
+    from socialfetch.simulator.settings import Settings  # noqa: PLC0415 - start-up
 
     session.configure()
     rates = {**faults.profile(profile), **dict(faults.parse(text) for text in fault)}
@@ -81,7 +81,7 @@ def simulate(
 
 
 def _network(graph: Path | None, accounts: int | None, rng_seed: int, list_order: str) -> Network:
-    from socialfetch.simulator import network  # noqa: PLC0415
+    from socialfetch.simulator import network  # noqa: PLC0415 - start-up
 
     order = network.ListOrder(list_order)
     if graph is not None and accounts is None:
@@ -96,10 +96,10 @@ def _network(graph: Path | None, accounts: int | None, rng_seed: int, list_order
 
 
 async def _serve(service: Service, port: int, session: Session) -> None:
-    import asyncio  # noqa: PLC0415
-    import signal  # noqa: PLC0415
+    import asyncio  # noqa: PLC0415 - start-up
+    import signal  # noqa: PLC0415 - start-up
 
-    from socialfetch.simulator.server import serve  # noqa: PLC0415
+    from socialfetch.simulator.server import serve  # noqa: PLC0415 - start-up
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

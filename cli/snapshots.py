@@ -48,10 +48,10 @@ def snapshot(
     name
         Letters, digits, '.', '-' and '_'.
     """
-    from cli.versions import versions  # noqa: PLC0415
-    from storage import dataset, frozen  # noqa: PLC0415
-    from storage import snapshot as snapshots  # noqa: PLC0415
-    from storage.database import Database  # noqa: PLC0415
+    from cli.versions import versions  # noqa: PLC0415 - start-up
+    from storage import dataset, frozen  # noqa: PLC0415 - start-up
+    from storage import snapshot as snapshots  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
 
     if not _NAME.fullmatch(name):
         hint = "Give a name of letters, digits, '.', '-' and '_' that begins with a letter or digit."
@@ -109,8 +109,8 @@ def verify(
     path
         The folder: snapshots/NAME, or what `export --dataset` wrote.
     """
-    from storage import dataset  # noqa: PLC0415
-    from storage import snapshot as snapshots  # noqa: PLC0415
+    from storage import dataset  # noqa: PLC0415 - start-up
+    from storage import snapshot as snapshots  # noqa: PLC0415 - start-up
 
     try:
         checked = dataset.check(path)
@@ -135,9 +135,9 @@ def verify(
 
 
 def _compared(file: Path, session: Session) -> Compared:
-    from storage import frozen  # noqa: PLC0415
-    from storage import snapshot as snapshots  # noqa: PLC0415
-    from storage.database import Database  # noqa: PLC0415
+    from storage import frozen  # noqa: PLC0415 - start-up
+    from storage import snapshot as snapshots  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
 
     try:
         taken = json.loads(file.read_text(encoding="ascii"))

@@ -20,8 +20,8 @@ def status(*, session: Bound) -> None:
 
     Reads only, at any time: also while a crawl runs, and after one was killed.
     """
-    from storage import crew, daemons, lock, orders, summary  # noqa: PLC0415
-    from storage.database import Database  # noqa: PLC0415
+    from storage import crew, daemons, lock, orders, summary  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
 
     configuration = session.configure()
     place = configuration.settings.storage.database

@@ -32,7 +32,7 @@ def drain(*, session: Bound) -> None:
 
 
 def _order(session: Session, act: str, *, running: str, idle: str | None) -> None:
-    from storage import orders  # noqa: PLC0415
+    from storage import orders  # noqa: PLC0415 - start-up
 
     database = _open(session)
     try:
@@ -74,7 +74,7 @@ def requeue(*handles: str, failed: bool = False, partial: bool = False, session:
             return refuse(rejected, session)
         wanted = list(dict.fromkeys(good))
 
-    from crawler.steering import requeue_entries  # noqa: PLC0415
+    from crawler.steering import requeue_entries  # noqa: PLC0415 - start-up
 
     database = _open(session)
     try:
@@ -109,6 +109,6 @@ def requeue(*handles: str, failed: bool = False, partial: bool = False, session:
 
 
 def _open(session: Session) -> Database:
-    from storage.database import Database  # noqa: PLC0415
+    from storage.database import Database  # noqa: PLC0415 - start-up
 
     return Database.open(session.configure().settings.storage.database, now=session.now, mode="write")

@@ -76,7 +76,7 @@ def bring_server_to_head(engine: sa.Engine, readers: sa.Engine, name: str) -> No
 
 def _migrate(conn: sa.Connection) -> None:
     from alembic import command  # noqa: PLC0415 - a fifth of a second that only a new or an old database needs
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415 - as above
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))

@@ -220,8 +220,8 @@ class Server:
 def _adapt(opened: Any) -> None:
     """Let the driver take and give what SQLite's does: truth as 0 and 1, whole sums as int, no byte 0 in a text."""
     from psycopg.adapt import Dumper, Loader  # noqa: PLC0415 - an optional package
-    from psycopg.types.numeric import IntDumper  # noqa: PLC0415
-    from psycopg.types.string import StrDumper  # noqa: PLC0415
+    from psycopg.types.numeric import IntDumper  # noqa: PLC0415 - as above
+    from psycopg.types.string import StrDumper  # noqa: PLC0415 - as above
 
     class Truth(Dumper):  # of no type, so that it serves for our small numbers and for the server's own questions
         def dump(self, obj: bool) -> bytes:

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 def by_orjson() -> Callable[[bytes], tuple[list[str], str | None]]:
     """Return what reads a page's handles and next cursor."""
-    import orjson  # noqa: PLC0415
+    import orjson  # noqa: PLC0415 - of its process only
 
     def read(body: bytes) -> tuple[list[str], str | None]:
         data = orjson.loads(body)["data"]
@@ -32,9 +32,9 @@ def by_orjson() -> Callable[[bytes], tuple[list[str], str | None]]:
 
 def by_msgspec() -> Callable[[bytes], tuple[list[str], str | None]]:
     """Return what reads a page's handles and next cursor."""
-    import msgspec  # noqa: PLC0415
+    import msgspec  # noqa: PLC0415 - of its process only
 
-    from socialfetch.wire import FollowingPage  # noqa: PLC0415
+    from socialfetch.wire import FollowingPage  # noqa: PLC0415 - of its process only
 
     decode = msgspec.json.Decoder(FollowingPage).decode
 
@@ -87,7 +87,7 @@ def main() -> None:
     """Run one variant."""
     url, seed, pages, concurrency, variant = sys.argv[1:]
     if variant == "msgspec":
-        import uvloop  # noqa: PLC0415
+        import uvloop  # noqa: PLC0415 - of its process only
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(crawl(url, seed, int(pages), int(concurrency), by_msgspec()))
