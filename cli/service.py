@@ -25,8 +25,9 @@ from cli.version import version
 
 if TYPE_CHECKING:  # what the help page does without
     from cli.config import Configuration
-    from crawler.daemon import Config, Daemon
+    from crawler.daemon import Daemon
     from crawler.dashboard.server import Dashboard
+    from crawler.duty import Config
     from crawler.notifying import Notifier
     from storage.database import Database
 
@@ -94,11 +95,13 @@ async def daemon(
     from crawler.forgetting import forget_met  # noqa: PLC0415 - start-up
     from storage import summary  # noqa: PLC0415 - start-up
     from storage.database import Database  # noqa: PLC0415 - start-up
+    from storage.retention import Rules  # noqa: PLC0415 - start-up
     from storage.writer import ThreadWriter  # noqa: PLC0415 - start-up
 
     database = Database.open(asked.storage.database, now=session.now, mode="create", writer=ThreadWriter)
     try:
-        database.require_file(hint="Let crawls share the database instead: followgraph crawl --budget N")
+        if database.is_shared and policies.rules(asked.policy) != Rules():
+            database.require_file(hint="Who deletes by rules keeps the study in a file: there, deleted is gone.")
         database.claim()
         if met := forget_met(database, now=session.now):
             session.output.note(f"{met:,} stored accounts are of people who are kept out: erased", label="WARN")
@@ -154,9 +157,7 @@ async def _live(house: _House, api: Any) -> None:
         ways.append(hooks.webhook(settings.alerts.webhook))
     if settings.alerts.command is not None:
         ways.append(hooks.command(settings.alerts.command))
-    notifier = Notifier(
-        db=house.database, ways=ways, now=session.now, log=log, study=Path(settings.storage.database).stem
-    )
+    notifier = Notifier(db=house.database, ways=ways, now=session.now, log=log, study=house.database.beside.stem)
     life = Daemon(
         db=house.database,
         client=api,
@@ -259,7 +260,7 @@ def differences(before: Configuration, after: Configuration) -> dict[str, tuple[
 def config(configuration: Configuration) -> Config:
     """Return what the daemon is asked to do."""
     from crawler import calendar  # noqa: PLC0415 - start-up
-    from crawler.daemon import Config  # noqa: PLC0415 - start-up
+    from crawler.duty import Config  # noqa: PLC0415 - start-up
     from crawler.refresh import Intervals  # noqa: PLC0415 - start-up
 
     settings = configuration.settings

@@ -1,7 +1,8 @@
 """The daemon: crawls and refreshes for months, one stint after another, and sleeps where nothing may be bought.
 
 Each day of the configured time zone has a run of its own, whose budget is what the day and the total leave; so a day's
-limit is exact, whatever is in flight at midnight. Invariant: the daemon ends only when it is asked to, or by a fault.
+limit is exact, whatever is in flight at midnight. On a database server other crawlers take part in the day's run; it is
+closed to them when the day is over. Invariant: the daemon ends only when it is asked to, or by a fault.
 """
 
 from __future__ import annotations
@@ -11,30 +12,29 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, tzinfo
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from crawler import calendar, policy, retention
 from crawler import refresh as revisiting
-from crawler.engine import Crawl, Preflight, Result
-from crawler.options import Options
+from crawler.duty import Config, Hold, State
+from crawler.engine import Crawl, Preflight, Result, Terms
 from crawler.planner import Offload, Planner
 from crawler.progress import Progress
-from crawler.refresh import Intervals
-from crawler.strategies import registry
 from socialfetch.client import Client
 from socialfetch.errors import SocialFetchError
-from storage import budgets, daemons, frontier, orders, outlook, runs, summary
+from storage import budgets, crew, daemons, frontier, orders, outlook, runs
 from storage.daemons import Daemon as Standing
 from storage.database import Database
-from storage.errors import Busy, DiskFull, OutOfFiles
+from storage.errors import Busy, DiskFull, OtherSettings, OutOfFiles
 from storage.orders import Act, Order
 from storage.retention import Rules
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from structlog.stdlib import BoundLogger
 
 HEARTBEAT_S = 15.0
@@ -49,70 +49,15 @@ ROUND = 200
 """Credits after which the next lists to read again are chosen; more where a plan takes long (`Planner.batch`)."""
 
 
-class State:
-    """What the daemon does."""
-
-    STARTING = "starting"
-    CRAWLING = "crawling"
-    PAUSED = "paused"
-    PAUSED_BUDGET = "paused_budget"
-    DAY_DONE = "day_done"
-    IDLE = "idle"
-    WAITING = "waiting"
-    PURGING = "purging"
-    LAST_DAY_OVER = "last_day_over"
-    DRAINING = "draining"
-    STOPPED = "stopped"
-
-    ALL = (
-        STARTING, CRAWLING, PAUSED, PAUSED_BUDGET, DAY_DONE, IDLE, WAITING, PURGING, LAST_DAY_OVER, DRAINING, STOPPED,
-    )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """What the daemon is asked to do. Credits, seconds; `share` of the credits goes to lists that are known."""
-
-    options: Options
-    total: int | None
-    per_day: int | None
-    zone: tzinfo
-    share: float = 0.3
-    intervals: Intervals = field(default_factory=Intervals)
-    drain_s: float = 30.0
-    balance_low: int | None = None
-    rules: Rules = field(default_factory=Rules)
-
-    def changed(self, key: str, value: Any) -> Config:
-        """Return it with one setting changed. Raises ValueError for what cannot be changed so."""
-        match key, value:
-            case "crawl.rate", None | int() | float() if value is None or 0 < value <= 10_000:
-                return replace(self, options=replace(self.options, rate=value))
-            case "crawl.concurrency", int() if 1 <= value <= 500:
-                return replace(self, options=replace(self.options, concurrency=value))
-            case "crawl.strategy", str() if value in registry.CHOICES:
-                return replace(self, options=replace(self.options, strategy=value))
-            case "budget.per_day", int() if 1 <= value <= 10**12 and not isinstance(value, bool):
-                return replace(self, per_day=value)
-            case _:
-                raise ValueError(f"{key} cannot be changed to {value!r}")
-
-
 Tell = Callable[[str, str, dict[str, Any]], None]
 """Told of events: a word, what it is told about once only, details."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
-    """Why nothing is bought just now, and until when if that is known (Unix seconds)."""
-
-    state: str
-    detail: str
-    until_at: float | None = None
-
-
 class Daemon:
-    """One daemon on one database. The caller holds the database's claim."""
+    """One daemon on one database. The caller holds the database's claim.
+
+    `run` raises AlreadyServed where another daemon lives on the same database.
+    """
 
     def __init__(
         self,
@@ -145,6 +90,7 @@ class Daemon:
         self._purge_not_before = 0.0
         self._asked = asyncio.Event()
         self._beaten_at = 0.0
+        self._heard: int | None = None
         self._planner = self._new_planner()
         self._planned_at = 0
         self.hold = Hold(state=State.STARTING, detail="starting")
@@ -174,11 +120,14 @@ class Daemon:
     async def run(self) -> None:
         """Live until asked to drain. Raises a DatabaseError that waiting does not help."""
         self._task = asyncio.current_task()
+        if self._db.is_shared:
+            self._db.be_patient(self.config.options.max_wait_s, lambda: self._log.warning("database.locked"))
+        await self._db.write(partial(daemons.take, found=self._standing()))
         try:
             while not self._is_draining:
                 await self._obey()
                 await self._purge()
-                hold = self._reason_to_wait()
+                hold = await self._reason_to_wait()
                 if hold is None:
                     await self._stint()
                 else:
@@ -188,7 +137,8 @@ class Daemon:
                 raise
             self._uncancel()
             self._log.warning("drain.cut_off", seconds=self.config.drain_s)
-            await self._db.write(partial(frontier.reclaim, now=self._now()))
+            silent_s = crew.SILENT_S if self._db.is_shared else None  # others may be at work
+            await self._db.write(partial(frontier.reclaim, silent_s=silent_s, now=self._now()))
         finally:
             await self._say(Hold(state=State.STOPPED, detail="drained" if self._is_draining else "ended by a fault"))
 
@@ -207,29 +157,37 @@ class Daemon:
 
     # what may be bought
 
-    def allowance(self) -> tuple[int | None, int | None]:
+    def _allowance(self, conn: Connection, day: str) -> tuple[int | None, int | None]:
         """Return the credits that the total and the day leave, None where there is no such limit."""
-        with self._db.read() as conn:
-            standing = budgets.standing(conn, self.config.total)
-        spent = standing.by_day.get(self._day(), 0)
+        standing = budgets.standing(conn, self.config.total)
+        spent = standing.by_day.get(day, 0)
         return standing.left, None if self.config.per_day is None else max(0, self.config.per_day - spent)
 
-    def _spent(self, day: str) -> int:
-        with self._db.read() as conn:
-            return budgets.standing(conn, self.config.total).by_day.get(day, 0)
+    def _terms(self, conn: Connection, day: str) -> Terms:
+        """Return the day's run and what it may use, as of one moment: crawlers beside this one spend, too."""
+        last = runs.last(conn)
+        goes_on = last is not None and budgets.day_of(last.settings) == day and last.stop_reason not in runs.ENDED
+        run = last if goes_on else None
+        budgets.close(conn, but=None if run is None else run.id)
+        left = min(each for each in self._allowance(conn, day) if each is not None)
+        used = 0 if run is None else run.charged + run.uncertain + run.reserved
+        self.spent_before = budgets.standing(conn, None).by_day.get(day, 0) - used
+        return Terms(budget=used + left, new_run=run is None)
 
     def _day(self) -> str:
         return calendar.day(self._now(), self.config.zone)
 
-    def _reason_to_wait(self) -> Hold | None:
-        now = self._now()
-        with self._db.read() as conn:
-            if orders.is_paused(conn):
-                return Hold(state=State.PAUSED, detail="paused by hand; followgraph resume goes on")
-            has_queued = outlook.has_queued(conn)
+    async def _reason_to_wait(self) -> Hold | None:
+        now, today = self._now(), self._day()
+
+        def look(conn: Connection) -> tuple[bool, bool, int | None, int | None]:
+            return orders.is_paused(conn), outlook.has_queued(conn), *self._allowance(conn, today)
+
+        is_paused, has_queued, total, day = await self._db.look(look)
+        if is_paused:
+            return Hold(state=State.PAUSED, detail="paused by hand; followgraph resume goes on")
         if self._is_over():
             return Hold(state=State.LAST_DAY_OVER, detail="policy.retain_until is over: nobody is collected any more")
-        total, day = self.allowance()
         if total == 0:
             return Hold(state=State.PAUSED_BUDGET, detail="the budget is used up; followgraph budget add goes on")
         if day == 0:
@@ -290,28 +248,22 @@ class Daemon:
 
     async def _stint(self) -> None:
         day, _ = date = self._date()
-        total, left_today = self.allowance()
-        left = min(each for each in (total, left_today) if each is not None)
-        with self._db.read() as conn:
-            last = summary.last_run(conn)
-        goes_on = last is not None and budgets.day_of(last.settings) == day and last.stop_reason not in runs.ENDED
-        used = last.charged + last.uncertain + last.reserved if last is not None and goes_on else 0
-        self.spent_before = self._spent(day) - used
+        allowed = await self._db.look(partial(self._allowance, day=day))
+        left = min(each for each in allowed if each is not None)
         crawl = self.crawl = Crawl(
             db=self._db,
             client=self._client,
             options=replace(
                 self.config.options,
-                budget=used + left,
-                new_run=not goes_on,
                 deadline_s=None,
-                labels={budgets.DAY: day, **self.config.options.labels},
+                labels={runs.DAY: day, **self.config.options.labels},
             ),
             now=self._now,
             rng=self._rng,
             log=self._log,
             on_begin=self._begun,
             refill=self._planner.refill(lambda: self._left(left), at_least=ROUND),
+            terms=partial(self._terms, day=day),
         )
         await self._say(Hold(state=State.CRAWLING, detail=f"{left:,} credits may be spent today"))
         try:
@@ -322,6 +274,8 @@ class Daemon:
             self._in_trouble(error.code, str(error), asked=policy.retry_after_s(error.retry_after, now=self._now()))
         except (Busy, DiskFull, OutOfFiles) as error:
             self._in_trouble("database", error.problem, asked=None)
+        except OtherSettings as error:
+            self._in_trouble("other_settings", str(error), asked=None)
         finally:
             self.crawl = None
             if self.progress is not None:
@@ -358,7 +312,7 @@ class Daemon:
             if self.progress is not None:
                 if self.progress.pages:
                     self.answered_at = self._now()
-                self._mind_budget()
+                await self._mind_budget()
                 credits = self._planner.batch(ROUND)
                 if self.progress.pages - self._planned_at >= credits:
                     self._planned_at = self.progress.pages
@@ -369,7 +323,7 @@ class Daemon:
 
     async def _digest(self, result: Result) -> None:
         """Draw conclusions from how a stint ended."""
-        self._mind_budget()
+        await self._mind_budget()
         match result.stop_reason:
             case "frontier_empty" | "low_yield":
                 due = self._planner.next_due_at
@@ -392,11 +346,10 @@ class Daemon:
         event = "breaker" if code.startswith("breaker") else "trouble"
         self._tell(event, f"{self._day()}:{code}", {"cause": code, "detail": detail, "seconds": round(wait)})
 
-    def _mind_budget(self) -> None:
+    async def _mind_budget(self) -> None:
         if self.config.total is None:
             return
-        with self._db.read() as conn:
-            standing = budgets.standing(conn, self.config.total)
+        standing = await self._db.look(partial(budgets.standing, total=self.config.total))
         assert standing.total is not None  # noqa: S101 - there is a limit
         for share in (100, 80, 50):
             if standing.used * 100 >= standing.total * share:
@@ -407,12 +360,18 @@ class Daemon:
     # orders, and what is said of oneself
 
     async def _obey(self) -> None:
-        with self._db.read() as conn:
-            asked = orders.waiting(conn)
-        for order in asked:
+        for order in await self._db.look(self._asked_for):
+            self._heard = max(self._heard or 0, order.id)
             answer = self._answer(order)
             self._log.info("order.obeyed", act=order.act, origin=order.origin, answer=answer)
             await self._db.write(partial(orders.obeyed, order_id=order.id, answer=answer, now=self._now()))
+
+    def _asked_for(self, conn: Connection) -> list[Order]:
+        """Return what is to be obeyed: what waits, and in a crew what others have obeyed for their part."""
+        if self._heard is not None and self._db.is_shared:
+            return orders.after(conn, self._heard, is_shared=True)
+        self._heard = max((order.id for order in orders.recent(conn, 1)), default=0)
+        return orders.waiting(conn)
 
     def _answer(self, order: Order) -> str:
         match order.act:
@@ -443,18 +402,21 @@ class Daemon:
         if hold == self.hold and now - self._beaten_at < HEARTBEAT_S:
             return
         self.hold, self._beaten_at = hold, now
-        found = Standing(
+        await self._db.write(partial(daemons.write, found=self._standing()))
+
+    def _standing(self) -> Standing:
+        until_at = self.hold.until_at
+        return Standing(
             host=socket.gethostname(),
             pid=os.getpid(),
             started_at=int(self.started_at),
-            heartbeat_at=int(now),
-            state=hold.state,
-            detail=hold.detail,
-            until_at=None if hold.until_at is None else int(hold.until_at),
+            heartbeat_at=int(self._now()),
+            state=self.hold.state,
+            detail=self.hold.detail,
+            until_at=None if until_at is None else int(until_at),
             total=self.config.total,
             per_day=self.config.per_day,
         )
-        await self._db.write(partial(daemons.write, found=found))
 
     def _new_planner(self) -> Planner:
         return Planner(

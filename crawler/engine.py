@@ -75,6 +75,14 @@ class Preflight:
         return max(0, self.budget - self.charged - self.uncertain)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """Which run a crawl takes part in, and that run's budget in credits: None where it keeps the one it has."""
+
+    budget: int | None
+    new_run: bool
+
+
 class Crawl:
     """One crawl of one database through one client."""
 
@@ -89,8 +97,13 @@ class Crawl:
         log: BoundLogger,
         on_begin: Callable[[Preflight, Progress], None] = lambda *_: None,
         refill: Callable[[], Awaitable[bool]] | None = None,
+        terms: Callable[[Connection], Terms] | None = None,
     ) -> None:
-        """`refill` is asked when nothing is left to take: it queues more and tells whether it did."""
+        """`refill` is asked when nothing is left to take: it queues more and tells whether it did.
+
+        `terms` is asked within the transaction that begins or continues the run, where others may spend meanwhile:
+        instead of `options.budget` and `options.new_run`.
+        """
         self._db = db
         self._client = client
         self._options = options
@@ -99,6 +112,7 @@ class Crawl:
         self._log = log
         self._on_begin = on_begin
         self._refill = refill
+        self._terms = terms or (lambda _: Terms(budget=options.budget, new_run=options.new_run))
         self._stop: tuple[str, str, str | None] | None = None
         self._at: Desk | None = None
         self._last = Last()
@@ -132,7 +146,7 @@ class Crawl:
         nothing was spent.
         """
         options = self._options
-        await self._db.write(partial(runs.continued, budget=options.budget, new_run=options.new_run))
+        await self._db.write(self._continued)
         await self._free_call(self._client.whoami)
         balance = await self._read_balance()
         silent_s = crew.SILENT_S if self._db.is_shared else None
@@ -197,7 +211,7 @@ class Crawl:
         options = self._options
         time = asyncio.get_running_loop().time
         before = await self._db.write(summary.read)
-        row = before.runs[-1]
+        row = next(run for run in before.runs if run.id == started.run_id)
         progress = Progress(
             budget=row.budget,
             charged=row.charged,
@@ -292,12 +306,16 @@ class Crawl:
         if desk.fault is not None:
             raise desk.fault
 
+    def _continued(self, conn: Connection) -> None:
+        terms = self._terms(conn)
+        runs.continued(conn, budget=terms.budget, new_run=terms.new_run)
+
     def _start(self, conn: Connection) -> runs.Started:
-        options = self._options
+        options, terms = self._options, self._terms(conn)
         return runs.start(
             conn,
-            budget=options.budget,
-            new_run=options.new_run,
+            budget=terms.budget,
+            new_run=terms.new_run,
             strategy=options.strategy,
             rng_seed=options.rng_seed,
             fresh_rng_seed=self._rng.getrandbits(31),

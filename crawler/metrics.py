@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from crawler.daemon import State
+from crawler.duty import State
 from crawler.panel import Panel
 from crawler.progress import BUCKETS_S, Progress
 
@@ -21,7 +21,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class _Figures(Collector):
     """Turns a panel's figures into metrics at each reading."""
 
-    def __init__(self, panel: Panel, path: Path, version: str) -> None:
+    def __init__(self, panel: Panel, path: Path | None, version: str) -> None:
         self._panel = panel
         self._path = path
         self._version = version
@@ -47,6 +47,8 @@ class _Figures(Collector):
         yield self._latency()
         if seen:
             yield from self._of_database(seen, live)
+        if self._path is None:
+            return  # the files are the server's
         for name, suffix in (("db", ""), ("wal", "-wal")):
             file = Path(f"{self._path}{suffix}")
             size = os.stat(file).st_size if file.exists() else 0  # noqa: PTH116 - one call
@@ -67,6 +69,8 @@ class _Figures(Collector):
         frontier = {(state,): count for state, count in seen["frontier"].items()}
         yield _gauge("followgraph_frontier_entries", "Frontier entries.", frontier, "state")
         yield _one("followgraph_edges", "Current follows.", seen["edges"])
+        crawlers = sum(not each["is_silent"] for each in seen["crawlers"])
+        yield _one("followgraph_crawlers", "Crawlers at work on the database, this daemon's among them.", crawlers)
         yield _one("followgraph_oldest_waiting_timestamp_seconds", "When it was seen.", seen["oldest_waiting_at"] or 0)
 
     def _latency(self) -> HistogramMetricFamily:
@@ -105,7 +109,7 @@ def _one(name: str, words: str, value: float) -> GaugeMetricFamily:
 class Metrics:
     """The metrics of one daemon."""
 
-    def __init__(self, *, panel: Panel, path: Path, version: str) -> None:
+    def __init__(self, *, panel: Panel, path: Path | None, version: str) -> None:
         self._panel = panel
         self._figures = _Figures(panel, path, version)
         self._registry = CollectorRegistry()

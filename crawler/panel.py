@@ -15,6 +15,7 @@ from crawler.planner import Offload
 from crawler.progress import Progress
 from storage import budgets, watching
 from storage.database import Database
+from storage.errors import Cut
 
 SHORTEST_S = 5.0
 RESTS = 200
@@ -50,6 +51,9 @@ class Panel:
             took = 0.0
             try:
                 self._readings, took = await self._offload(self._read)
+            except Cut:  # the database server does not answer: what was read last stands, with its time
+                if not self._readings:
+                    raise
             finally:
                 self._due_s = self._time() + max(SHORTEST_S, RESTS * took)
         return self._readings

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from crawler import refresh
 from crawler.refresh import Intervals, Weigh
 from storage import requeue
 from storage.database import Database
 from storage.revisits import Revisit, Sightings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 T = TypeVar("T")
 
@@ -55,7 +58,7 @@ class Planner:
 
     async def plan(self, credits: int) -> int:
         """Queue what is worth reading again most, for about so many credits; returns the credits it will take."""
-        plan: refresh.Plan = await self._offload(partial(self._planned, credits))
+        plan: refresh.Plan = await self._elsewhere(partial(self._planned, credits=credits))
         chosen, self.next_due_at = plan.choices, plan.next_due_at
         count = len(chosen)
         # Equal steps: only the order counts.
@@ -64,11 +67,23 @@ class Planner:
             await self._db.write(partial(requeue.queue, entries=entries))
         return sum(choice.cost for choice in chosen)
 
-    def _planned(self, credits: int) -> refresh.Plan:
-        now = self._now()
+    async def _elsewhere(self, work: Callable[[Connection], T]) -> T:
+        if self._db.is_shared:
+            return await self._db.look(work)
+        return cast("T", await self._offload(partial(self._looked, work)))
+
+    def _looked(self, work: Callable[[Connection], T]) -> T:
         with self._db.read() as conn:
+            return work(conn)
+
+    def _planned(self, conn: Connection, *, credits: int) -> refresh.Plan:
+        now = self._now()
+        try:
             revisits = self._counted(self._sightings.read(conn, now=now))
             return self._choose(revisits, credits=credits, now=now, weigh=self._weigh, intervals=self._intervals)
+        except Exception:
+            self._sightings = Sightings()  # read in part: the next plan reads it all
+            raise
 
     def _counted(self, revisits: Iterable[Revisit]) -> Iterator[Revisit]:
         count = 0

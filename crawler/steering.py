@@ -40,6 +40,8 @@ async def obey(
             continue
         for order in asked:
             seen = order.id
+            if order.act == Act.SET and db.is_shared:
+                continue  # the daemon's to obey
             answer = _obey(crawl, order)
             log.info("order.obeyed", act=order.act, origin=order.origin, answer=answer)
             await db.write(partial(orders.obeyed, order_id=order.id, answer=answer, now=now()))

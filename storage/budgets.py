@@ -11,11 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage.runs import last
-from storage.schema import budget_changes, daemon, ledger, runs
-
-DAY = "daemon_day"
-"""The key in a run's settings that holds the day it belongs to (YYYY-MM-DD), for runs of a daemon."""
+from storage.runs import DAY, last
+from storage.schema import budget_changes, daemon, ledger, processes, runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +81,21 @@ def standing(conn: sa.Connection, total: int | None) -> Standing:
         sa.select(sa.func.coalesce(sa.func.sum(budget_changes.c.credits), 0)).where(budget_changes.c.run_id.is_(None))
     ).scalar_one()
     return Standing(total=None if total is None else total + raised, used=sum(by_day.values()), by_day=by_day)
+
+
+def close(conn: sa.Connection, *, but: int | None) -> None:
+    """Lower the budgets of a daemon's runs to what they have used, but of one: crawls at work on them end.
+
+    What another day left is not theirs to spend any more; what is in flight is paid.
+    """
+    used = runs.c.charged + runs.c.uncertain + runs.c.reserved
+    at_work = sa.select(processes.c.run_id).where(processes.c.ended_at.is_(None))
+    unused = sa.select(runs.c.id, runs.c.settings).where(
+        runs.c.id.in_(at_work), runs.c.budget > used, runs.c.id != (but or 0)
+    )
+    others = [run_id for run_id, settings in conn.execute(unused) if day_of(settings)]
+    if others:
+        conn.execute(sa.update(runs).where(runs.c.id.in_(others)).values(budget=used))
 
 
 def day_of(settings: str) -> str | None:

@@ -1,4 +1,7 @@
-"""What a daemon says of itself: that it lives, what it does and what it waits for. One row, the newest daemon's."""
+"""What a daemon says of itself: that it lives, what it does and what it waits for. One row, the newest daemon's.
+
+A file has one by its lock. On a server the row is the place: who holds it and gives signs of life is the only daemon.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from storage.driver import clock
+from storage.errors import AlreadyServed
+from storage.orders import SILENT_S
 from storage.schema import daemon
 
 
@@ -34,7 +40,33 @@ def read(conn: sa.Connection) -> Daemon | None:
     return None if row is None else Daemon(**row._mapping)
 
 
+def take(conn: sa.Connection, found: Daemon) -> None:
+    """Take the place of the one daemon. Raises AlreadyServed where another on the server gives signs of life."""
+    other = read(conn)
+    if conn.dialect.name != "sqlite" and other is not None and _who(other) != _who(found):
+        is_silent = other.heartbeat_at < clock(conn, found.heartbeat_at) - SILENT_S
+        if other.state != "stopped" and not is_silent:
+            raise AlreadyServed(other.host, other.pid)
+    values = _values(conn, found)
+    if conn.execute(sa.update(daemon).values(values)).rowcount == 0:
+        conn.execute(sa.insert(daemon).values(id=1, **values))
+
+
 def write(conn: sa.Connection, found: Daemon) -> None:
-    """Take the place of what was said before."""
-    if conn.execute(sa.update(daemon).values(asdict(found))).rowcount == 0:
-        conn.execute(sa.insert(daemon).values(id=1, **asdict(found)))
+    """Take the place of what was said before. Raises AlreadyServed where another daemon has taken the place."""
+    mine = [daemon.c[name] == value for name, value in zip(_WHO, _who(found), strict=True)]
+    if conn.execute(sa.update(daemon).where(*mine).values(_values(conn, found))).rowcount == 0:
+        other = read(conn)
+        assert other is not None  # noqa: S101 - whoever writes has taken the place before
+        raise AlreadyServed(other.host, other.pid)
+
+
+_WHO = ("host", "pid", "started_at")
+
+
+def _who(found: Daemon) -> tuple[str, int, int]:
+    return found.host, found.pid, found.started_at
+
+
+def _values(conn: sa.Connection, found: Daemon) -> dict[str, Any]:
+    return {**asdict(found), "heartbeat_at": int(clock(conn, found.heartbeat_at))}

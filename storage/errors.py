@@ -6,6 +6,7 @@ DatabaseError                the database cannot be used; `hint` says what to do
 ├── NewerSchema              written by a newer program
 ├── OlderSchema              only reading was asked, and the tables are an older program's
 ├── LockedByCrawl            another crawl works on it
+├── AlreadyServed            another daemon lives on it
 ├── Busy                     another program holds the write lock
 │   └── Cut                  the connection to the database server was lost, or cannot be made
 ├── InDoubt                  nobody can tell whether what was written last is there
@@ -72,6 +73,18 @@ class LockedByCrawl(DatabaseError):
     """Another crawl works on this database."""
 
     hint = "Wait for it or stop it; `followgraph status` shows how far it is."
+
+
+class AlreadyServed(DatabaseError):
+    """Another daemon lives on the same database."""
+
+    hint = (
+        "Let crawls help it: followgraph crawl. Or end it first: followgraph drain. "
+        "One that was killed gives its place free after a minute."
+    )
+
+    def __init__(self, host: str, pid: int) -> None:
+        super().__init__(f"another daemon works on this database: process {pid} on {host}")
 
 
 class Busy(DatabaseError):

@@ -22,6 +22,8 @@ from storage.statement import Statement
 ENDED = ("budget_exhausted", "frontier_empty", "deadline", "low_yield")
 """Stop reasons of a run that ended by itself; every other run is continued by the next crawl."""
 
+DAY = "daemon_day"
+"""The key in a run's settings that holds the day it belongs to (YYYY-MM-DD), for runs of a daemon."""
 
 DEAREST = 2
 """Credits that an answer may cost where 1 was quoted. The first one that does ends the run."""
@@ -165,6 +167,8 @@ def start(
     """
     previous = continued(conn, budget=budget, new_run=new_run)
     if previous is not None:
+        # A crawl that goes on with a daemon's run spends on its day.
+        settings = {**{key: value for key, value in json.loads(previous.settings).items() if key == DAY}, **settings}
         _refuse_others(conn, previous, settings)
     if rng_seed is None:
         rng_seed = fresh_rng_seed if previous is None else previous.rng_seed

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import budgets, orders, summary
+from storage import budgets, crew, orders, summary
 from storage.schema import Outcome, State, accounts, frontier, ledger, visits
 
 HOUR_S = 3600
@@ -37,6 +37,7 @@ def read(conn: sa.Connection, *, now: float) -> dict[str, Any]:
         "failed_by_reason": _failed_by_reason(conn),
         "oldest_waiting_at": _oldest_waiting(conn),
         "orders": [asdict(order) for order in orders.recent(conn, 12)],
+        "crawlers": [asdict(member) for member in crew.members(conn, now=now)],
         "changes": [asdict(change) for change in budgets.changes(conn)[-12:]],
     }
 

@@ -12,7 +12,7 @@ from shutil import which
 import pytest
 
 from cli.settings import every
-from crawler.daemon import State
+from crawler.duty import State
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"

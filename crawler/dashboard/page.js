@@ -154,6 +154,13 @@ function show(found) {
   pairs("errors", Object.entries(live.errors).sort((a, b) => b[1] - a[1]).map(([cause, count]) => [cause.replaceAll("_", " "), number(count)]));
   for (const key of ["strategy", "concurrency", "rate", "per_day"]) { const field = $(`s-${key}`); if (document.activeElement !== field && !field.dataset.edited) field.value = live[key] ?? ""; }
 
+  const crew = found.crawlers, silent = crew.filter((each) => each.is_silent).length;
+  $("crew").hidden = crew.length < 2;
+  say("crew-text", `${number(crew.length - silent)} at work on one frontier, one budget and one rate${silent ? `, ${number(silent)} silent: killed, or cut off` : ""}`);
+  $("crawlers").replaceChildren(...crew.map((each) => element("tr", {}, element("td", {}, element("bdi", {}, `${each.host} ${each.pid}`)),
+    element("td", {}, each.is_silent ? element("span", { class: "tag failed" }, `not for ${ago(found.read_at - each.heartbeat_at)}`) : `${ago(found.read_at - each.heartbeat_at)} before counting`),
+    element("td", { class: "n" }, number(each.pages)), element("td", { class: "n" }, number(each.in_flight)), element("td", { class: "n" }, `${Math.round(100 * each.share)} %`))));
+
   $("visits").replaceChildren(...found.visits.map((visit) => {
     const who = element("td", {}, element("bdi", {}, visit.handle ? `@${visit.handle}` : "(no handle)"));
     const words = [visit.name, visit.bio].filter(Boolean).map(plain).join(" · ");

@@ -11,6 +11,7 @@ import asyncio
 import hmac
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from importlib.resources import files
 from ipaddress import ip_address
@@ -18,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from crawler.daemon import State
+from crawler.duty import State
 from crawler.metrics import CONTENT_TYPE, Metrics
 from crawler.panel import Panel
 from crawler.steering import requeue_entries
 from socialfetch.handle import InvalidHandle, parse
 from storage import budgets, orders
 from storage.database import Database
+from storage.errors import Cut
 from storage.orders import Act
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ class Dashboard:
         self._token = token
         self._now = now
         self._log = log
-        self._metrics = Metrics(panel=panel, path=db.path, version=version)
+        self._metrics = Metrics(panel=panel, path=None if db.is_shared else db.path, version=version)
         self._snapshot = b""
         self._changed = asyncio.Condition()
         self._number = 0
@@ -115,7 +117,8 @@ class Dashboard:
         """Make one snapshot for everybody who listens, again and again, until cancelled."""
         while True:
             if self._listeners:
-                await self._take()
+                with suppress(Cut):  # before the first reading; the pages say for how long they heard nothing
+                    await self._take()
             await asyncio.sleep(EVERY_S)
 
     async def _take(self) -> None:
@@ -137,6 +140,8 @@ class Dashboard:
                 answer = await handler(request)
             except web.HTTPException as error:
                 answer = web.json_response({"error": error.reason}, status=error.status)
+            except Cut as error:
+                answer = web.json_response({"error": error.problem}, status=503)
         if not answer.prepared:
             answer.headers.update(_headers())
         return answer

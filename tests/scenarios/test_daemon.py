@@ -22,7 +22,8 @@ from people import holding
 from refreshing import DAY, ordered
 
 from crawler import calendar, seeding
-from crawler.daemon import Daemon, State
+from crawler.daemon import Daemon
+from crawler.duty import State
 from socialfetch.simulator import network
 from storage import budgets, daemons, driver, orders
 from storage.database import Database

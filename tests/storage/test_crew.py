@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from study import Study, facts
 
 from crawler.limiter import Limiter
 from crawler.purchase import Purchases
-from storage import crew, errors, frontier, runs
+from storage import budgets, crew, daemons, errors, frontier, runs, summary
 from storage.allowances import Caps
 from storage.checkup import problems
 from storage.frontier import Lease, Returned
@@ -216,3 +217,58 @@ def test_the_limits_of_a_key_are_shared() -> None:
     assert limiter.limit == 1
     limiter.share(1)
     assert limiter.limit == 20
+
+
+def begun(s: Study, *, budget: int | None, new_run: bool = False, **labels: str) -> runs.Started:
+    """Begin a run, or take part in the last one."""
+    about: dict[str, Any] = {"strategy": "flow", "rng_seed": None, "fresh_rng_seed": 1, "host": "here", "pid": 1}
+    start = partial(runs.start, budget=budget, new_run=new_run, settings=labels, now=s.now, **about)
+    return s.db.transact(start)
+
+
+def test_who_goes_on_with_a_daemons_run_spends_on_its_day(study: Make) -> None:
+    """A crawl knows nothing of days: what it buys in a daemon's run counts to that day and to the daemon's total."""
+    s = study("a", "b", budget=10)
+    s.started = begun(s, budget=9, new_run=True, **{runs.DAY: "2026-03-01"})
+    s.started = begun(s, budget=None)
+    s.visit("a")
+    assert s.read(partial(budgets.standing, total=100)).by_day == {"2026-03-01": 1}
+
+
+def test_a_day_that_is_over_is_closed_to_all_but_what_is_in_flight(study: Make) -> None:
+    """Its run keeps the budget that it has used: crawls at work on it end, and nothing is spent beside the next day."""
+    s = study("a", "b", "c", budget=10)
+    yesterday = s.started = begun(s, budget=9, new_run=True, **{runs.DAY: "2026-03-01"})
+    mine = purchases(s)
+    [lease] = leased(s, mine)
+    s.db.transact(partial(budgets.close, but=yesterday.run_id))
+    assert s.read(partial(runs.read_credits, run_id=yesterday.run_id)).budget == 9
+    today = begun(s, budget=9, new_run=True, **{runs.DAY: "2026-03-02"})
+    s.db.transact(partial(budgets.close, but=today.run_id))
+    assert leased(s, mine) == []
+    committed(s, mine, lease)
+    assert s.read(partial(runs.read_credits, run_id=yesterday.run_id)).charged == 1
+    found = {run.id: run.budget for run in s.read(summary.read).runs}
+    assert found == {s.ask("SELECT min(id) FROM runs")[0][0]: 10, yesterday.run_id: 1, today.run_id: 9}
+
+
+def test_a_database_on_a_server_has_one_daemon(study: Make) -> None:
+    """A second one is refused while the first gives signs of life; one that is late finds its place taken."""
+    s = study("a")
+    is_shared = s.db.is_shared
+
+    def daemon(pid: int) -> daemons.Daemon:
+        about: dict[str, Any] = {"host": "here", "started_at": int(s.now), "detail": "", "until_at": None}
+        return daemons.Daemon(pid=pid, heartbeat_at=int(s.now), state="crawling", total=None, per_day=None, **about)
+
+    s.db.transact(partial(daemons.take, found=daemon(1)))
+    s.db.transact(partial(daemons.write, found=daemon(1)))
+    if not is_shared:  # a file has one by its lock: whoever is there now is the only one
+        s.db.transact(partial(daemons.take, found=daemon(2)))
+        return
+    with pytest.raises(errors.AlreadyServed, match="process 1 on here"):
+        s.db.transact(partial(daemons.take, found=daemon(2)))
+    s.db.transact(lambda conn: conn.execute(sa.text("UPDATE daemon SET heartbeat_at = heartbeat_at - 61")))
+    s.db.transact(partial(daemons.take, found=daemon(2)))
+    with pytest.raises(errors.AlreadyServed, match="process 2 on here"):
+        s.db.transact(partial(daemons.write, found=daemon(1)))

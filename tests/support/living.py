@@ -14,7 +14,8 @@ import virtual_time
 from refreshing import inline
 
 from crawler import calendar
-from crawler.daemon import Config, Daemon
+from crawler.daemon import Daemon
+from crawler.duty import Config
 from crawler.options import Options
 from socialfetch import errors
 from socialfetch.client import Client, Reply

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from hostile_server import free_port
@@ -53,9 +54,20 @@ class Postgres:
 
     def run(self, sql: str) -> None:
         """Run a statement outside of any transaction."""
+        self.run_in("", sql)
+
+    def ask(self, database: str, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
         import psycopg
 
-        with psycopg.connect(self._url, autocommit=True) as conn:
+        with psycopg.connect(self.url(database), autocommit=True) as conn:
+            return conn.execute(sql.encode()).fetchall()
+
+    def run_in(self, database: str, sql: str) -> None:
+        """Run a statement in a database of this server, outside of any transaction."""
+        import psycopg
+
+        with psycopg.connect(self.url(database), autocommit=True) as conn:
             conn.execute(sql)
 
     def fresh(self, *, of: str | None = None) -> str:
