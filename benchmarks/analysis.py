@@ -1,7 +1,7 @@
 """How fast the graph is loaded and analysed, against networkx, networkit and igraph used directly.
 
     python benchmarks/analysis.py [--edges N]… [--graph KIND]… [--peers PYTHON] [--without ENGINE]…
-        [--folder F] [--rounds R]
+        [--folder F] [--rounds R] [--report]
 
 Draws an R-MAT graph and a planted partition of each size (default 1e6), writes each into a database as a finished crawl
 of all its accounts would leave it, and lets every engine do the same from that database: read, build, PageRank to an
@@ -10,7 +10,8 @@ a process of its own, one thread each, the engines in turn, `--rounds` times; th
 (user and system) of each step, and ratios within this one run. Wall seconds stand beside them: on a shared machine only
 the CPU's count.
 
-The peers live in an environment of their own (benchmarks/requirements.txt), named by --peers.
+The peers live in an environment of their own (benchmarks/requirements.txt), named by --peers. With --report the whole
+`followgraph report` is made of each database instead, once: CPU seconds, peak memory, and their share of the follows.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import closing
 from pathlib import Path
 from statistics import median
@@ -40,6 +43,7 @@ def main() -> None:
     parser.add_argument("--without", action="append", default=[], help="leave out an engine: networkx takes minutes")
     parser.add_argument("--folder", type=Path, help="where the databases stand, kept for the next time")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--report", action="store_true", help="only what the whole report takes")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
@@ -49,7 +53,29 @@ def main() -> None:
                 database = folder / f"{kind}-{edges}.db"
                 if not database.exists():
                     subprocess.run([sys.executable, __file__, "--make", kind, str(edges), str(database)], check=True)
-                report(f"{kind}, {edges:,} follows", database, options)
+                if options.report:
+                    whole_report(f"{kind}, {edges:,} follows", database)
+                else:
+                    report(f"{kind}, {edges:,} follows", database, options)
+
+
+def whole_report(title: str, database: Path) -> None:
+    """Make the report as a user would, and print what it took."""
+    with tempfile.TemporaryDirectory() as folder:
+        before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        command = [sys.executable, "-m", "cli.main", "--db", str(database.resolve()), "report", "--output", folder]
+        done = subprocess.run(
+            command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+        )
+        wall, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+        if done.returncode:
+            raise SystemExit(f"the report failed:\n{done.stdout}{done.stderr}")
+        size = sum(file.stat().st_size for file in Path(folder).rglob("*.html"))
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"\n## {title}: the whole report\n\n| | taken | goal at 1e7 |\n| --- | --- | --- |")
+    print(f"| CPU seconds (wall) | {cpu_s:.0f} ({wall:.0f}) | ≤ 240 |")
+    print(f"| peak memory | {after.ru_maxrss / 1024:.0f} MB | ≤ 3,000 MB |")
+    print(f"| size of the page | {size / 1e6:.1f} MB | |")
 
 
 def report(title: str, database: Path, options: argparse.Namespace) -> None:

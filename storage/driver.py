@@ -136,6 +136,8 @@ def write_engine(path: Path, *, create: bool, log_bytes: int = SMALL_LOG_BYTES) 
             conn.execute("PRAGMA journal_mode = WAL")
             conn.execute("PRAGMA synchronous = FULL")
             conn.execute(f"PRAGMA wal_autocheckpoint = {log_bytes // _LOG_PAGE_BYTES}")
+            # While somebody reads for long it grows beyond that; afterwards the disk has the rest back.
+            conn.execute(f"PRAGMA journal_size_limit = {log_bytes}")
             conn.execute("PRAGMA cache_size = -65536")
             conn.execute("PRAGMA temp_store = MEMORY")
         except sqlite3.Error:

@@ -367,3 +367,24 @@ def test_a_database_from_elsewhere_becomes_private(database: Path) -> None:
     assert stat.S_IMODE(database.stat().st_mode) == 0o644
     opened(database, "write").close()
     assert stat.S_IMODE(database.stat().st_mode) == 0o600
+
+
+def test_the_log_gives_the_disk_back_what_a_long_reading_made_it_take(tmp_path: Path) -> None:
+    """It cannot be folded in while somebody reads an older state; once nobody does, it is cut to its usual length."""
+    path, log = tmp_path / "a.db", tmp_path / "a.db-wal"
+    db = opened(path)
+
+    def write() -> None:
+        work = "UPDATE meta SET value = hex(randomblob(1000000)) WHERE key = 'big'"
+        db.transact(lambda conn: conn.exec_driver_sql(work))
+
+    db.transact(lambda conn: conn.exec_driver_sql("INSERT INTO meta VALUES ('big', '')"))
+    with db.read() as conn:
+        conn.exec_driver_sql("SELECT count(*) FROM meta").all()
+        for _ in range(15):
+            write()
+        assert log.stat().st_size > 25_000_000
+    for _ in range(3):
+        write()
+    assert log.stat().st_size <= 16_000_000
+    db.close()
