@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def listen(url: str, stop: threading.Event) -> None:
         with urllib.request.urlopen(f"{url}api/events", timeout=600) as events:
             while not stop.is_set() and events.read1(65_536):
                 pass
-    except OSError:
+    except (OSError, HTTPException):  # it ended in the middle of an event
         pass
 
 
