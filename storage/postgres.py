@@ -42,6 +42,13 @@ def is_address(place: object) -> bool:
     return str(place).startswith(("postgresql://", "postgres://", "postgresql+psycopg://"))
 
 
+def _say_what_indexes_leave_out() -> None:
+    for table in schema.metadata.tables.values():
+        for index in table.indexes:
+            if (where := index.dialect_kwargs.get("sqlite_where")) is not None:
+                index.dialect_kwargs["postgresql_where"] = where
+
+
 class Server:
     """A database on a PostgreSQL server, as one program sees it."""
 
@@ -56,6 +63,7 @@ class Server:
             raise errors.DatabaseError(
                 "the address names no database", hint="It ends with the name: postgresql://user@host:5432/name."
             )
+        _say_what_indexes_leave_out()
         self._url = url.set(drivername="postgresql+psycopg")
         self.name = url.set(query={}).render_as_string(hide_password=True)
         """The address without its password, to be shown."""

@@ -8,11 +8,11 @@ it is not asked to describe results, which costs more than most statements of a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain
 from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 Row = tuple[Any, ...]
@@ -130,7 +130,6 @@ class Insert:
         self._names = tuple(names)
         self._ignore = ignore
         self._texts: dict[int, tuple[str, Callable[[Row], Any]]] = {}
-        self._columnwise = Statement(self._of_columns(), self._names)
 
     def _text(self, conn: sa.Connection, size: int) -> tuple[str, Callable[[Row], Any]]:
         found = self._texts.get(size)
@@ -141,15 +140,18 @@ class Insert:
             found = self._texts[size] = (str(compiled), _binder(compiled, flat))
         return found
 
-    def _of_columns(self) -> sa.ClauseElement:
+    @cached_property
+    def _columnwise(self) -> Statement:
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - a tenth of a second that a file does without
+
         columns = [self._table.c[name] for name in self._names]
         lists = (
-            sa.func.unnest(*(sa.bindparam(column.name, type_=postgresql.ARRAY(column.type)) for column in columns))
+            sa.func.unnest(*(sa.bindparam(column.name, type_=sa.ARRAY(column.type)) for column in columns))
             .table_valued(*self._names)
             .render_derived()
         )
         construct = postgresql.insert(self._table).from_select(self._names, sa.select(*lists.c))
-        return construct.on_conflict_do_nothing() if self._ignore else construct
+        return Statement(construct.on_conflict_do_nothing() if self._ignore else construct, self._names)
 
     def run(self, conn: sa.Connection, rows: Sequence[Row]) -> int:
         """Insert the rows and return how many were new."""
@@ -178,7 +180,7 @@ class Lookup:
         self._build = build
         self._names = tuple(names)
         self._statements: dict[int, Statement] = {}
-        any_of = sa.any_(sa.bindparam("any_value", type_=postgresql.ARRAY(column.type)))
+        any_of = sa.any_(sa.bindparam("any_value", type_=sa.ARRAY(column.type)))
         self._listed = Statement(build(column == any_of), (*self._names, "any_value"))
 
     def run(self, conn: sa.Connection, values: Iterable[Any], *fixed: Any) -> Iterator[Any]:

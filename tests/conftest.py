@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from postgres_server import Postgres
 
-settings.register_profile("quick", max_examples=40)
+settings.register_profile("quick", max_examples=25)
 settings.register_profile("thorough", max_examples=600)
 settings.load_profile("quick")
 

@@ -11,7 +11,7 @@ from study import Study, facts
 
 from socialfetch.simulator import network
 
-SMALL = network.generate(400, rng_seed=3)
+SMALL = network.generate(250, rng_seed=3)
 Make = Callable[..., Study]
 
 

@@ -39,24 +39,24 @@ def reachable(lists: dict[str, set[str]], seeds: list[str]) -> set[tuple[str, st
 
 
 def test_a_budget_on_a_large_real_graph(tmp_path: Path) -> None:
-    """5,000 credits on soc-slashdot0902: both ledgers say 5,000, stored follows are true, pages bought once."""
+    """2,000 credits on soc-slashdot0902: both ledgers say 2,000, stored follows are true, pages bought once."""
     graph = edge_list("soc-slashdot0902")
     lists = true_edges(graph)
     with simulator("--graph", str(graph), "--credits", "100000", cwd=tmp_path) as api:
         done = run(
-            ["--json", "crawl", "--seed", "u77", "--seed", "u1000", "--seed", "u5", "--budget", "5000"]
+            ["--json", "crawl", "--seed", "u77", "--seed", "u1000", "--seed", "u5", "--budget", "2000"]
             + ["--strategy", "flow", "--api-url", api.url],
             cwd=tmp_path,
         )
         assert done.returncode == 0, done.stderr
         outcome = result(done)
         assert outcome["stop_reason"] == "budget_exhausted"
-        assert outcome["credits"] == {"budget": 5000, "charged": 5000, "uncertain": 0, "reserved": 0, "remaining": 0}
-        assert api.charged == 5000
+        assert outcome["credits"] == {"budget": 2000, "charged": 2000, "uncertain": 0, "reserved": 0, "remaining": 0}
+        assert api.charged == 2000
         assert set(api.pages.values()) == {1}
     database = tmp_path / "followgraph.db"
-    assert rows(database, "SELECT sum(charged), sum(uncertain), count(*) FROM ledger") == [(5000, 0, 5000)]
-    assert rows(database, "SELECT count(*) FROM archive") == [(5000,)]
+    assert rows(database, "SELECT sum(charged), sum(uncertain), count(*) FROM ledger") == [(2000, 0, 2000)]
+    assert rows(database, "SELECT count(*) FROM archive") == [(2000,)]
     stored = edges(database)
     assert len(stored) == outcome["edges"]
     assert all(target in lists[source] for source, target in stored)

@@ -85,7 +85,7 @@ def test_a_lack_of_files_slows_a_crawl_down(tmp_path: Path) -> None:
         check_ledgers(tmp_path / DATABASE, api.pages)
 
 
-@pytest.mark.parametrize("files", [12, 14, 18])
+@pytest.mark.parametrize("files", [12, 18])
 def test_a_process_that_can_open_hardly_any_file_says_so(tmp_path: Path, files: int) -> None:
     """Where not even the database or a connection can be opened, that is said, and nothing is spent."""
     with provider() as api:

@@ -113,15 +113,15 @@ class Torture:
                 with _books(f"crawl {number}", task, api, graph, self.at_random) as books:
                     _under_fire(task, books, rng, left)
 
-    def at_every_commit(self, graph: Graph) -> None:
-        """Kill a crawl at each of its commits, a fresh crawl for each, and let the next process end it."""
+    def at_commits(self, graph: Graph, *, every: int) -> None:
+        """Kill a crawl at one in so many of its commits, a fresh crawl for each, and let the next process end it."""
         with (
             simulated_api(graph.path, page_size=SMALL_PAGE_SIZE, latency_ms=SMALL_LATENCY_MS, rng_seed=1) as api,
             forks() as forked,
         ):
-            for side, tally in (("before", self.before), ("after", self.after)):
+            for first, (side, tally) in enumerate((("before", self.before), ("after", self.after)), start=1):
                 was_killed = True
-                for commit in itertools.count(1):
+                for commit in itertools.count(min(first, every), every):
                     task = self._task(api, ["u1"], budget=self._budget or 1000, concurrency=SMALL_CONCURRENCY)
                     with _books(f"{side} commit {commit}", task, api, graph, tally) as books:
                         was_killed = _die(forked, task, books, (commit, side))
@@ -212,7 +212,10 @@ def main() -> int:
     parser.add_argument("--graph", default="wiki-vote", help="a data set's name or the path of an edge list")
     parser.add_argument("--budget", type=int, help="credits of each crawl; else by turns too few and plenty")
     parser.add_argument(
-        "--commits", choices=["all", "small", "none"], default="all", help="which crawls die at commits"
+        "--commits",
+        choices=["all", "few", "none"],
+        default="all",
+        help="crawls die at each commit of a small and in a chain of a large one, at a third of the small's, at none",
     )
     parser.add_argument("--go-on", type=float, default=2.0, help="seconds to go on that the median must stay below")
     asked = parser.parse_args()
@@ -224,7 +227,7 @@ def main() -> int:
         with suppress(Broken):  # it stands in the findings
             torture.at_random_moments(graph, asked.kills)
             if asked.commits != "none":
-                torture.at_every_commit(small_graph(folder))
+                torture.at_commits(small_graph(folder), every=3 if asked.commits == "few" else 1)
             if asked.commits == "all":
                 torture.in_a_chain(graph)
         _progress("")
