@@ -156,9 +156,10 @@ function show(found) {
 
   const crew = found.crawlers, silent = crew.filter((each) => each.is_silent).length;
   $("crew").hidden = crew.length < 2;
+  say("rate-label", crew.length < 2 ? "Pages a second" : "Pages a second, here");
   say("crew-text", `${number(crew.length - silent)} at work on one frontier, one budget and one rate${silent ? `, ${number(silent)} silent: killed, or cut off` : ""}`);
   $("crawlers").replaceChildren(...crew.map((each) => element("tr", {}, element("td", {}, element("bdi", {}, `${each.host} ${each.pid}`)),
-    element("td", {}, each.is_silent ? element("span", { class: "tag failed" }, `not for ${ago(found.read_at - each.heartbeat_at)}`) : `${ago(found.read_at - each.heartbeat_at)} before counting`),
+    element("td", {}, each.is_silent ? element("span", { class: "tag failed" }, `not for ${ago(found.read_at - each.heartbeat_at)}`) : `${ago(found.read_at - each.heartbeat_at)} ago`),
     element("td", { class: "n" }, number(each.pages)), element("td", { class: "n" }, number(each.in_flight)), element("td", { class: "n" }, `${Math.round(100 * each.share)} %`))));
 
   $("visits").replaceChildren(...found.visits.map((visit) => {
