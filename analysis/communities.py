@@ -26,7 +26,7 @@ STABLE, DOUBTFUL = 0.75, 0.6
 """Hennig 2007: from the first on a community is stable, below the second it should not be trusted."""
 
 
-RUNS, LEAST_RUNS = 20, 3
+RUNS, LEAST_RUNS = 20, 2
 RARE = 0.2
 """Pairs that no larger share of the runs keeps together count as parted. A low threshold: with a half, the accounts
 that runs disagree on fall into many more pieces than any run finds, and the modularity falls with them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ from cyclopts import Parameter
 from cli import durations, policies
 from cli.amounts import amount
 from cli.exporting import noted
+from cli.failure import usage
 from cli.session import Bound, Session
 
 if TYPE_CHECKING:  # pydantic, which the help page does without
@@ -70,6 +72,7 @@ def written(
 
     database = beside(settings.storage.database)
     require_free(database, _replaced(folder))
+    _require_memory(settings.storage.database, session)
     begun = session.now()
     # A whole line for each step, no bar: it reads the same in a log, and no step takes long.
     files = build(
@@ -114,6 +117,26 @@ def written(
         "edges": files.edges,
         "seconds": round(seconds, 3),
     }
+
+
+def _require_memory(place: str, session: Session) -> None:
+    """Refuse what would not fit into memory, before the kernel ends it amid its work."""
+    from analysis import footprint  # noqa: PLC0415 - start-up
+    from cli import memory  # noqa: PLC0415 - start-up
+    from storage.database import Database  # noqa: PLC0415 - start-up
+
+    room = memory.room()
+    with closing(Database.open(place, now=session.now, mode="read")) as database:
+        known, edges = footprint.counted(database)
+    needed = footprint.needed(known, edges)
+    if room is not None and needed > room:
+        raise usage(
+            "too_large",
+            f"a report on {amount(known, 'account')} and {amount(edges, 'follow')} needs about {needed / 1e9:,.1f} GB "
+            f"of memory, and {room / 1e9:,.1f} GB are free",
+            hint="Copy the database to a machine with more, or analyse it in parts on a disk or a cluster: followgraph "
+            "export --format parquet, then followgraph analyse --engine spark (docs/scale.md).",
+        )
 
 
 def _replaced(folder: Path) -> list[Path]:

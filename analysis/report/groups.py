@@ -12,13 +12,16 @@ from analysis.portraits import Portrait, portraits
 FACTORS, FEWER_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0), (0.5, 1.0, 2.0)
 """Resolutions that are swept, as multiples of the one asked for."""
 
+SWEPT = 5_000_000
+"""Connected pairs beyond which no other resolution is tried: the sweep would take longer than all the rest."""
+
 PORTRAYED = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Groups:
-    """The consensus of `runs` seeded runs, the sweep over resolutions of `sweep_runs` each, and portraits of the
-    largest communities."""
+    """The consensus of `runs` seeded runs, the sweep over resolutions of `sweep_runs` each (none of a very large
+    graph), and portraits of the largest communities."""
 
     consensus: Consensus
     runs: int
@@ -42,9 +45,10 @@ def group(graph: FollowGraph, *, resolution: float, rng_seed: int) -> Groups:
     """Find, repeat, sweep and describe. Raises TooManyPairs."""
     runs = communities.runs_for(graph)
     is_small = runs == RUNS
-    sweep_runs = 3 if is_small else 2
     found = communities.consensus(graph, resolution=resolution, rng_seed=rng_seed, runs=runs)
-    factors = FACTORS if is_small else FEWER_FACTORS
+    factors, sweep_runs = (FACTORS, 3) if is_small else (FEWER_FACTORS, 2)
+    if found.partition.pairs > SWEPT:
+        factors, sweep_runs = (), 0
     return Groups(
         consensus=found,
         runs=runs,

@@ -303,7 +303,8 @@ def stability(findings: Findings) -> str:
     alone = f"{least:,}" if least == most else f"{least:,} to {most:,}"
     words += f" A run by itself finds {alone}."
     if groups.is_scaled_down:
-        words += f" The graph is large, so there were {groups.runs:,} runs instead of {RUNS}, and a shorter sweep."
+        sweep = "a shorter sweep over resolutions" if groups.scales else "no other resolution was tried"
+        words += f" The graph is large, so there were {groups.runs:,} runs instead of {RUNS}, and {sweep}."
     return words
 
 

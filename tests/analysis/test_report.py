@@ -378,6 +378,19 @@ def test_a_graph_too_large_for_communities_says_so(tmp_path: Path, monkeypatch: 
     assert {row["community"] for row in table(files, "accounts")} == {""}
 
 
+def test_a_large_graph_has_fewer_runs_and_no_sweep_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where 20 runs and other resolutions would cost more than all the rest, two runs stand and nothing is swept."""
+    monkeypatch.setattr("analysis.communities.WORK", 4)
+    monkeypatch.setattr("analysis.report.groups.SWEPT", 2)
+    files, document, page = made(tmp_path, SMALL)
+    found = document["communities"]
+    assert len(found["found_by_run"]) == 2
+    assert (found["sweep"], found["sweep_runs"]) == ([], 0)
+    assert "2 runs instead of 20, and no other resolution was tried" in page
+    assert "The same at other resolutions" not in page
+    assert table(files, "resolutions") == []
+
+
 def test_uncertain_credits_wrong_books_and_removed_follows_become_caveats(tmp_path: Path) -> None:
     """Credits whose fate is unknown, a ledger that says otherwise and follows taken out are said to be so."""
     _, _, html = made(tmp_path, SMALL)

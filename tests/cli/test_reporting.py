@@ -4,6 +4,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+from cli import memory
+
 if TYPE_CHECKING:
     from conftest import Run
 
@@ -76,3 +80,47 @@ def test_wrong_wishes(run: Run) -> None:
     run("seed", "@a")
     assert "--top" in run("report", "--top", "0").err
     assert "--resolution" in run("report", "--resolution", "-1").err
+
+
+@pytest.mark.parametrize(
+    ("lines", "files", "room"),
+    [
+        (  # the second version: the group itself, and the one around it
+            "0::/jobs/mine\n",
+            {"jobs/mine/memory.max": "max", "jobs/mine/memory.current": "5", "jobs/memory.max": "900000000",
+             "jobs/memory.current": "400000000"},
+            500_000_000,
+        ),
+        (  # the first
+            "5:cpu:/x\n4:memory:/jobs\n0::/\n",
+            {"memory/jobs/memory.limit_in_bytes": "800000000", "memory/jobs/memory.usage_in_bytes": "700000000"},
+            100_000_000,
+        ),
+        ("0::/\n", {}, None),
+    ],
+)  # fmt: skip
+def test_a_containers_limit_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, files: dict[str, str], room: int | None
+) -> None:
+    """A report is refused by what the container leaves, whichever version tells it, in its group or one around it."""
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{content}\n")
+    told = tmp_path / "told"
+    told.write_text(lines)
+    monkeypatch.setattr(memory, "GROUPS", tmp_path)
+    monkeypatch.setattr(memory, "OWN_GROUP", told)
+    machine = memory.room()
+    assert machine is not None
+    assert machine == room if room is not None else machine > 10_000_000
+
+
+def test_a_report_that_would_not_fit_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is read or written: exit code 2, how much it needs, how much there is, and what to do."""
+    run("seed", "@a")
+    monkeypatch.setattr(memory, "room", lambda: 100_000_000)
+    ran = run("report")
+    assert ran.code == 2
+    assert "needs about 0.4 GB of memory, and 0.1 GB are free" in ran.err
+    assert "analyse --engine spark" in ran.err
+    assert not Path("followgraph-report").exists()

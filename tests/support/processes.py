@@ -32,10 +32,10 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT), "SOCIALFETCH_API_KEY": "sfk_test_key_of_the_tests"} | more
 
 
-def start(arguments: Sequence[str], *, cwd: Path, **more: str) -> subprocess.Popen[str]:
-    """Start the command."""
+def start(arguments: Sequence[str], *, cwd: Path, within: Sequence[str] = (), **more: str) -> subprocess.Popen[str]:
+    """Start the command, `within` another one that runs it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "cli.main", *arguments],
+        [*within, sys.executable, "-m", "cli.main", *arguments],
         cwd=cwd,
         env=environment(**more),
         stdout=subprocess.PIPE,

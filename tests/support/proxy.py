@@ -1,8 +1,12 @@
-"""A network that fails: a proxy between many connections and one server that cuts them and lets them hang."""
+"""A network that fails: a proxy between many connections and one server that cuts them and lets them hang.
+
+python tests/support/proxy.py HOST PORT     leads there from a port of this machine that it prints, until it is ended
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,10 +16,13 @@ from background import served
 
 
 class Network:
-    """The connections that go through. Its methods may be called from any thread."""
+    """The connections that go through. Its methods may be called from any thread. Listens on `host`, leads to `port` of
+    `to`."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, host: str = "127.0.0.1", to: str = "127.0.0.1") -> None:
         self.port = 0
+        self._host = host
+        self._to = to
         self.cuts = 0
         self.stalls = 0
         self._target = port
@@ -67,7 +74,7 @@ class Network:
         if self._stalled_until > self._loop.time():
             await asyncio.sleep(self._stalled_until - self._loop.time())
         try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            up_reader, up_writer = await asyncio.open_connection(self._to, self._target)
         except OSError:
             writer.transport.abort()
             return
@@ -89,7 +96,7 @@ class Network:
             up_writer.transport.abort()
 
     async def _serve(self, started: threading.Event, stopped: asyncio.Event) -> None:
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0, backlog=512)
+        server = await asyncio.start_server(self._connected, self._host, 0, backlog=512)
         self.port = server.sockets[0].getsockname()[1]
         started.set()
         await stopped.wait()
@@ -102,3 +109,10 @@ class Network:
         """Let connections through for as long as the block lasts."""
         with served(self._serve, self._loop):
             yield self
+
+
+if __name__ == "__main__":
+    with Network(int(sys.argv[2]), to=sys.argv[1]).up() as found:
+        sys.stdout.write(f"{found.port}\n")
+        sys.stdout.flush()
+        threading.Event().wait()

@@ -125,7 +125,7 @@ def state(path: Path) -> Summary:
     return found
 
 
-def findings(path: Path) -> list[Problem]:
+def findings(path: Path | str) -> list[Problem]:
     """Return what the checks find."""
     db = Database.open(path, now=lambda: 0.0, mode="read")
     with db.read() as conn:
