@@ -92,10 +92,9 @@ def copy(
             with writing() as sink:
                 _begin(sink, name, state)
             on_begin(found)
-            tidy = _without_zeros if postgres.is_address(place) else _as_it_is
             total = sum(found.rows.values())
-            _write(conn, writing, tidy, _counter("copied", total, on_progress))
-            _compare(conn, writing, tidy, _counter("compared", total, on_progress))
+            _write(conn, writing, _counter("copied", total, on_progress))
+            _compare(conn, writing, _counter("compared", total, on_progress))
             with source.read() as again:  # a crawler on a server asks nobody
                 if _state(again) != state:
                     raise errors.SourceChanged(f"{source.name} has changed while it was copied")
@@ -202,18 +201,6 @@ def _mark(conn: sa.Connection, version: str) -> None:
     conn.execute(sa.update(_MIGRATION).values(version_num=version))
 
 
-Tidy = Callable[[Sequence[Row]], Sequence[Row]]
-
-
-def _as_it_is(rows: Sequence[Row]) -> Sequence[Row]:
-    return rows
-
-
-def _without_zeros(rows: Sequence[Row]) -> Sequence[Row]:
-    """Replace what PostgreSQL takes in no text, as its connections do with everything that is written there."""
-    return [tuple([postgres.storable(value) if isinstance(value, str) else value for value in row]) for row in rows]
-
-
 def _counter(act: str, total: int, on_progress: Callable[[Step], None]) -> Callable[[int], None]:
     done = 0
 
@@ -225,7 +212,7 @@ def _counter(act: str, total: int, on_progress: Callable[[Step], None]) -> Calla
     return count
 
 
-def _write(source: sa.Connection, writing: Writing, tidy: Tidy, count: Callable[[int], None]) -> None:
+def _write(source: sa.Connection, writing: Writing, count: Callable[[int], None]) -> None:
     for table in schema.metadata.sorted_tables:
         passage = _Passage(table)
         with writing() as sink:
@@ -234,11 +221,11 @@ def _write(source: sa.Connection, writing: Writing, tidy: Tidy, count: Callable[
                 count(int(sink.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()))
         for rows in passage.batches(source, after):
             with writing() as sink:
-                passage.write(sink, tidy(rows))
+                passage.write(sink, rows)
             count(len(rows))
 
 
-def _compare(source: sa.Connection, writing: Writing, tidy: Tidy, count: Callable[[int], None]) -> None:
+def _compare(source: sa.Connection, writing: Writing, count: Callable[[int], None]) -> None:
     """Raise CopyDiffers where a table of the target is not what the source's is: the same rows, values and types."""
     differing = []
     for table in schema.metadata.sorted_tables:
@@ -248,7 +235,8 @@ def _compare(source: sa.Connection, writing: Writing, tidy: Tidy, count: Callabl
             here = passage.batch(source, after)
             with writing() as sink:
                 there = passage.batch(sink, after)
-            if msgspec.msgpack.encode(tidy(here)) != msgspec.msgpack.encode(there):
+                expected = passage.stored(sink, here)
+            if msgspec.msgpack.encode(expected) != msgspec.msgpack.encode(there):
                 differing.append(table.name)
                 break
             count(len(here))
@@ -265,6 +253,7 @@ class _Passage:
     def __init__(self, table: sa.Table) -> None:
         self._table = table
         keys = list(table.primary_key.columns)
+        self._has_texts = any(isinstance(column.type, sa.Text) for column in table.columns)
         self._at = [list(table.columns).index(key) for key in keys]
         size = BODIES if any(isinstance(column.type, sa.LargeBinary) for column in table.columns) else ROWS
         rows = sa.select(table).order_by(*keys).limit(sa.literal_column(str(size)))
@@ -293,8 +282,14 @@ class _Passage:
             yield rows
             after = self.key(rows[-1])
 
+    def stored(self, conn: sa.Connection, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return rows as this database keeps them: PostgreSQL has no byte 0 in a text, whoever writes it there."""
+        if conn.dialect.name == "sqlite" or not self._has_texts:
+            return rows
+        return [tuple([postgres.storable(value) if isinstance(value, str) else value for value in row]) for row in rows]
+
     def write(self, conn: sa.Connection, rows: Sequence[Row]) -> None:
-        """Write a batch."""
+        """Write a batch; what PostgreSQL takes in no text its connections replace by themselves."""
         if conn.dialect.name == "sqlite":
             self._insert.run_many(conn, rows)
             return

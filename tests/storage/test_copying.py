@@ -289,7 +289,7 @@ def test_a_place_that_holds_something_is_left_alone(tmp_path: Path, target: Path
         copy(path, target)
 
 
-def test_what_cannot_be_copied(tmp_path: Path, server: Callable[[], str]) -> None:
+def test_what_cannot_be_copied(tmp_path: Path, server: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A database without a row, itself; one that a crawl works on, in a file or on a server; one copied to already."""
     path, other = tmp_path / "a.db", tmp_path / "b.db"
     Database.open(path, now=lambda: 0.0).close()
@@ -317,6 +317,7 @@ def test_what_cannot_be_copied(tmp_path: Path, server: Callable[[], str]) -> Non
             with pytest.raises(errors.Busy):
                 copy(path, at_once)
 
+    monkeypatch.setattr(copying, "_PATIENCE", "50ms")
     at_once = server()
     copy(other, at_once, second)
     assert rows(at_once) == rows(place)
