@@ -198,8 +198,14 @@ def _of_database(place: str, session: Session, repaired: list[Repaired] | None) 
         )
     except DatabaseError as error:
         failure = describe(error)
-        code = "" if failure is None else failure.code
-        yield Finding(level="fail", check="database", finding=error.problem, remedy=error.hint, code=code)
+        yield Finding(
+            level="fail",
+            check="database",
+            finding=error.problem,
+            remedy=error.hint,
+            code="" if failure is None else failure.code,
+            exit_code=Exit.DATABASE if failure is None else failure.exit_code,
+        )
 
 
 def _of_policy(settings: Settings, session: Session, *, purges: bool) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -208,7 +208,7 @@ def notice(path: Path, words: Mapping[str, str], *, is_pseudonymous: bool) -> Pa
 
 def noted(
     database: Path,
-    files: list[Path],
+    files: Sequence[Path | str],
     session: Session,
     *,
     kind: str,

@@ -118,6 +118,8 @@ def _of_database(error: BaseException) -> Failure | None:
         return None
     midway = errors.Busy, errors.DiskFault, errors.DiskFull, errors.OutOfFiles, errors.ReadOnly
     meaning = "What was committed before is safe." if isinstance(error, midway) else NOTHING_DONE
+    if isinstance(error, errors.CopyDiffers):
+        meaning = "The database was only read; the copy stays unfinished."
     if isinstance(error, errors.Corrupt):
         meaning = "Nothing more was written; what the file holds can be in part wrong."
     return Failure(
@@ -125,7 +127,7 @@ def _of_database(error: BaseException) -> Failure | None:
         message=error.problem,
         meaning=meaning,
         hint=error.hint,
-        exit_code=Exit.DATABASE,
+        exit_code=Exit.USAGE if isinstance(error, errors.UnfinishedCopy) else Exit.DATABASE,
     )
 
 

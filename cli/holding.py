@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
 
 _SHOWN = 20
 
+_STATES = {"gone": "deleted or moved since", "elsewhere": "on a server"}
+
 
 def tell(found: Sequence[Holder], session: Session) -> None:
     """Name the files that may hold people who are gone, and those that are not where they were made."""
@@ -20,13 +22,15 @@ def tell(found: Sequence[Holder], session: Session) -> None:
     lost = [each for each in found if each.state == "gone"]
     for label, some in (("held them", left), ("not found", lost)):
         for holder in some[:_SHOWN]:
-            what = "deleted or moved since" if holder.state == "gone" else holder.state
+            what = _STATES.get(holder.state, holder.state)
             line(f"{holder.path} · {holder.kind}, {what}", label=label)
         if len(some) > _SHOWN:
             line(f"and {len(some) - _SHOWN:,} more (--json lists all)", label="")
     if any(not each.is_copy for each in left):
         line("delete or make anew what held them, and ask those who have copies to", label="next")
     if any(each.is_copy for each in left):
-        line("in a backup or replay do it again: name it with --db", label="next")
+        line("in a database of its own do it again: name it with --db", label="next")
+    if any(each.state == "elsewhere" for each in left):
+        line("one on a server has to be copied back to a file for that, and dropped there", label="")
     if lost:
         line("what was moved from there still holds them: look for it", label="")

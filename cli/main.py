@@ -48,6 +48,7 @@ _COMMANDS = {
     "requeue": ("cli.steering:requeue", "Queue lists again that failed, were read in part, or that you name."),
     "report": ("cli.reporting:report", "Write the report: one HTML file that works offline, its data, its tables."),
     "backup": ("cli.backup:backup", "Copy the database, at any time, also while a crawl runs."),
+    "copy": ("cli.copying:copy", "Move the study into another database: to a server or back. Goes on where cut off."),
     "replay": ("cli.replaying:replay", "Write a database anew from the archive of another. Spends nothing."),
     "forget": ("cli.forgetting:forget", "Erase people from the database and keep them out. Spends nothing."),
     "policy": ("cli.policies:policy", "Show how this study treats people, what is due, what it costs; or purge."),

@@ -41,7 +41,7 @@ class Session:
 
         configuration = config.load(self.config_file, self.environ, {**self.flags, **(flags or {})})
         settings = configuration.settings
-        self.redaction.add(_password(settings.storage.database))
+        self.redaction.add(password(settings.storage.database))
         logs.configure(
             form=settings.log.format,
             level=settings.log.level,
@@ -72,7 +72,8 @@ Bound = Annotated[Session, Parameter(parse=False)]
 """The annotation of a command's `session`: it comes from us, not from the command line."""
 
 
-def _password(database: str) -> str | None:
+def password(database: str) -> str | None:
+    """Return the password in an address, None where there is none."""
     try:
         return urlsplit(database).password if "://" in database else None
     except ValueError:

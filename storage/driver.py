@@ -190,8 +190,13 @@ def schema_version(conn: sa.Connection, path: Path | str) -> str | None:
 
 
 def refuse_others(conn: sa.Connection, path: Path | str) -> str | None:
-    """Return the migration a database stands at. Raises NotADatabase and NewerSchema for what is not ours to write."""
+    """Return the migration a database stands at.
+
+    Raises NotADatabase, NewerSchema and UnfinishedCopy for what is not ours to write.
+    """
     version = schema_version(conn, path)
+    if version is not None and version.startswith(schema.UNFINISHED):
+        raise errors.UnfinishedCopy(f"{path} is an unfinished copy of another database")
     if version is not None and version > schema.HEAD:
         raise errors.NewerSchema(f"{path} was written by a newer followgraph (schema {version}, known: {schema.HEAD})")
     return version

@@ -5,6 +5,8 @@ DatabaseError                the database cannot be used; `hint` says what to do
 ├── MissingDatabase          there is none at that place
 ├── NewerSchema              written by a newer program
 ├── OlderSchema              only reading was asked, and the tables are an older program's
+├── UnfinishedCopy           a copy into it was begun and has not ended
+├── CopyDiffers              a copy is not what was copied
 ├── LockedByCrawl            another crawl works on it
 ├── AlreadyServed            another daemon lives on it
 ├── Busy                     another program holds the write lock
@@ -22,6 +24,10 @@ DatabaseError                the database cannot be used; `hint` says what to do
 ├── ArchiveUnreadable        an archived answer cannot be read
 ├── KeyUnusable              the project key is needed and is missing, exposed, or another one
 └── Corrupt                  the file is damaged
+CopyRefused                  a database cannot be copied, or not to that place
+├── NothingToCopy            it holds nothing
+├── TargetTaken              the place holds something
+└── SourceChanged            it is not what it was when the copy was begun
 PlaceTaken                   something stands where a copy or a new database was to be
 PlaceNotWritable             a copy or a new database cannot be made there
 BudgetTooSmall               a budget below what the run has already spent or promised
@@ -30,6 +36,7 @@ OtherSettings                crawlers at work on the run were asked for somethin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -67,6 +74,22 @@ class OlderSchema(DatabaseError):
     """Only reading was asked, and the tables are an older program's."""
 
     hint = "Run `followgraph doctor --repair` once: it upgrades the database after a backup copy."
+
+
+class UnfinishedCopy(DatabaseError):
+    """A copy into this database was begun and has not ended: it holds a part of a study."""
+
+    hint = "Go on with the `followgraph copy` that began it, or remove it: the database it is made of is whole."
+
+
+class CopyDiffers(DatabaseError):
+    """A copy is not what was copied, in these `tables`. It stays unfinished."""
+
+    hint = "Remove the copy and make it anew. If it happens again, report this: it is a fault of ours, or of the disk."
+
+    def __init__(self, tables: Sequence[str]) -> None:
+        super().__init__(f"the copy is not what the database holds: {', '.join(tables)}")
+        self.tables = tables
 
 
 class LockedByCrawl(DatabaseError):
@@ -111,7 +134,7 @@ class InDoubt(DatabaseError):
 class NeedsFile(DatabaseError):
     """Only a database in a file can do this."""
 
-    hint = "For a copy of a whole database use pg_dump and pg_restore."
+    hint = "`followgraph copy --to FILE` makes a file of it; to keep a copy of it as it is take pg_dump."
 
     def __init__(self, name: str, *, hint: str | None = None) -> None:
         super().__init__(f"this works on SQLite files only, and {name} is on a PostgreSQL server", hint=hint)
@@ -196,6 +219,34 @@ class KeyUnusable(DatabaseError):
     """The project key is needed and cannot be used: missing, exposed, or not the one of this database."""
 
     hint = "Put the key back where it was, or say where it is with policy.key_file. Without it nobody can be kept out."
+
+
+class CopyRefused(Exception):
+    """A database cannot be copied, or not to that place. `hint` says what to do about it."""
+
+    hint = "Name an empty database: a file that does not exist yet, or a new one on a server."
+
+
+class NothingToCopy(CopyRefused):
+    """There is not a row in it."""
+
+    hint = "Name the database that is to be copied with --db."
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} holds nothing yet")
+
+
+class TargetTaken(CopyRefused):
+    """The place of the copy holds something that is no unfinished copy."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is not empty")
+
+
+class SourceChanged(CopyRefused):
+    """A database is not what it was when the copy was begun, or the copy is of another one."""
+
+    hint = "Remove the unfinished copy, let nobody work on the database that is copied, and copy it anew."
 
 
 class PlaceTaken(Exception):

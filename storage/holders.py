@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from storage import outputs, runs
 from storage.outputs import Output
+from storage.postgres import is_address
 from storage.schema import meta
 
 Matter = Literal["accounts", "answers", "fields"]
@@ -50,7 +51,8 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """A file that held somebody who is gone. `state` is there, changed, or gone: deleted or moved since."""
+    """What held somebody who is gone. `state` is there, changed, gone (deleted or moved since) or, of a database on a
+    server, which is not looked at, elsewhere."""
 
     path: str
     kind: str
@@ -116,6 +118,9 @@ def find(database: Path, spans: Collection[Span], *, clean: Collection[str] = ()
     for path, made in versions.items():
         holding = [(expected, output) for expected, output, held in made if held]
         if not holding or path in clean:
+            continue
+        if is_address(path):
+            found.append(Holder(path=path, kind=holding[-1][1].kind, state="elsewhere"))
             continue
         present = outputs.present(Path(path))
         kinds = {expected: output.kind for expected, output in holding}

@@ -16,10 +16,15 @@ from typing import Literal
 
 import msgspec
 
+from storage.postgres import is_address
+
 Level = Literal["raw", "pseudonymous", "aggregate"]
 LEVELS: tuple[Level, ...] = ("raw", "pseudonymous", "aggregate")
 
-COPIES = ("backup", "replay")
+ORIGINAL = "original"
+"""The kind of a database that this one is a copy of."""
+
+COPIES = ("backup", "replay", "copy", ORIGINAL)
 """Kinds that are databases of their own."""
 
 SEEDS = "seeds"
@@ -30,7 +35,8 @@ SEEDS = "seeds"
 class Output:
     """Files made at one time (Unix seconds). `files` maps absolute paths to their SHA-256 then.
 
-    On the list, paths inside the database's folder are relative to it: the folder may be moved.
+    A database on a server stands there by its address, without a checksum. On the list, paths inside the database's
+    folder are relative to it: the folder may be moved.
     """
 
     at: int
@@ -57,15 +63,20 @@ def checksum(path: Path) -> str:
 
 
 def record(
-    database: Path, paths: Iterable[Path], *, at: float, kind: str, level: str, accounts: int, edges: int,
+    database: Path, paths: Iterable[Path | str], *, at: float, kind: str, level: str, accounts: int, edges: int,
     key: str | None = None, begun: float | None = None,
 ) -> Output | None:  # fmt: skip
-    """Add to the list, on disk when this returns. None where the database's folder takes no file: nothing is kept."""
-    files = {
-        str(file.resolve()): checksum(file)
-        for path in paths
-        for file in (sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path])
-    }
+    """Add to the list, on disk when this returns. None where the database's folder takes no file: nothing is kept.
+
+    `paths` are files, folders, and addresses of databases on a server.
+    """
+    files: dict[str, str] = {}
+    for path in paths:
+        if isinstance(path, str):
+            files[path] = ""
+        else:
+            inside = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+            files |= {str(file.resolve()): checksum(file) for file in inside}
     made = Output(
         at=int(at),
         kind=kind,
@@ -76,19 +87,38 @@ def record(
         files=files,
         begun=None if begun is None else int(begun),
     )
+    return made if _add(database, [made]) else None
+
+
+def carry(database: Path, copy: Path, *, origin: Path | str, at: float) -> None:
+    """Add to the list of a copy what is on the list of the database, and the database itself, `origin`.
+
+    What was made before the move may hold somebody who is forgotten after it. The copy itself is left out.
+    """
+    earlier = [
+        replace(made, files={path: said for path, said in made.files.items() if path != str(copy.resolve())})
+        for made in recorded(database)
+    ]
+    _add(copy, [made for made in earlier if made.files])
+    record(copy, [origin], at=at, kind=ORIGINAL, level="raw", accounts=0, edges=0)
+
+
+def _add(database: Path, made: Iterable[Output]) -> bool:
+    """Write to the list; tell whether its folder takes a file."""
     folder = database.parent.resolve()
-    inside = {_relative(path, folder): checksum for path, checksum in files.items()}
-    line = json.dumps(asdict(made) | {"files": inside}, sort_keys=True) + "\n"
+    lines = [
+        asdict(each) | {"files": {_relative(path, folder): said for path, said in each.files.items()}} for each in made
+    ]
     try:
         descriptor = os.open(list_of(database), os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     except OSError:
-        return None
+        return False
     try:
-        os.write(descriptor, line.encode("ascii"))
+        os.write(descriptor, "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines).encode("ascii"))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    return made
+    return True
 
 
 def recorded(database: Path) -> Iterator[Output]:
@@ -103,7 +133,7 @@ def recorded(database: Path) -> Iterator[Output]:
             made = msgspec.json.decode(line, type=Output)
         except (msgspec.DecodeError, RecursionError):
             continue
-        yield replace(made, files={str(folder / path): checksum for path, checksum in made.files.items()})
+        yield replace(made, files={_absolute(path, folder): said for path, said in made.files.items()})
 
 
 def seed_lists(database: Path) -> set[Path]:
@@ -121,3 +151,7 @@ def present(path: Path) -> str | None:
 
 def _relative(path: str, folder: Path) -> str:
     return Path(path).relative_to(folder).as_posix() if Path(path).is_relative_to(folder) else path
+
+
+def _absolute(path: str, folder: Path) -> str:
+    return path if is_address(path) else str(folder / path)

@@ -242,12 +242,17 @@ def _adapt(opened: Any) -> None:
 
     class Text(StrDumper):
         def dump(self, obj: str) -> Any:
-            return super().dump(obj.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in obj else obj)
+            return super().dump(storable(obj))
 
     opened.adapters.register_dumper(bool, Truth)
     opened.adapters.register_dumper(IntEnum, IntDumper)
     opened.adapters.register_dumper(str, Text)
     opened.adapters.register_loader("numeric", Sum)
+
+
+def storable(text: str) -> str:
+    """Return a text as the server keeps it: a byte 0 is in no text of its."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in text else text
 
 
 def schema_version(conn: sa.Connection, name: str) -> str | None:
@@ -258,9 +263,11 @@ def schema_version(conn: sa.Connection, name: str) -> str | None:
             raise errors.NotADatabase(f"{name} has tables of another program: {', '.join(taken)}")
         return None
     version = conn.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
-    if version is not None and not (len(version) == len(schema.HEAD) and version.isdigit()):
+    if version is None:
+        return None
+    if not version.startswith(schema.UNFINISHED) and not (len(version) == len(schema.HEAD) and version.isdigit()):
         raise errors.NotADatabase(f"{name} is the database of another program")
-    return None if version is None else str(version)
+    return str(version)
 
 
 def finish(conn: sa.Connection) -> None:

@@ -13,6 +13,9 @@ import sqlalchemy as sa
 HEAD = "0006"
 """The migration this program's tables correspond to."""
 
+UNFINISHED = "copying "
+"""Stands in the place of the migration, before the state of the source, in a copy that is not finished."""
+
 APPLICATION_ID = 0x466F6C67
 """`PRAGMA application_id` of a followgraph database ("Folg")."""
 

@@ -31,7 +31,8 @@ class Postgres:
         self._url = url
         self._folder = folder
         self._programs = programs
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        """The one that was started here."""
         self._made = 0
         self.is_careful = False
         """Whether what is committed survives a power cut of the machine; not needed where only processes die."""
@@ -97,7 +98,7 @@ class Postgres:
         assert self._folder is not None
         assert self._programs is not None
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [
                     self._programs / "postgres", "-D", self._folder / "data", "-k", "", "-h", "127.0.0.1",
                     "-p", str(self.port), "-c", "max_connections=200", "-c", "shared_buffers=64MB",
@@ -112,7 +113,7 @@ class Postgres:
             try:
                 psycopg.connect(self._url, connect_timeout=2).close()
             except psycopg.OperationalError:
-                assert self._process.poll() is None, (self._folder / "log").read_text()
+                assert self.process.poll() is None, (self._folder / "log").read_text()
                 assert time.monotonic() < deadline, "the server never answered"
                 time.sleep(0.05)
             else:
@@ -120,10 +121,10 @@ class Postgres:
 
     def stop(self, *, at_once: bool = False) -> None:
         """Stop the server: connections are ended in order, or, `at_once`, as by a power cut."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT if at_once else signal.SIGINT)
-            self._process.wait(60)
-            self._process = None
+        if self.process is not None:
+            self.process.send_signal(signal.SIGQUIT if at_once else signal.SIGINT)
+            self.process.wait(60)
+            self.process = None
 
 
 def _user() -> str | None:
