@@ -1,7 +1,7 @@
 """The graph as two folders of Parquet files, `accounts/` and `follows/`: a data set that many readers share.
 
-Each file has as many rows as the others but the last, in the order of the whole: a hub's follows are spread as evenly as
-everybody's. Invariant: a folder stands under its name only when it is whole.
+Each file has as many rows as the others but the last, in the order of the whole: a hub's follows are spread as evenly
+as everybody's. Invariant: a folder stands under its name only when it is whole.
 """
 
 from __future__ import annotations
