@@ -32,14 +32,15 @@ def run(rounds: Rounds, nodes: DataFrame, edges: DataFrame, *, at_most: int = RO
     while seen["change"] and number < at_most:
         number += 1
         seen = rounds.keep(
-            number, _turn(rounds.read(number - 1), edges), "node", "label", change=F.count_if(F.col("changed"))
+            number, turn(rounds.read(number - 1), edges), "node", "label", change=F.count_if(F.col("changed"))
         )
     found = {"rounds": number, "changed": seen["change"]}
     rounds.end(found)
     return found
 
 
-def _turn(labels: DataFrame, edges: DataFrame) -> DataFrame:
+def turn(labels: DataFrame, edges: DataFrame) -> DataFrame:
+    """Return each account's label after a round, and whether it is another: node, label, changed."""
     down = edges.join(labels, edges.src == labels.node).select(F.col("dst").alias("voter"), "label")
     up = edges.join(labels, edges.dst == labels.node).select(F.col("src").alias("voter"), "label")
     votes = down.union(up).groupBy("voter", "label").agg(F.count("*").alias("votes"))
