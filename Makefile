@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint torture torture-postgres slashdot soak bench install clean lock map
+.PHONY: demo test lint torture torture-postgres slashdot soak spark bench install clean lock map
 
 demo: $(VENV)/.installed
 	$(BIN)/followgraph demo --dir followgraph-demo --accounts 20000 --budget 2000
@@ -42,6 +42,14 @@ slashdot: $(VENV)/.installed-dev
 MINUTES ?= 60
 soak: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests/support $(BIN)/python benchmarks/soak.py --minutes $(MINUTES)
+
+# The programs on Spark against the local engine. Needs Java 17; installs the extra, 456 MB, into .venv.
+spark: $(VENV)/.installed-spark
+	$(BIN)/pytest -m "complete or not complete" -rP tests/analysis/test_distributed.py tests/cli/test_analysing.py
+
+$(VENV)/.installed-spark: $(VENV)/.installed-dev
+	$(PIP) install --no-build-isolation "pyspark>=4.0"
+	touch $@
 
 # Speed, growth, memory and saturation beside other programs, and docs/performance.md's tables: an hour on a quiet machine.
 # In parts: make bench PARTS="crawl growth" ROUNDS=5; a quick look: make bench PARTS=crawl ROUNDS=1 MORE="--scale 0.1"

@@ -27,6 +27,7 @@ def export(
     format: Literal["csv", "parquet", "graphml", "gexf", "graphology", "edgelist"] | None = None,
     output: Path | None = None,
     dataset: Path | None = None,
+    partitions: int | None = None,
     as_of: Annotated[str | None, Parameter(name="--as-of")] = None,
     pseudonymise: bool = False,
     level: Annotated[str | None, Parameter(name="--level")] = None,
@@ -48,6 +49,9 @@ def export(
     dataset
         Write a data set fit to publish into this folder instead: tables, what describes them, a citation, checksums.
         Pseudonymous unless another level is asked for.
+    partitions
+        Of parquet: folders accounts/ and follows/ of at most so many files each, for programs that read them side by
+        side, `followgraph analyse` among them.
     pseudonymise
         Keyed pseudonyms instead of handles and ids: the same as --level pseudonymous.
     level
@@ -59,6 +63,7 @@ def export(
     """
     # pyarrow and SQLAlchemy, which the help page does without
     from storage import export as exports  # noqa: PLC0415 - start-up
+    from storage import partitions as parts  # noqa: PLC0415 - start-up
     from storage import past, places  # noqa: PLC0415 - start-up
     from storage.database import Database  # noqa: PLC0415 - start-up
     from storage.pseudonyms import Pseudonymous  # noqa: PLC0415 - start-up
@@ -74,6 +79,10 @@ def export(
     place = _place(format, output, dataset)
     if dataset is None and chosen == "aggregate" and format not in {"csv", "parquet"}:
         raise usage("format", f"counts are no {format}", hint="Give --format csv or parquet.")
+    if partitions is not None and (format != "parquet" or chosen == "aggregate"):
+        raise usage("partitions", "--partitions is of parquet alone", hint="Give --format parquet, and no counts.")
+    if partitions is not None and partitions < 1:
+        raise usage("partitions", f"--partitions is {partitions}", hint="Give a whole number from 1 on.")
     when = None if as_of is None else moments.parse(as_of, flag="--as-of", now=session.now())
     words = policies.stated(configuration)
     database = Database.open(configuration.settings.storage.database, now=session.now, mode="read")
@@ -81,7 +90,10 @@ def export(
     begun = session.now()
     try:
         has_notice = dataset is None and (chosen == "pseudonymous" or bool(words))
-        places.require_free(database.beside, [place, *_replaced(place, format, chosen, has_notice=has_notice)])
+        replaced = _replaced(place, format, chosen, has_notice=has_notice)
+        if partitions is not None:
+            replaced += [*(place / name for name in parts.NAMES), *parts.files(place)]
+        places.require_free(database.beside, [place, *replaced])
         if chosen == "pseudonymous":
             secret = projectkey.project_key(configuration, session, database)
             projectkey.warn_of_another(secret, session, database)
@@ -91,11 +103,16 @@ def export(
                 done = _dataset(conn, dataset, chosen, mask, configuration, at=session.now())
             elif chosen == "aggregate":
                 done = exports.write_counts(conn, "csv" if format == "csv" else "parquet", place)
+            elif partitions is not None:
+                done = parts.write(conn, place, partitions, mask)
             else:
                 assert format is not None  # noqa: S101 - asked for above
                 drawn = _places(conn, configuration, session, secret) if format in exports.DRAWN else None
                 done = exports.write(conn, format, place, mask, drawn)
-        files = [place.resolve()] if dataset is not None else exports.files(done)
+        if partitions is not None:
+            files = parts.files(place.resolve())
+        else:
+            files = [place.resolve()] if dataset is not None else exports.files(done)
         if dataset is None and (secret is not None or words):
             files.append(notice(done.path, words, is_pseudonymous=secret is not None))
         made = noted(

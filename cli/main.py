@@ -55,6 +55,7 @@ _COMMANDS = {
     "optout": ("cli.forgetting:optout", "Keep people out: never stored, never bought."),
     "diff": ("cli.changing:diff", "Follows gained and lost between two times."),
     "export": ("cli.exporting:export", "Write the graph for other programs."),
+    "analyse": ("cli.analysing:analyse", "Rankings, components, communities past one machine, on Spark."),
     "snapshot": ("cli.snapshots:snapshot", "Freeze how the study stands: settings, seeds, versions, checksums."),
     "verify": ("cli.snapshots:verify", "Check a snapshot or a data set against its checksums."),
     "simulate": ("cli.simulation:simulate", "Imitate the API over HTTP on this machine."),

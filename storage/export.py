@@ -335,18 +335,28 @@ def _write_csv(conn: sa.Connection, folder: Path, mask: Mask) -> tuple[int, int]
     return _write_pair(conn, folder, "csv", mask, fill)
 
 
-def _write_parquet(conn: sa.Connection, folder: Path, mask: Mask) -> tuple[int, int]:
+def parquet_schema(columns: dict[str, Kind]) -> pa.Schema:
+    """Return the types of an exported table: texts, 64-bit counts, times in UTC."""
     types = {"text": pa.string(), "count": pa.int64(), "time": pa.timestamp("s", tz="UTC")}
+    return pa.schema([(name, types[kind]) for name, kind in columns.items()])
 
+
+def parquet_batches(columns: dict[str, Kind], rows: Iterator[Row]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows as typed batches."""
+    schema = parquet_schema(columns)
+    while batch := list(islice(rows, _BATCH)):
+        values = zip(*batch, strict=True)
+        arrays = [pa.array(column, field.type) for column, field in zip(values, schema, strict=True)]
+        yield pa.record_batch(arrays, schema=schema)
+
+
+def _write_parquet(conn: sa.Connection, folder: Path, mask: Mask) -> tuple[int, int]:
     def fill(path: Path, columns: dict[str, Kind], rows: Iterator[Row]) -> int:
         count = 0
-        schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
-        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            while batch := list(islice(rows, _BATCH)):
+        with pq.ParquetWriter(path, parquet_schema(columns), compression="zstd") as writer:
+            for batch in parquet_batches(columns, rows):
+                writer.write_batch(batch)
                 count += len(batch)
-                values = zip(*batch, strict=True)
-                arrays = [pa.array(column, field.type) for column, field in zip(values, schema, strict=True)]
-                writer.write_batch(pa.record_batch(arrays, schema=schema))
         return count
 
     return _write_pair(conn, folder, "parquet", mask, fill)

@@ -46,7 +46,8 @@ def group(graph: FollowGraph, *, resolution: float, rng_seed: int) -> Groups:
     runs = communities.runs_for(graph)
     is_small = runs == RUNS
     found = communities.consensus(graph, resolution=resolution, rng_seed=rng_seed, runs=runs)
-    factors, sweep_runs = (FACTORS, 3) if is_small else (FEWER_FACTORS, 2)
+    factors: tuple[float, ...] = FACTORS if is_small else FEWER_FACTORS
+    sweep_runs = 3 if is_small else 2
     if found.partition.pairs > SWEPT:
         factors, sweep_runs = (), 0
     return Groups(

@@ -272,3 +272,38 @@ def test_a_graph_too_large_for_communities_is_exported_without(
     graph = nx.read_gexf(tmp_path / "out.gexf")
     assert len(graph.edges) == 2
     assert not any("viz" in facts or "community" in facts for _, facts in graph.nodes(data=True))
+
+
+def test_a_partitioned_export(run: Run, tmp_path: Path) -> None:
+    """Two folders of Parquet, told file by file, replaced by the next; a stranger's file among them stays."""
+    run("seed", "@a", "@b")
+    for _ in range(2):
+        ran = run("export", "--format", "parquet", "--partitions", "2", "--output", "out", "--json")
+        assert ran.code == 0, ran.err
+        names = sorted(str(Path(path).relative_to(tmp_path)) for path in ran.document["files"])
+        assert names == [
+            "out/accounts/part-00000.parquet",
+            "out/accounts/part-00001.parquet",
+            "out/follows/part-00000.parquet",
+        ]
+    (tmp_path / "out" / "follows" / "mine.txt").write_text("mine")
+    ran = run("export", "--format", "parquet", "--partitions", "2", "--output", "out")
+    assert ran.code == 2
+    assert "is no export of this database" in ran.err
+    assert (tmp_path / "out" / "follows" / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--format", "csv", "--partitions", "2"), "--partitions is of parquet alone"),
+        (("--format", "parquet", "--level", "aggregate", "--partitions", "2"), "--partitions is of parquet alone"),
+        (("--format", "parquet", "--partitions", "0"), "--partitions is 0"),
+    ],
+)
+def test_partitions_that_mean_nothing(run: Run, words: tuple[str, ...], problem: str) -> None:
+    """Partitions of what has none, or none of them, is bad input."""
+    run("seed", "@a")
+    ran = run("export", *words, "--output", "out")
+    assert ran.code == 2
+    assert problem in ran.err
