@@ -18,9 +18,10 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from storage import crew, errors, lock, postgres, schema
+from storage import crew, daemons, errors, lock, postgres, schema
 from storage.database import Database
-from storage.driver import file_of, log_bytes, translated, write_engine
+from storage.driver import clock, file_of, log_bytes, translated, write_engine
+from storage.orders import SILENT_S
 from storage.schema import Outcome, accounts, follows, ledger, meta, optouts, processes, receipts, runs
 from storage.statement import Row, Statement
 
@@ -146,11 +147,17 @@ def _transaction(engine: sa.Engine, path: Path | None) -> Iterator[sa.Connection
 
 
 def _refuse_crawlers(conn: sa.Connection, name: str, *, now: float) -> None:
-    """Refuse a server's database while crawlers give signs of life; a file's lock tells the same of a file."""
+    """Refuse a server's database while crawlers or a daemon give signs of life; a file's lock tells the same of a file.
+
+    A daemon that waits for its next day is no crawler, and will be one.
+    """
     if conn.dialect.name == "postgresql":
         at_work = sum(not each.is_silent for each in crew.members(conn, now=now))
         if at_work:
             raise errors.LockedByCrawl(f"crawlers work on {name} ({at_work} of them)")
+        daemon = daemons.read(conn)
+        if daemon is not None and daemon.state != "stopped" and daemon.heartbeat_at >= clock(conn, now) - SILENT_S:
+            raise errors.LockedByCrawl(f"a daemon works on {name}: process {daemon.pid} on {daemon.host}")
 
 
 def _counted(conn: sa.Connection) -> Copied:

@@ -72,9 +72,10 @@ def test_status_tells_of_every_crawler(run: Run, place: str) -> None:
      ("snapshot", "s"), ("policy", "purge")],
 )  # fmt: skip
 def test_what_is_about_files_is_refused(run: Run, place: str, command: tuple[str, ...]) -> None:
-    """One sentence says why, another what to do instead; nothing is changed."""
+    """One sentence says why, another what to do instead; nothing is changed. So for a daemon that would delete."""
     Study(place, "a").db.close()
-    done = run("--db", place, "--json", *command, environ={"SOCIALFETCH_API_KEY": "sfk_of_the_tests"})
+    environ = {"SOCIALFETCH_API_KEY": "sfk_of_the_tests", "FOLLOWGRAPH_POLICY__KEEP_DAYS": "30"}
+    done = run("--db", place, "--json", *command, environ=environ)
     assert done.code == 5, done.err
     assert "SQLite files only" in done.err + done.out
     assert "Traceback" not in done.err

@@ -290,7 +290,8 @@ def test_a_place_that_holds_something_is_left_alone(tmp_path: Path, target: Path
 
 
 def test_what_cannot_be_copied(tmp_path: Path, server: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database without a row, itself; one that a crawl works on, in a file or on a server; one copied to already."""
+    """A database without a row, itself; one that a crawl works on, in a file or on a server, or a daemon that waits;
+    one copied to already."""
     path, other = tmp_path / "a.db", tmp_path / "b.db"
     Database.open(path, now=lambda: 0.0).close()
     with pytest.raises(errors.NothingToCopy):
@@ -306,8 +307,18 @@ def test_what_cannot_be_copied(tmp_path: Path, server: Callable[[], str], monkey
     Study(place, "u1").db.close()
     with pytest.raises(errors.LockedByCrawl, match="crawlers work on"):
         copy(place, other)
-    assert not other.exists()
     execute(place, "UPDATE processes SET heartbeat_at = 1")
+    execute(
+        place,
+        "INSERT INTO daemon (id, host, pid, started_at, heartbeat_at, state, detail)"
+        " VALUES (1, 'here', 7, 1, extract(epoch FROM now())::int - 30, 'day_done', '')",
+    )
+    with pytest.raises(errors.LockedByCrawl, match=r"a daemon works on .*: process 7 on here"):
+        copy(place, other)
+    assert not other.exists()
+    execute(place, "UPDATE daemon SET state = 'stopped'")
+    copy(place, tmp_path / "c.db")
+    execute(place, "UPDATE daemon SET state = 'day_done', heartbeat_at = heartbeat_at - 60")
     copy(place, other)
     with pytest.raises(errors.TargetTaken):
         copy(place, other)
