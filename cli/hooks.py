@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shlex
+from tempfile import TemporaryFile
 from typing import Any
 
 import aiohttp
@@ -37,18 +38,22 @@ def command(line: str) -> Way:
     words = shlex.split(line)
 
     async def run(message: dict[str, Any]) -> None:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *words,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-            )
-        except OSError as error:
-            raise Undelivered(f"{words[0]} cannot be run: {error.strerror}") from error
+        # A file, not a pipe: nobody has to write to a command that reads nothing and is gone.
+        with TemporaryFile() as notice:
+            notice.write(json.dumps({"text": text(message), **message}).encode())
+            notice.seek(0)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *words,
+                    stdin=notice,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=asyncio.subprocess.DEVNULL,
+                )
+            except OSError as error:
+                raise Undelivered(f"{words[0]} cannot be run: {error.strerror}") from error
         try:
             async with asyncio.timeout(_COMMAND_S):
-                await process.communicate(json.dumps({"text": text(message), **message}).encode())
+                await process.wait()
         except TimeoutError as error:
             process.kill()
             await process.wait()

@@ -21,6 +21,9 @@ from cli.wording import KEY_VARIABLE
 _LONGEST = 4096
 """Bytes of a key file read at most."""
 
+CONTAINER_SECRETS = Path("/run/secrets")
+"""Where container engines put secrets."""
+
 _LONG = 16
 """Characters of a key of which four may be shown."""
 
@@ -52,8 +55,18 @@ def find(settings: Settings, environ: Mapping[str, str]) -> Key | None:
     if settings.api.key_file is None:
         return None
     source = escaped(settings.api.key_file)
-    content = _content(Path(settings.api.key_file).expanduser(), source)
+    path = Path(settings.api.key_file).expanduser()
+    content = _content(path, source, is_handed_over=is_handed_over(path, environ))
     return Key(SecretStr(_checked(content, source)), source)
+
+
+def is_handed_over(path: Path, environ: Mapping[str, str]) -> bool:
+    """Tell whether a secret was given by systemd or a container engine, which say by whom it can be read, not we.
+
+    They keep it where only the service gets in, and often hand it over readable by its group or by all.
+    """
+    places = [CONTAINER_SECRETS, *(Path(place) for place in [environ.get("CREDENTIALS_DIRECTORY")] if place)]
+    return any(path.absolute().is_relative_to(place) for place in places)
 
 
 def _checked(text: str, source: str) -> str:
@@ -63,7 +76,7 @@ def _checked(text: str, source: str) -> str:
     return text
 
 
-def _content(path: Path, source: str) -> str:
+def _content(path: Path, source: str, *, is_handed_over: bool) -> str:
     try:
         # Non-blocking: a pipe in the file's place must not make us wait for ever.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -73,7 +86,7 @@ def _content(path: Path, source: str) -> str:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _unusable(source, "is not a regular file")
-        if os.name == "posix" and status.st_mode & 0o077:
+        if os.name == "posix" and status.st_mode & 0o077 and not is_handed_over:
             raise _unusable(
                 source, f"can be read by others (mode {status.st_mode & 0o777:03o}); run: chmod 600 {source}"
             )

@@ -88,7 +88,7 @@ async def daemon(
             "a daemon needs a budget",
             hint="Say how much it may spend: followgraph daemon --budget-per-day 1000, or --budget 50000, or both",
         )
-    token = _token(configuration)
+    token = _token(configuration, session.environ)
     key = api_key(configuration, session)
 
     from cli.connection import client  # noqa: PLC0415 - start-up
@@ -157,7 +157,7 @@ async def _live(house: _House, api: Any) -> None:
         ways.append(hooks.webhook(settings.alerts.webhook))
     if settings.alerts.command is not None:
         ways.append(hooks.command(settings.alerts.command))
-    notifier = Notifier(db=house.database, ways=ways, now=session.now, log=log, study=house.database.beside.stem)
+    notifier = Notifier(db=house.database, ways=ways, now=session.now, log=log, study=_study(house.database))
     life = Daemon(
         db=house.database,
         client=api,
@@ -194,6 +194,12 @@ async def _live(house: _House, api: Any) -> None:
         await _beside(house, life, notifier, page)
     finally:
         await page.close()
+
+
+def _study(database: Database) -> str:
+    """Return what a reader of notices knows a study by: its database's name, or its folder's where that is usual."""
+    path = database.beside
+    return path.absolute().parent.name if path.stem == "followgraph" else path.stem
 
 
 async def _beside(house: _House, life: Daemon, notifier: Notifier, page: Dashboard) -> None:
@@ -236,13 +242,23 @@ def _reload(house: _House, life: Daemon) -> None:
         fresh = house.session.configure(house.flags)
         if fresh.settings.budget.total is None and fresh.settings.budget.per_day is None:
             raise usage("no_budget", "a daemon needs a budget", hint="Set budget.per_day or budget.total.")
+        _token(fresh, house.session.environ)  # what the next start would refuse is refused now
+        api_key(fresh, house.session)
     except (ConfigError, CommandFailed) as error:
         log.error("configuration.refused", problem=str(error), kept="the old one")
     else:
-        for key, (old, new) in sorted(differences(house.configuration, fresh).items()):
+        changed = differences(house.configuration, fresh)
+        for key, (old, new) in sorted(changed.items()):
             log.info("setting.changed", setting=key, before=old, now=new, needs_restart=key.startswith(RESTARTS))
         house.configuration = fresh
-        life.reload(config(fresh))
+        asked = config(fresh)
+        for key, value in list(life.set_by_order.items()):
+            if key in changed:
+                del life.set_by_order[key]  # the file has the last word
+            else:
+                asked = asked.changed(key, value)
+                log.info("setting.kept", setting=key, now=value)
+        life.reload(asked)
     house.supervisor.tell("READY=1")
 
 
@@ -279,8 +295,9 @@ def config(configuration: Configuration) -> Config:
     )
 
 
-def _token(configuration: Configuration) -> str | None:
+def _token(configuration: Configuration, environ: Mapping[str, str]) -> str | None:
     """Return the page's token. Raises CommandFailed where one is needed or cannot be used."""
+    from cli.key import is_handed_over  # noqa: PLC0415 - start-up
     from crawler.dashboard.server import is_loopback  # noqa: PLC0415 - start-up
 
     asked = configuration.settings.daemon
@@ -296,7 +313,7 @@ def _token(configuration: Configuration) -> str | None:
     path = Path(asked.token_file)
     try:
         text = path.read_text(encoding="utf-8").strip()
-        is_open = bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+        is_open = bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)) and not is_handed_over(path, environ)
     except (OSError, UnicodeDecodeError) as error:
         raise usage("no_token", f"daemon.token_file: {path} cannot be read", hint="Check the path.") from error
     if is_open:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from datetime import date
 from ipaddress import ip_address
@@ -107,6 +108,16 @@ def _pattern(value: str) -> str:
     return value
 
 
+def _command(value: str) -> str:
+    try:
+        words = shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"this is no command: {error}") from None
+    if not words:
+        raise ValueError("empty")
+    return value
+
+
 def _text(value: str) -> str:
     if not value.strip() or not value.isprintable() or len(value) > _LONGEST_TEXT:
         raise ValueError(f"empty, longer than {_LONGEST_TEXT} signs, or more than one line")
@@ -140,6 +151,7 @@ TimeZone = Annotated[str, AfterValidator(_time_zone), Allowed('a time zone such 
 Listen = Annotated[str, AfterValidator(_listen), Allowed('an address and a port ("127.0.0.1:8787")')]
 Pattern = Annotated[str, AfterValidator(_pattern), Allowed("a regular expression")]
 YesNo = Annotated[bool, Allowed("true or false")]
+Command = Annotated[str, AfterValidator(_command), Allowed('a command with its arguments ("/usr/local/bin/tell-me")')]
 Place = Annotated[str, AfterValidator(_place), Allowed("a path")]
 Text = Annotated[str, AfterValidator(_text), Allowed("a line of text in quotes")]
 Day = Annotated[str, AfterValidator(_day), Allowed('a day in quotes, such as "2028-12-31"')]
@@ -406,11 +418,10 @@ class Alerts(Section):
         "An address that gets each notice as JSON, its field text in one line.",
         example="https://example.org/hook",
     )
-    command: str | None = _setting(
+    command: Command | None = _setting(
         None,
         "A command that gets each notice as JSON on its standard input; run without a shell.",
         example="/usr/local/bin/tell-me",
-        min_length=1,
     )
     balance_low: int | None = _setting(
         None, "Tell when the provider's balance is below so many credits.", example=1000, ge=0

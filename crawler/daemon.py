@@ -91,6 +91,8 @@ class Daemon:
         self._asked = asyncio.Event()
         self._beaten_at = 0.0
         self._heard: int | None = None
+        self.set_by_order: dict[str, Any] = {}
+        """Settings that were changed by an order, and to what: until the daemon ends, or the file says otherwise."""
         self._planner = self._new_planner()
         self._planned_at = 0
         self.hold = Hold(state=State.STARTING, detail="starting")
@@ -125,9 +127,12 @@ class Daemon:
         await self._db.write(partial(daemons.take, found=self._standing()))
         try:
             while not self._is_draining:
-                await self._obey()
-                await self._purge()
-                hold = await self._reason_to_wait()
+                try:
+                    await self._obey()
+                    await self._purge()
+                    hold = await self._reason_to_wait()
+                except (Busy, DiskFull, OutOfFiles) as error:
+                    hold = self._in_trouble("database", error.problem, asked=None)
                 if hold is None:
                     await self._stint()
                 else:
@@ -174,11 +179,12 @@ class Daemon:
         self.spent_before = budgets.standing(conn, None).by_day.get(day, 0) - used
         return Terms(budget=used + left, new_run=run is None)
 
-    def _day(self) -> str:
+    def today(self) -> str:
+        """Return the day that it is in the budget's time zone."""
         return calendar.day(self._now(), self.config.zone)
 
     async def _reason_to_wait(self) -> Hold | None:
-        now, today = self._now(), self._day()
+        now, today = self._now(), self.today()
 
         def look(conn: Connection) -> tuple[bool, bool, int | None, int | None]:
             return orders.is_paused(conn), outlook.has_queued(conn), *self._allowance(conn, today)
@@ -216,7 +222,7 @@ class Daemon:
 
     def _date(self) -> tuple[str, bool]:
         """Return what a stint ends with and a purge follows: the day, and whether the last one is over."""
-        return self._day(), self._is_over()
+        return self.today(), self._is_over()
 
     async def _purge(self) -> None:
         """Delete what the rules say is due: at the start, when a day begins, after the last. Nothing is in flight."""
@@ -290,7 +296,7 @@ class Daemon:
         self.answered_at = self._now()
         low = self.config.balance_low
         if low is not None and preflight.balance is not None and preflight.balance < low:
-            self._tell("balance_low", self._day(), {"balance": preflight.balance, "limit": low})
+            self._tell("balance_low", self.today(), {"balance": preflight.balance, "limit": low})
 
     async def _watched(self, crawl: Crawl, date: tuple[str, bool]) -> Result:
         with _first_fault():
@@ -338,13 +344,14 @@ class Daemon:
             case _:
                 self._in_trouble(result.stop_reason, result.detail, asked=None)
 
-    def _in_trouble(self, code: str, detail: str, *, asked: float | None) -> None:
+    def _in_trouble(self, code: str, detail: str, *, asked: float | None) -> Hold:
         wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0**self._troubles) if asked is None else max(asked, FIRST_WAIT_S)
         self._troubles += 1
-        self._trouble = Hold(state=State.WAITING, detail=f"{code}: {detail}", until_at=self._now() + wait)
+        hold = self._trouble = Hold(state=State.WAITING, detail=f"{code}: {detail}", until_at=self._now() + wait)
         self._log.warning("daemon.troubled", cause=code, detail=detail, seconds=round(wait))
         event = "breaker" if code.startswith("breaker") else "trouble"
-        self._tell(event, f"{self._day()}:{code}", {"cause": code, "detail": detail, "seconds": round(wait)})
+        self._tell(event, f"{self.today()}:{code}", {"cause": code, "detail": detail, "seconds": round(wait)})
+        return hold
 
     async def _mind_budget(self) -> None:
         if self.config.total is None:
@@ -388,10 +395,12 @@ class Daemon:
                 self.drain(f"drain, asked by {order.origin}")
                 return "draining"
             case Act.SET:
+                key, value = str(order.details.get("key")), order.details.get("value")
                 try:
-                    self.reload(self.config.changed(str(order.details.get("key")), order.details.get("value")))
+                    self.reload(self.config.changed(key, value))
                 except ValueError as error:
                     return f"not done: {error}"
+                self.set_by_order[key] = value
                 return "changed until the daemon ends"
             case _:
                 return "not done: nobody knows this order"
@@ -402,7 +411,10 @@ class Daemon:
         if hold == self.hold and now - self._beaten_at < HEARTBEAT_S:
             return
         self.hold, self._beaten_at = hold, now
-        await self._db.write(partial(daemons.write, found=self._standing()))
+        try:
+            await self._db.write(partial(daemons.write, found=self._standing()))
+        except (Busy, DiskFull, OutOfFiles) as error:  # whoever asks sees an old heartbeat; it lives on
+            self._log.warning("heartbeat.unwritten", cause=error.problem)
 
     def _standing(self) -> Standing:
         until_at = self.hold.until_at

@@ -70,6 +70,7 @@ class Panel:
             found = watching.read(conn, now=now)
             standing = budgets.standing(conn, self.daemon.config.total)
         found["by_day"] = standing.by_day
+        found["today"] = self.daemon.today()
         found["used"] = standing.used
         found["total"] = standing.total
         found["forecast"] = forecast(standing.by_day, standing.left)

@@ -36,7 +36,7 @@ class Daemon:
 
 def read(conn: sa.Connection) -> Daemon | None:
     """Return the newest daemon, None where there never was one."""
-    row: Any = conn.execute(sa.select(*(daemon.c[name] for name in Daemon.__dataclass_fields__))).one_or_none()
+    row: Any = conn.execute(sa.select(*(daemon.c[name] for name in Daemon.__dataclass_fields__)).limit(1)).one_or_none()
     return None if row is None else Daemon(**row._mapping)
 
 

@@ -129,10 +129,10 @@ function show(found) {
 
   rates.push(live.pages_per_second); if (rates.length > 150) rates.shift();
   say("rate", live.pages_per_second.toFixed(1)); spark($("rate-line"), rates);
-  const day = Object.keys(found.by_day).sort().pop();
-  const today = Math.max(day ? found.by_day[day] : 0, live.per_day !== null && live.left !== null && live.left <= live.per_day ? live.spent_today : 0);
+  const booked = found.by_day[found.today] || 0;
+  const today = Math.max(booked, live.per_day !== null && live.left !== null && live.left <= live.per_day ? live.spent_today : 0);
   say("today-left", live.per_day === null ? "no limit" : big(live.left === null ? Math.max(0, live.per_day - today) : live.left));
-  const used = found.used - (day ? found.by_day[day] : 0) + today;
+  const used = found.used - booked + today;
   say("today-text", live.per_day === null ? `${number(today)} spent` : `${number(today)} of ${number(live.per_day)} spent`);
   say("total-left", found.total === null ? "no limit" : big(Math.max(0, found.total - used)));
   const f = found.forecast;

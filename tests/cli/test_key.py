@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cli import key as keys
 from cli.config import ConfigError
 from cli.key import Key, find
 from cli.settings import Api, Settings
@@ -104,3 +105,13 @@ def test_a_broken_variable() -> None:
     found = refused(Settings(), {"SOCIALFETCH_API_KEY": "sfk_live\r\nx-evil: 1"})
     assert found.startswith("SOCIALFETCH_API_KEY: ")
     assert "evil" not in found
+
+
+def test_a_secret_handed_over_may_be_readable_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd gives credentials mode 440, container engines give secrets 444: who gets there is theirs to say."""
+    settings = key_file(tmp_path, mode=0o444)
+    assert "can be read by others" in refused(settings, {})
+    assert "can be read by others" in refused(settings, {"CREDENTIALS_DIRECTORY": str(tmp_path / "elsewhere")})
+    assert find(settings, {"CREDENTIALS_DIRECTORY": str(tmp_path)}) is not None
+    monkeypatch.setattr(keys, "CONTAINER_SECRETS", tmp_path)
+    assert find(settings, {}) is not None

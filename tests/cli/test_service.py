@@ -128,14 +128,25 @@ def test_a_life(start: Start, run: Run, tmp_path: Path) -> None:
     metrics = daemon.get("metrics")[1]
     assert 'followgraph_state{state="crawling"} 1.0' in metrics
     assert "handle" not in metrics
+    assert daemon.order(act="set", key="budget.per_day", value=90000)[0] == 200
+    until(lambda: json.loads(daemon.get("api/state")[1])["live"]["per_day"] == 90000)
     (tmp_path / "config.toml").write_text("[budget]\nper_day = 100000\n[crawl]\nrate = 5.0\n")
     daemon.process.send_signal(signal.SIGHUP)
     until(lambda: any('"setting.changed"' in line and "crawl.rate" in line for line in daemon.errors))
+    until(lambda: any('"setting.kept"' in line and "budget.per_day" in line for line in daemon.errors))
+    for refused, key in (
+        ('[daemon]\ntoken_file = "nowhere"\n', "token"),
+        ('[alerts]\ncommand = "tell \'me"\n', "command"),
+    ):
+        (tmp_path / "config.toml").write_text(f"[budget]\nper_day = 7\n{refused}")
+        daemon.process.send_signal(signal.SIGHUP)
+        until(lambda key=key: any('"configuration.refused"' in line and key in line for line in daemon.errors))
     (tmp_path / "config.toml").write_text("[crawl]\nrate = -1\n")
     daemon.process.send_signal(signal.SIGHUP)
     until(lambda: any('"configuration.refused"' in line and "crawl.rate" in line for line in daemon.errors))
     state = json.loads(daemon.get("api/state")[1])
-    assert state["live"]["rate"] == 5.0
+    assert (state["live"]["rate"], state["live"]["per_day"]) == (5.0, 90000), "what the page changed stays"
+    assert state["by_day"][state["today"]] > 20
     (tmp_path / "config.toml").unlink()
     document = daemon.end()
     assert document["stop_reason"] == "interrupted"

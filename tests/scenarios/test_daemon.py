@@ -157,6 +157,22 @@ def test_an_outage_of_days_is_survived(tmp_path: Path) -> None:
     assert rehearsal.findings(path) == []
 
 
+def test_a_disk_that_is_full_for_a_while_is_survived(tmp_path: Path) -> None:
+    """Not even the heartbeat can be written: it waits, and goes on by itself once there is room."""
+    api, path = rehearsal.service(network.generate(400, rng_seed=3)), tmp_path / "a.db"
+    Mortal.full_from, Mortal.full_until = virtual_time.EPOCH + 600, virtual_time.EPOCH + 1.2 * DAY
+    told: list[tuple[str, str]] = []
+
+    async def life() -> None:
+        study(path, "u1", "u2", "u3")
+        await live(path, Flaky(api), config(), meanwhile=after(3 * DAY), told=told)
+
+    virtual_time.run(life())
+    assert state(path).state == State.STOPPED
+    assert list(days(path).values())[-1] == 20
+    assert rehearsal.findings(path) == []
+
+
 def test_orders(tmp_path: Path) -> None:
     """Pause stops the spending, resume goes on, a changed budget holds from then on, drain ends; each is answered."""
     api, path = rehearsal.service(network.generate(2000, rng_seed=3)), tmp_path / "a.db"

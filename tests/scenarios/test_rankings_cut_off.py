@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import rehearsal
+from dying import Died, dying
 
 from crawler.strategies.registry import NAMES, build
 from socialfetch.simulator import network
 from storage.accounts import Candidate
-from storage.writer import InlineWriter
 
 SMALL = network.generate(400, rng_seed=3)
 SEEDS = ("u1", "u2", "u3")
-
-
-class Died(Exception):
-    """The process is gone."""
-
-
-def dying(after: int) -> type[InlineWriter]:
-    """Return a writer that dies before the commit that follows so many."""
-
-    class Dying(InlineWriter):
-        left = after
-
-        def commit(self, batch: Sequence[Any]) -> list[Any]:
-            if not Dying.left:
-                raise Died
-            Dying.left -= 1
-            return super().commit(batch)
-
-    return Dying
 
 
 def wrong(path: Path, strategy: str) -> list[int]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import rehearsal
 import sqlalchemy as sa
+from dying import Died, dying
 from postgres_server import Postgres
 from processes import environment
 from storages import empty
@@ -24,13 +25,8 @@ from socialfetch.simulator import network
 from storage import copying, errors, schema
 from storage.copying import Step
 from storage.database import Database
-from storage.writer import InlineWriter
 
 SMALL = network.generate(200, rng_seed=3)
-
-
-class Died(Exception):
-    """The process is gone."""
 
 
 @pytest.fixture
@@ -131,6 +127,7 @@ def odd_rows(path: Path) -> None:
 
         db.transact(fill)
         db.transact(lambda conn: conn.execute(sa.update(schema.processes).values(ended_at=2**63 - 1)))
+        db.transact(lambda conn: conn.execute(sa.update(schema.daemon).values(state="stopped")))
 
 
 @pytest.mark.usefixtures("small")
@@ -164,14 +161,14 @@ def test_a_copy_that_was_cut_off_goes_on(tmp_path: Path, target: Path | str, lef
     """Nobody takes the half of it for a study; the same call brings the rest, and no row twice: keys would tell."""
     path = crawled(tmp_path / "a.db")
 
-    def dying(_: Step) -> None:
+    def die(_: Step) -> None:
         nonlocal left
         left -= 1
         if not left:
             raise Died
 
     with pytest.raises(Died):
-        copy(path, target, dying)
+        copy(path, target, die)
     for mode in ("read", "write", "create"):
         with pytest.raises(errors.UnfinishedCopy):
             Database.open(target, now=lambda: 0.0, mode=mode)  # type: ignore[arg-type]  # a word of the list
@@ -241,12 +238,12 @@ def test_a_change_that_no_sum_shows_is_found(tmp_path: Path, target: Path | str)
     """The comparison reads the source again: a row changed in place between two halves differs from the copy."""
     path = crawled(tmp_path / "a.db")
 
-    def dying(step: Step) -> None:
+    def die(step: Step) -> None:
         if step.act == "compared":
             raise Died
 
     with pytest.raises(Died):
-        copy(path, target, dying)
+        copy(path, target, die)
     execute(path, "UPDATE accounts SET bio = 'another' WHERE id = 3")
     with pytest.raises(errors.CopyDiffers, match=r"accounts$"):
         copy(path, target)
@@ -341,18 +338,6 @@ def test_crawling_goes_on_there(tmp_path: Path, server: Callable[[], str]) -> No
     has charged what the last ledger says, no stored page twice.
     """
     api = rehearsal.service(SMALL, latency_s=1.0, page_size=5)
-
-    def dying(after: int) -> type[InlineWriter]:
-        class Dying(InlineWriter):
-            left = after
-
-            def commit(self, batch: Sequence[Any]) -> list[Any]:
-                if not Dying.left:
-                    raise Died
-                Dying.left -= 1
-                return super().commit(batch)
-
-        return Dying
 
     places: list[Path | str] = [tmp_path / "a.db", server(), tmp_path / "c.db"]
     options: dict[str, Any] = {"budget": 120, "concurrency": 4}

@@ -22,6 +22,7 @@ from socialfetch.client import Client, Reply
 from socialfetch.simulator.service import Service
 from socialfetch.simulator.transport import InProcess
 from storage.database import Database
+from storage.errors import DiskFull
 from storage.writer import InlineWriter
 
 
@@ -33,11 +34,15 @@ class Mortal(InlineWriter):
     """Dies before a commit once its hour has come; nothing is written any more then."""
 
     dies_at = float("inf")
+    full_from = full_until = float("inf")
+    """While the disk is full."""
 
     def commit(self, batch: Sequence[Any]) -> list[Any]:
-        """Commit, or die."""
+        """Commit, or die, or find no room."""
         if virtual_time.now() >= Mortal.dies_at:
             raise Died
+        if Mortal.full_from <= virtual_time.now() < Mortal.full_until:
+            return [DiskFull("the disk is full")] * len(batch)
         return super().commit(batch)
 
 
@@ -97,5 +102,5 @@ async def live(
             beside.cancel()
         return daemon
     finally:
-        Mortal.dies_at = float("inf")
+        Mortal.dies_at = Mortal.full_from = float("inf")
         db.close()
