@@ -293,7 +293,7 @@ async def _store(desk: Desk, lease: Lease, page: Page, sent_at_s: float) -> Stor
     progress = desk.progress
     progress.charged, progress.uncertain = stored.credits.charged, stored.credits.uncertain
     if stored.is_late:
-        desk.log.warning("page.refused", handle=lease.handle, charged=page.credits_charged)
+        desk.log.warning("page.refused", account=lease.account_id, charged=page.credits_charged)
         desk.wake()
         return stored
     progress.page(
