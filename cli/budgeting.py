@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from cli.amounts import amount
 from cli.failure import usage
 from cli.session import Bound, Session
-from cli.standing import moment
+from cli.standing import daemons_lines, daemons_money, moment
 
 if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
     from storage.database import Database
@@ -96,17 +96,10 @@ def _show(database: Database, session: Session) -> None:
             label="run",
         )
     if daemon is not None:
-        spent_today = standing.by_day.get(today, 0)
-        document["daemon"] = {
-            "total": standing.total,
-            "used": standing.used,
-            "left": standing.left,
-            "per_day": daemon.per_day,
-            "today": spent_today,
-        }
-        limit = "no total" if standing.total is None else f"{standing.left:,} left of {standing.total:,}"
-        line(f"{standing.used:,} spent in all · {limit}", label="daemon")
-        line(f"{spent_today:,}" + (f" of {daemon.per_day:,}" if daemon.per_day else ""), label="today")
+        document["daemon"] = daemons_money(daemon, standing, today)
+        in_all, this_day = daemons_lines(daemon, standing, today)
+        line(in_all, label="daemon")
+        line(this_day, label="today")
     for each in changes:
         whose = "total" if each.run_id is None else f"run {each.run_id}"
         line(f"{moment(each.at)} · {each.credits:+,} · {whose} · {each.note or 'no note'}", label="change")

@@ -10,6 +10,7 @@ from cli.amounts import amount
 from cli.session import Bound
 
 if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
+    from storage.budgets import Standing
     from storage.crew import Member
     from storage.daemons import Daemon
     from storage.summary import RunRow, Summary
@@ -20,7 +21,8 @@ def status(*, session: Bound) -> None:
 
     Reads only, at any time: also while a crawl runs, and after one was killed.
     """
-    from storage import crew, daemons, lock, orders, summary  # noqa: PLC0415 - start-up
+    from crawler import calendar  # noqa: PLC0415 - start-up
+    from storage import budgets, crew, daemons, lock, orders, summary  # noqa: PLC0415 - start-up
     from storage.database import Database  # noqa: PLC0415 - start-up
 
     configuration = session.configure()
@@ -30,17 +32,21 @@ def status(*, session: Bound) -> None:
         with database.read() as conn:
             found = summary.read(conn)
             daemon = daemons.read(conn)
+            money = budgets.standing(conn, None if daemon is None else daemon.total)
             crawlers = crew.members(conn, now=session.now())
         is_locked = any(not each.is_silent for each in crawlers) if database.is_shared else lock.is_held(database.path)
         place = database.name
     finally:
         database.close()
+    today = calendar.day(session.now(), calendar.zone(configuration.settings.budget.time_zone))
     session.output.line(f"{place}, {configuration.whence('storage.database')}", label="database")
     if daemon is not None:
         is_silent = daemon.state != "stopped" and session.now() - daemon.heartbeat_at > orders.SILENT_S
         until = "" if daemon.until_at is None or is_silent else f" · until {moment(daemon.until_at)}"
         silent = f" · not heard of since {moment(daemon.heartbeat_at)}: killed?" if is_silent else ""
         session.output.line(f"{daemon.state.replace('_', ' ')} · {daemon.detail}{until}{silent}", label="daemon")
+        for label, text in zip(("budget", "today"), daemons_lines(daemon, money, today), strict=True):
+            session.output.line(text, label=label)
     for label, text in lines(found, is_locked=is_locked):
         session.output.line(text, label=label)
     for each in crawlers if len(crawlers) > 1 else ():
@@ -52,7 +58,7 @@ def status(*, session: Bound) -> None:
             **document(found),
             "is_crawling": is_locked,
             "crawlers": [_of_crawler(each) for each in crawlers],
-            "daemon": None if daemon is None else _of_daemon(daemon),
+            "daemon": None if daemon is None else {**_of_daemon(daemon), **daemons_money(daemon, money, today)},
         }
     )
 
@@ -149,6 +155,28 @@ def _foreseen(foreseen: dict[str, Any]) -> str:
         said.append(f"{of['low']:,}–{of['high']:,} new {word}, {of['actual']:,} came")
     so_far = "" if foreseen["is_whole"] else " so far"
     return f"{' · '.join(said)}{so_far} (from credit {foreseen['from_credit']:,} on)"
+
+
+def daemons_money(daemon: Daemon, standing: Standing, today: str) -> dict[str, Any]:
+    """Return where a daemon's money stands, in credits."""
+    return {
+        "total": standing.total,
+        "used": standing.used,
+        "left": standing.left,
+        "per_day": daemon.per_day,
+        "today": standing.by_day.get(today, 0),
+    }
+
+
+def daemons_lines(daemon: Daemon, standing: Standing, today: str) -> tuple[str, str]:
+    """Return the same for people: in all, with how long it lasts, and today."""
+    from storage.budgets import lasting  # noqa: PLC0415 - start-up
+
+    limit = "no total" if standing.total is None else f"{standing.left:,} left of {standing.total:,}"
+    coming = lasting(standing.by_day, standing.left)
+    lasts = f", for {coming['days']:g} days ({coming['low']:g} to {coming['high']:g})" if coming else ""
+    spent = f"{standing.by_day.get(today, 0):,}" + (f" of {daemon.per_day:,}" if daemon.per_day else "")
+    return f"{standing.used:,} spent in all · {limit}{lasts}", spent
 
 
 def _of_daemon(daemon: Daemon) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from crawler.daemon import Daemon
 from crawler.planner import Offload
 from crawler.progress import Progress
+from crawler.strategies import registry
 from storage import budgets, watching
 from storage.database import Database
 from storage.errors import Cut
@@ -20,8 +21,6 @@ from storage.errors import Cut
 SHORTEST_S = 5.0
 RESTS = 200
 DAY_S = 86_400.0
-WINDOW_DAYS = 7
-"""Days that a forecast looks back over."""
 
 
 class Panel:
@@ -73,7 +72,7 @@ class Panel:
         found["today"] = self.daemon.today()
         found["used"] = standing.used
         found["total"] = standing.total
-        found["forecast"] = forecast(standing.by_day, standing.left)
+        found["forecast"] = budgets.lasting(standing.by_day, standing.left)
         found["read_at"] = now
         return found, thread_time() - begin
 
@@ -108,6 +107,7 @@ class Panel:
             "waiting": None if progress is None else progress.waiting,
             "errors": self.errors(),
             "strategy": options.strategy,
+            "strategies": registry.NAMES,
             "concurrency": options.concurrency,
             "rate": options.rate,
         }
@@ -127,21 +127,3 @@ class Panel:
     def _all(self) -> list[Progress]:
         current = self.daemon.progress
         return [self.daemon.finished, *([] if current is None else [current])]
-
-
-def forecast(by_day: dict[str, int], left: int | None) -> dict[str, Any] | None:
-    """Return how many days the credits left will last at the pace of the last whole days; None where nobody can tell.
-
-    `low` and `high` are at the fastest and the slowest of these days: what was, not a promise.
-    """
-    whole = [spent for _, spent in sorted(by_day.items())][-WINDOW_DAYS - 1 : -1]
-    paces = [spent for spent in whole if spent > 0]
-    if left is None or not paces:
-        return None
-    mean = sum(paces) / len(paces)
-    return {
-        "days": round(left / mean, 1),
-        "low": round(left / max(paces), 1),
-        "high": round(left / min(paces), 1),
-        "per_day": round(mean),
-    }

@@ -14,6 +14,9 @@ import sqlalchemy as sa
 from storage.runs import DAY, last
 from storage.schema import budget_changes, daemon, ledger, processes, runs
 
+WINDOW_DAYS = 7
+"""Days that a forecast of how long credits last looks back over."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
@@ -96,6 +99,24 @@ def close(conn: sa.Connection, *, but: int | None) -> None:
     others = [run_id for run_id, settings in conn.execute(unused) if day_of(settings)]
     if others:
         conn.execute(sa.update(runs).where(runs.c.id.in_(others)).values(budget=used))
+
+
+def lasting(by_day: dict[str, int], left: int | None) -> dict[str, Any] | None:
+    """Return how many days the credits left will last at the pace of the last whole days; None where nobody can tell.
+
+    `low` and `high` are at the fastest and the slowest of these days: what was, not a promise.
+    """
+    whole = [spent for _, spent in sorted(by_day.items())][-WINDOW_DAYS - 1 : -1]
+    paces = [spent for spent in whole if spent > 0]
+    if left is None or not paces:
+        return None
+    mean = sum(paces) / len(paces)
+    return {
+        "days": round(left / mean, 1),
+        "low": round(left / max(paces), 1),
+        "high": round(left / min(paces), 1),
+        "per_day": round(mean),
+    }
 
 
 def day_of(settings: str) -> str | None:

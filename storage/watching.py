@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage import budgets, crew, orders, summary
+from storage.ordering import AHEAD_LANE
 from storage.schema import Outcome, State, accounts, frontier, ledger, visits
 
 HOUR_S = 3600
@@ -25,6 +26,7 @@ def read(conn: sa.Connection, *, now: float) -> dict[str, Any]:
         "accounts": dict(found.accounts),
         "frontier": dict(found.frontier),
         "skipped": dict(found.skipped),
+        "queues": _queues(conn),
         "completeness": dict(found.completeness),
         "edges": found.edges,
         "charged": found.charged,
@@ -110,6 +112,16 @@ def _failed_by_reason(conn: sa.Connection) -> dict[str, int]:
         sa.select(reason, sa.func.count()).where(frontier.c.state == int(State.FAILED)).group_by(reason)
     )
     return {str(row[0]): int(row[1]) for row in rows}
+
+
+def _queues(conn: sa.Connection) -> dict[str, int]:
+    """Return how many wait in the strategy's own order, and how many before it: lists to be read again, or by hand."""
+    is_ahead = frontier.c.lane == AHEAD_LANE
+    rows = conn.execute(
+        sa.select(is_ahead, sa.func.count()).where(frontier.c.state == int(State.QUEUED)).group_by(is_ahead)
+    )
+    counts = {bool(ahead): int(count) for ahead, count in rows}
+    return {"strategy": counts.get(False, 0), "ahead": counts.get(True, 0)}
 
 
 def _oldest_waiting(conn: sa.Connection) -> int | None:

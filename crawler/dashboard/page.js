@@ -143,15 +143,17 @@ function show(found) {
 
   bars($("hours"), found.hours, live.at); growth($("growth"), found.days);
   pairs("budget", [["spent by the daemon", number(used)], ["total", found.total === null ? "no limit" : number(found.total)], ["uncertain in all", number(found.uncertain)], ["today", number(today)]]);
+  pairs("by-day", Object.entries({ ...found.by_day, [found.today]: today }).sort().reverse().slice(0, 7).map(([day, credits]) => [day, number(credits)]));
   $("total-meter").hidden = found.total === null;
   if (found.total) $("total-meter").firstElementChild.style.width = `${Math.min(100, (100 * used) / found.total)}%`;
 
   const states = ["done", "queued", "leased", "failed", "skipped"], names = { done: "done", queued: "waiting", leased: "in flight", failed: "given up", skipped: "never bought" };
   const all = states.reduce((sum, state) => sum + found.frontier[state], 0) || 1;
   $("frontier-bar").replaceChildren(...states.filter((state) => found.frontier[state]).map((state) => { const part = element("span", { class: state }); part.style.width = `${(100 * found.frontier[state]) / all}%`; return part; }));
-  pairs("frontier", [...states.map((state) => [names[state], number(found.frontier[state]), state]), ["strategy", live.strategy], ["oldest waits for", found.oldest_waiting_at ? ago(live.at - found.oldest_waiting_at) : "–"]]);
+  pairs("frontier", [...states.map((state) => [names[state], number(found.frontier[state]), state]), [`waiting, ranked by ${live.strategy}`, number(found.queues.strategy)], ["waiting, to be read again first", number(found.queues.ahead)], ["oldest waits for", found.oldest_waiting_at ? ago(live.at - found.oldest_waiting_at) : "–"]]);
   pairs("api", [["half answer within", live.latency_median_s === null ? "–" : `${live.latency_median_s.toFixed(2)} s`], ["19 of 20 within", live.latency_slow_s === null ? "–" : `${live.latency_slow_s.toFixed(2)} s`], ["in flight", `${live.in_flight} of ${live.limit}`], ["held back for", live.blocked_s ? `${live.blocked_s} s (${live.waiting || "asked"})` : "nothing"]]);
   pairs("errors", Object.entries(live.errors).sort((a, b) => b[1] - a[1]).map(([cause, count]) => [cause.replaceAll("_", " "), number(count)]));
+  if (!$("strategies").childElementCount) $("strategies").replaceChildren(...live.strategies.map((name) => element("option", { value: name })));
   for (const key of ["strategy", "concurrency", "rate", "per_day"]) { const field = $(`s-${key}`); if (document.activeElement !== field && !field.dataset.edited) field.value = live[key] ?? ""; }
 
   const crew = found.crawlers, silent = crew.filter((each) => each.is_silent).length;

@@ -147,13 +147,18 @@ def test_a_life(start: Start, run: Run, tmp_path: Path) -> None:
     state = json.loads(daemon.get("api/state")[1])
     assert (state["live"]["rate"], state["live"]["per_day"]) == (5.0, 90000), "what the page changed stays"
     assert state["by_day"][state["today"]] > 20
+    assert state["queues"]["strategy"] + state["queues"]["ahead"] == state["frontier"]["queued"]
+    assert {"flow", "rank", "bfs"} <= set(state["live"]["strategies"])
     (tmp_path / "config.toml").unlink()
+    told = run("status")
+    assert re.search(r"budget +[\d,]+ spent in all · no total", told.out), told.out
+    assert re.search(r"today +[\d,]+ of 90,000", told.out), told.out
     document = daemon.end()
     assert document["stop_reason"] == "interrupted"
     assert document["credits"]["reserved"] == 0
     assert document["credits"]["charged"] == daemon.charged()
     shown = run("budget", "show", "--json").document["daemon"]
-    assert (shown["per_day"], shown["today"], shown["total"]) == (100000, daemon.charged(), None)
+    assert (shown["per_day"], shown["today"], shown["total"]) == (90000, daemon.charged(), None)
 
 
 def test_a_budget_used_up_pauses_and_a_raise_goes_on(start: Start, run: Run) -> None:
