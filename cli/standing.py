@@ -187,8 +187,6 @@ def _of_daemon(daemon: Daemon) -> dict[str, Any]:
         "started_at": moment(daemon.started_at),
         "heartbeat_at": moment(daemon.heartbeat_at),
         "pid": daemon.pid,
-        "total": daemon.total,
-        "per_day": daemon.per_day,
     }
 
 

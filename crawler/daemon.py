@@ -45,6 +45,9 @@ LONGEST_WAIT_S = 6 * 3600.0
 LATER_S = 900.0
 """How long until a file that somebody reads is tried again to be freed of deleted bytes."""
 
+PASSING = Busy, DiskFull, OutOfFiles
+"""What is wrong with a database that waiting helps."""
+
 ROUND = 200
 """Credits after which the next lists to read again are chosen; more where a plan takes long (`Planner.batch`)."""
 
@@ -131,7 +134,7 @@ class Daemon:
                     await self._obey()
                     await self._purge()
                     hold = await self._reason_to_wait()
-                except (Busy, DiskFull, OutOfFiles) as error:
+                except PASSING as error:
                     hold = self._in_trouble("database", error.problem, asked=None)
                 if hold is None:
                     await self._stint()
@@ -162,11 +165,13 @@ class Daemon:
 
     # what may be bought
 
-    def _allowance(self, conn: Connection, day: str) -> tuple[int | None, int | None]:
+    def _left_of(self, standing: budgets.Standing, day: str) -> tuple[int | None, int | None]:
         """Return the credits that the total and the day leave, None where there is no such limit."""
-        standing = budgets.standing(conn, self.config.total)
         spent = standing.by_day.get(day, 0)
         return standing.left, None if self.config.per_day is None else max(0, self.config.per_day - spent)
+
+    def _allowance(self, conn: Connection, day: str) -> tuple[int | None, int | None]:
+        return self._left_of(budgets.standing(conn, self.config.total), day)
 
     def _terms(self, conn: Connection, day: str) -> Terms:
         """Return the day's run and what it may use, as of one moment: crawlers beside this one spend, too."""
@@ -174,9 +179,10 @@ class Daemon:
         goes_on = last is not None and budgets.day_of(last.settings) == day and last.stop_reason not in runs.ENDED
         run = last if goes_on else None
         budgets.close(conn, but=None if run is None else run.id)
-        left = min(each for each in self._allowance(conn, day) if each is not None)
+        standing = budgets.standing(conn, self.config.total)
+        left = min(each for each in self._left_of(standing, day) if each is not None)
         used = 0 if run is None else run.charged + run.uncertain + run.reserved
-        self.spent_before = budgets.standing(conn, None).by_day.get(day, 0) - used
+        self.spent_before = standing.by_day.get(day, 0) - used
         return Terms(budget=used + left, new_run=run is None)
 
     def today(self) -> str:
@@ -232,7 +238,7 @@ class Daemon:
         await self._say(Hold(state=State.PURGING, detail="what policy says is due is deleted"))
         try:
             done = await self._offload(partial(retention.purge, self._db, rules, now=self._now))
-        except (Busy, DiskFull, OutOfFiles) as error:
+        except PASSING as error:
             self._in_trouble("database", error.problem, asked=None)
             self._purge_not_before = self._now() + FIRST_WAIT_S
             return
@@ -278,7 +284,7 @@ class Daemon:
             await self._digest(await self._watched(crawl, date))
         except SocialFetchError as error:
             self._in_trouble(error.code, str(error), asked=policy.retry_after_s(error.retry_after, now=self._now()))
-        except (Busy, DiskFull, OutOfFiles) as error:
+        except PASSING as error:
             self._in_trouble("database", error.problem, asked=None)
         except OtherSettings as error:
             self._in_trouble("other_settings", str(error), asked=None)
@@ -368,7 +374,8 @@ class Daemon:
 
     async def _obey(self) -> None:
         for order in await self._db.look(self._asked_for):
-            self._heard = max(self._heard or 0, order.id)
+            if self._heard is not None:
+                self._heard = max(self._heard, order.id)
             answer = self._answer(order)
             self._log.info("order.obeyed", act=order.act, origin=order.origin, answer=answer)
             await self._db.write(partial(orders.obeyed, order_id=order.id, answer=answer, now=self._now()))
@@ -377,8 +384,10 @@ class Daemon:
         """Return what is to be obeyed: what waits, and in a crew what others have obeyed for their part."""
         if self._heard is not None and self._db.is_shared:
             return orders.after(conn, self._heard, is_shared=True)
-        self._heard = max((order.id for order in orders.recent(conn, 1)), default=0)
-        return orders.waiting(conn)
+        asked = orders.waiting(conn)
+        if self._db.is_shared:
+            self._heard = max((order.id for order in orders.recent(conn, 1)), default=0)
+        return asked
 
     def _answer(self, order: Order) -> str:
         match order.act:
@@ -413,7 +422,7 @@ class Daemon:
         self.hold, self._beaten_at = hold, now
         try:
             await self._db.write(partial(daemons.write, found=self._standing()))
-        except (Busy, DiskFull, OutOfFiles) as error:  # whoever asks sees an old heartbeat; it lives on
+        except PASSING as error:  # whoever asks sees an old heartbeat; it lives on
             self._log.warning("heartbeat.unwritten", cause=error.problem)
 
     def _standing(self) -> Standing:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from crawler import policy
 from crawler.breakers import Breakers
-from crawler.budget import Last
 from crawler.course import Course
 from crawler.limiter import Limiter
 from crawler.options import Options
 from crawler.phases import Phase, phases
 from crawler.progress import Progress
-from crawler.purchase import Purchases, reconcile
+from crawler.purchase import Purchases
+from crawler.quiet import Quiet
 from crawler.worker import Desk, work
 from socialfetch import errors
 from socialfetch.client import Client
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 HEARTBEAT_S = 15.0
-QUIET_EVERY_S = 600.0
-"""How often the balance is read while credits are uncertain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +113,7 @@ class Crawl:
         self._terms = terms or (lambda _: Terms(budget=options.budget, new_run=options.new_run))
         self._stop: tuple[str, str, str | None] | None = None
         self._at: Desk | None = None
-        self._last = Last()
+        self._quiet = Quiet(db=db, client=client, now=now, log=log)
 
     def stop(self, reason: str, detail: str, key: str | None = None) -> None:
         """Drain: what is in flight is finished and stored, nothing new is bought. The first reason stands."""
@@ -152,10 +150,10 @@ class Crawl:
         silent_s = crew.SILENT_S if self._db.is_shared else None
         reclaimed = await self._db.write(partial(frontier.reclaim, silent_s=silent_s, now=self._now()))
         if reclaimed:
-            self._last.abandoned_s = asyncio.get_running_loop().time()
+            self._quiet.last.abandoned_s = asyncio.get_running_loop().time()
         started = await self._db.write(self._start)
         self._db.sign_as(started.process_id)
-        settlements = None if balance is None else await self._reconcile(balance, started.process_id)
+        settlements = None if balance is None else await self._quiet.settle(balance, started.process_id)
         settled = None if settlements is None else sum(charged for _, charged in settlements.values())
         if reclaimed:
             self._log.warning("lease.reclaimed", count=reclaimed, uncertain_credits=reclaimed)
@@ -265,7 +263,7 @@ class Crawl:
             breakers=Breakers(options.breakers, concurrency=options.concurrency),
             retry=options.retry,
             max_wait_s=options.max_wait_s,
-            last=self._last,
+            last=self._quiet.last,
             progress=progress,
             archive=rules.archive,
             now=self._now,
@@ -289,7 +287,7 @@ class Crawl:
         try:
             async with asyncio.TaskGroup() as group:
                 beats = group.create_task(self._beat(desk))
-                readings = group.create_task(self._quiet_points(desk))
+                readings = group.create_task(self._quiet.points(desk))
                 watching = group.create_task(course.watch(desk))
                 async with asyncio.TaskGroup() as workers:
                     # As many workers as requests in flight, no more: a kill leaves at most so many credits uncertain.
@@ -348,70 +346,11 @@ class Crawl:
                     raise
                 await asyncio.sleep(wait)
 
-    async def _reconcile(self, balance: BalanceData, process_id: int) -> dict[int, tuple[int, int]] | None:
-        """Note a balance read while nothing was in flight; returns by run the credits settled and those charged.
-
-        Where other crawlers are at work on the database there is no telling what is in flight: nothing is noted then.
-        """
-        settled = await self._db.write(
-            partial(
-                reconcile,
-                process_id=process_id,
-                balance=balance.balance,
-                refill_state=balance.refill_state,
-                now=self._now(),
-                last=self._last,
-                now_s=asyncio.get_running_loop().time(),
-            )
-        )
-        for run_id, (uncertain, charged) in (settled or {}).items():
-            self._log.info("uncertain.reconciled", run=run_id, uncertain_credits=uncertain, charged=charged)
-        return settled
-
     async def _settle_at_end(self, desk: Desk) -> bool:
-        """Read the balance where it could settle what is uncertain, and tell whether that freed credits.
-
-        Nothing is in flight now. After a refused key or an outage there is nobody to ask.
-        """
-        if not desk.progress.uncertain or (self._stop and self._stop[0] in {"unauthorized", "unreachable"}):
+        """Tell whether a last reading of the balance freed credits; after a refused key nobody is asked."""
+        if self._stop and self._stop[0] in {"unauthorized", "unreachable"}:
             return False
-        before = desk.progress.charged + desk.progress.uncertain
-        await self._read_balance_into(desk)
-        return desk.progress.charged + desk.progress.uncertain < before
-
-    async def _quiet_points(self, desk: Desk) -> None:
-        """Buy the first page alone and read the balance; later read it again while credits are uncertain.
-
-        The first page shows whether the API does as expected before many requests are under way, and whether the
-        balance moves at once: only then can a later reading settle anything.
-        """
-        await desk.first_answer()
-        if desk.progress.pages:
-            await self._read_quietly(desk)
-        desk.limiter.widen()
-        while True:
-            await asyncio.sleep(QUIET_EVERY_S)
-            if desk.progress.uncertain:
-                await self._read_quietly(desk)
-
-    async def _read_quietly(self, desk: Desk) -> None:
-        """Let nothing be in flight, read the balance, and go on."""
-        await desk.limiter.pause()
-        try:
-            await self._read_balance_into(desk)
-        finally:
-            desk.limiter.resume()
-        desk.wake()  # settled credits may be free again
-
-    async def _read_balance_into(self, desk: Desk) -> None:
-        try:
-            balance = await self._client.balance()
-            await self._reconcile(balance, desk.purchases.started.process_id)
-        except errors.SocialFetchError as error:
-            self._log.warning("balance.unread", cause=error.code)
-            return
-        credits = await self._db.write(partial(runs.read_credits, run_id=desk.run_id))
-        desk.progress.charged, desk.progress.uncertain = credits.charged, credits.uncertain
+        return await self._quiet.settle_at_end(desk)
 
     async def _beat(self, desk: Desk) -> None:
         """Give signs of life until cancelled; in a crew also mind the others."""

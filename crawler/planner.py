@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 from crawler import refresh
 from crawler.refresh import Intervals, Weigh
@@ -14,8 +14,6 @@ from storage.revisits import Revisit, Sightings
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-T = TypeVar("T")
 
 FEW = 20
 """One in so many of the lists read is planned for at once, where that is more than the caller wants."""
@@ -58,7 +56,7 @@ class Planner:
 
     async def plan(self, credits: int) -> int:
         """Queue what is worth reading again most, for about so many credits; returns the credits it will take."""
-        plan: refresh.Plan = await self._elsewhere(partial(self._planned, credits=credits))
+        plan = await self._db.look(partial(self._planned, credits=credits), offload=self._offload)
         chosen, self.next_due_at = plan.choices, plan.next_due_at
         count = len(chosen)
         # Equal steps: only the order counts.
@@ -66,15 +64,6 @@ class Planner:
         if entries:
             await self._db.write(partial(requeue.queue, entries=entries))
         return sum(choice.cost for choice in chosen)
-
-    async def _elsewhere(self, work: Callable[[Connection], T]) -> T:
-        if self._db.is_shared:
-            return await self._db.look(work)
-        return cast("T", await self._offload(partial(self._looked, work)))
-
-    def _looked(self, work: Callable[[Connection], T]) -> T:
-        with self._db.read() as conn:
-            return work(conn)
 
     def _planned(self, conn: Connection, *, credits: int) -> refresh.Plan:
         now = self._now()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -180,16 +180,18 @@ class Database:
         with translated(self._file), self._readers.connect() as conn:
             yield conn
 
-    async def look(self, work: Callable[[sa.Connection], T]) -> T:
+    async def look(
+        self, work: Callable[[sa.Connection], T], *, offload: Callable[[Callable[[], T]], Awaitable[T]] | None = None
+    ) -> T:
         """Read without keeping the event loop from its work, where the database is on a server.
 
-        Waits for a lost connection as `submit` does.
+        `offload` runs a reading elsewhere that takes long on a file, too. Waits for a lost connection as `submit` does.
         """
         time = asyncio.get_running_loop().time
         began_s = time()
         while True:
             try:
-                return await self._elsewhere(partial(self._look, work))
+                return await (offload or self._elsewhere)(partial(self._look, work))
             except errors.Cut:
                 if time() - began_s >= self._patience_s:
                     raise
