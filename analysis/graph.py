@@ -151,4 +151,4 @@ def _packed(graph: FollowGraph) -> cache.Arrays:
 def _unpacked(arrays: cache.Arrays) -> FollowGraph:
     # The types of the arrays stand in the file; whoever wrote it had them from here.
     accounts = Accounts(**{name: arrays[name] for name in NUMBERS})  # type: ignore[arg-type]
-    return FollowGraph(accounts, arrays["src"], arrays["dst"], Removed(*arrays["removed"].tolist()))  # type: ignore[arg-type]
+    return FollowGraph(accounts, arrays["src"], arrays["dst"], Removed(*arrays["removed"].tolist()))  # type: ignore[arg-type]  # as above

@@ -21,9 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from analysis.agreement import ari, nmi  # noqa: E402 - the repository is put on the path first
-from analysis.communities import NOWHERE, consensus, described, leiden  # noqa: E402
-from analysis.engine import symmetrised  # noqa: E402
-from analysis.graph import UNKNOWN, Accounts, FollowGraph, from_pairs  # noqa: E402
+from analysis.communities import NOWHERE, consensus, described, leiden  # noqa: E402 - as above
+from analysis.engine import symmetrised  # noqa: E402 - as above
+from analysis.graph import UNKNOWN, Accounts, FollowGraph, from_pairs  # noqa: E402 - as above
 
 RESOLUTIONS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 

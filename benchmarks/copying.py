@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,39 +18,34 @@ import time
 from pathlib import Path
 from typing import Any
 
+from meters import cpu_s, usage
 from postgres_server import Postgres, postgres
 from processes import environment
 
 ROOT = Path(__file__).parents[1]
 
 
-def server_cpu_s(server: Postgres) -> float:
-    """Return the CPU seconds that a server started here has used, those of its ended connections included."""
-    assert server.process is not None
-    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-
-
 def copied(server: Postgres, source: Path | str, target: Path | str, cwd: Path) -> dict[str, Any]:
     """Copy with the command and return what it said and what it took."""
-    before_cpu, before = server_cpu_s(server), time.monotonic()
+    assert server.process is not None
+    before_cpu, before = cpu_s(server.process.pid), time.monotonic()
     with subprocess.Popen(
         [sys.executable, "-m", "cli.main", "--db", str(source), "--json", "copy", "--to", str(target)],
         cwd=cwd,
         env=environment(),
         stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         said = process.stdout.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        used = usage(process)
     assert process.returncode == 0
     wall = time.monotonic() - before
     time.sleep(2)  # its connections end
     return json.loads(said) | {
         "wall": wall,
         "cpu": used.ru_utime + used.ru_stime,
-        "server": server_cpu_s(server) - before_cpu,
+        "server": cpu_s(server.process.pid) - before_cpu,
         "mb": used.ru_maxrss / 1024,
     }
 

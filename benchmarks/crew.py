@@ -21,16 +21,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from meters import cpu_s, usage
 from postgres_server import Postgres, postgres
 from processes import run, start
 
 from storage.database import Database
-
-
-def cpu_s(pid: int) -> float:
-    """Return the CPU seconds that a process has used, with those of its children that have ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def finished(process: subprocess.Popen[str]) -> float:
@@ -38,8 +33,7 @@ def finished(process: subprocess.Popen[str]) -> float:
     assert process.stdout is not None
     assert process.stderr is not None
     said = process.stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    used = usage(process)
     assert process.returncode == 0, said + process.stderr.read()
     assert json.loads(said)["stop_reason"] == "budget_exhausted"
     return used.ru_utime + used.ru_stime

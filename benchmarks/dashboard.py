@@ -9,7 +9,6 @@ the same span without and with ten listeners to the page's events, twice by turn
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 import signal
 import tempfile
@@ -17,8 +16,9 @@ import threading
 import time
 from pathlib import Path
 
-from processes import run, start
-from soak import LISTENERS, cpu_s, listen
+from meters import cpu_s
+from processes import page_of, run, start
+from soak import LISTENERS, listen
 
 
 def main() -> None:
@@ -34,12 +34,7 @@ def main() -> None:
     run(["seed", "u1", "u2", "u3"], cwd=folder)
     command = ["daemon", "--json", "--log-level", "error", "--budget-per-day", "1000000", "--rate", str(asked.rate)]
     daemon = start([*command, "--listen", "127.0.0.1:0", "--api-url", url], cwd=folder)
-    assert daemon.stderr is not None
-    page = ""
-    while not page:
-        found = re.search(r"http://127\.0\.0\.1:\d+/", daemon.stderr.readline())
-        page = found.group() if found else ""
-    threading.Thread(target=daemon.stderr.read, daemon=True).start()
+    page = page_of(daemon)
     spent: dict[int, list[float]] = {0: [], LISTENERS: []}
     try:
         time.sleep(10)

@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from meters import cpu_s
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -68,14 +69,14 @@ async def _measure(options: argparse.Namespace) -> None:
             host, port = server.stdout.readline().strip().removeprefix("http://").split(":")
             print(f"ready after      {time.perf_counter() - started:8.2f} s")
             print(f"memory, ready    {_memory_mb(server.pid, 'VmRSS'):8.0f} MB")
-            cpu = _cpu_s(server.pid)
+            cpu = cpu_s(server.pid)
             began = time.perf_counter()
             deadline = began + options.seconds
             lists = [range(1 + n, options.accounts, options.connections) for n in range(options.connections)]
             counts = await asyncio.gather(*(_crawl(host, int(port), accounts, deadline) for accounts in lists))
             pages, size = (sum(column) for column in zip(*counts, strict=True))
             took = time.perf_counter() - began
-            used = _cpu_s(server.pid) - cpu
+            used = cpu_s(server.pid) - cpu
             print(f"pages            {pages:8,} of {size / pages:,.0f} bytes on average")
             print(f"pages a second   {pages / took:8,.0f} with this client")
             print(f"server CPU       {1000 * used / pages:8.3f} ms a page: {pages / used:,.0f} pages a second a core")
@@ -103,11 +104,6 @@ async def _crawl(host: str, port: int, accounts: range, deadline: float) -> tupl
         path = f"{path.partition('?')[0]}?cursor={cursor}" if more else f"u{next(account)}/following"
     writer.close()
     return pages, size
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory_mb(pid: int, row: str) -> float:

@@ -22,7 +22,8 @@ from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
-from processes import run, start
+from meters import cpu_s
+from processes import page_of, run, start
 
 LISTENERS = 10
 
@@ -44,12 +45,6 @@ def resident_mb(pid: int) -> float:
     return int(found.group(1)) / 1024
 
 
-def cpu_s(pid: int) -> float:
-    """Return the seconds of a core that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
-
-
 def main() -> None:
     """Soak and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -65,12 +60,7 @@ def main() -> None:
     more = {"FOLLOWGRAPH_REFRESH__SHORTEST": "60s"}
     command = ["daemon", "--json", "--log-level", "error", "--budget-per-day", str(10**9), "--rate", str(asked.rate)]
     daemon = start([*command, "--concurrency", "50", "--listen", "127.0.0.1:0", "--api-url", url], cwd=folder, **more)
-    assert daemon.stderr is not None
-    page = ""
-    while not page:
-        found = re.search(r"http://127\.0\.0\.1:\d+/", daemon.stderr.readline())
-        page = found.group() if found else ""
-    threading.Thread(target=daemon.stderr.read, daemon=True).start()
+    page = page_of(daemon)
     for _ in range(LISTENERS):
         threading.Thread(target=listen, args=(page, threading.Event()), daemon=True).start()
     samples: list[tuple[float, float]] = []

@@ -26,6 +26,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from meters import cpu_s
+
 HERE = Path(__file__).parent
 PEERS, RESULTS, DOCUMENT = HERE / "peers", HERE / "results", HERE.parent / "docs" / "performance.md"
 OURS, OTHERS = Path(sys.executable), HERE / ".venv" / "bin" / "python"
@@ -43,12 +45,6 @@ def api(*options: str) -> Iterator[tuple[str, int]]:
             yield server.stdout.readline().strip(), server.pid
         finally:
             server.terminate()
-
-
-def cpu_s(pid: int) -> float:
-    """Return the seconds of a core that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Unmeasured(Exception):

@@ -37,14 +37,14 @@ from scipy import sparse
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
-import logging  # noqa: E402
+import logging  # noqa: E402 - the repository is put on the path first
 
 import rehearsal  # noqa: E402 - beside the tests
-import structlog  # noqa: E402
+import structlog  # noqa: E402 - as above
 
-from analysis.graph import load_graph  # noqa: E402
-from crawler.strategies.registry import CHOICES  # noqa: E402
-from socialfetch.simulator import network  # noqa: E402
+from analysis.graph import load_graph  # noqa: E402 - as above
+from crawler.strategies.registry import CHOICES  # noqa: E402 - as above
+from socialfetch.simulator import network  # noqa: E402 - as above
 
 DATA = ROOT.parent / "shared" / "data"
 REAL = {"slashdot": "soc-slashdot0902", "wiki-vote": "wiki-vote", "timme": "timme-p20-50-follow"}

@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ import sqlalchemy as sa
 
 from storage import export, outputs, summary
 from storage.datacard import Description, card, citation, iso
+from storage.draft import drafted_folder
 from storage.export import Exported, OutputNotWritable
 from storage.graphfiles import Kind
 from storage.pseudonyms import Mask
@@ -71,20 +70,15 @@ def made(folder: Path) -> Iterator[Path]:
     target = folder.resolve()
     if os.path.lexists(target) and (not target.is_dir() or any(target.iterdir())):
         raise OutputNotWritable(folder, "there is something already", hint="Name a folder that is not there yet.")
-    draft = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial"))
-        yield draft
-        for path in draft.rglob("*"):
-            path.chmod(0o600)
-        draft.rename(target)
+        with drafted_folder(target) as draft:
+            yield draft
+            for path in draft.rglob("*"):
+                path.chmod(0o600)
+            draft.rename(target)
     except OSError as error:
         hint = "Make its folder writable, or name another place."
         raise OutputNotWritable(folder, error.strerror or str(error), hint=hint) from error
-    finally:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)
 
 
 def write_sums(folder: Path) -> None:

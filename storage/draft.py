@@ -1,4 +1,4 @@
-"""A file that is made under a name of its own and gets its real one when it is whole.
+"""A file or a folder that is made under a name of its own and gets its real one when it is whole.
 
 Invariant: nothing half made ever stands at the real name, and nothing that stands there is replaced.
 """
@@ -6,6 +6,7 @@ Invariant: nothing half made ever stands at the real name, and nothing that stan
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,20 @@ def drafted(target: Path) -> Iterator[Path]:
     finally:
         for ending in _BESIDE:
             Path(f"{draft}{ending}").unlink(missing_ok=True)
+
+
+@contextmanager
+def drafted_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target`, its owner's only; it is gone at the end where nobody has given it a name.
+
+    Raises OSError.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial"))
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _publish(draft: Path, target: Path) -> None:

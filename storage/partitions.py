@@ -7,7 +7,6 @@ as everybody's. Invariant: a folder stands under its name only when it is whole.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -16,6 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from storage.draft import drafted_folder
 from storage.export import (
     ACCOUNT_COLUMNS,
     BARE,
@@ -77,21 +77,16 @@ def _fill(folder: Path, columns: dict[str, Kind], rows: Iterator[Row], total: in
 def _replacing_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder, readable by its owner only, that takes the place of `path` when the block ends well."""
     target = path.resolve()
-    draft: Path | None = None
     try:
         if target.exists() and not target.is_dir():
             raise OutputNotWritable(path, "there is something else than a folder", hint="Name another with --output.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial"))
-        yield draft
-        old = draft.with_suffix(".old")
-        if target.exists():
-            target.replace(old)
-        draft.replace(target)
-        shutil.rmtree(old, ignore_errors=True)
+        with drafted_folder(target) as draft:
+            yield draft
+            old = draft.with_suffix(".old")
+            if target.exists():
+                target.replace(old)
+            draft.replace(target)
+            shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         hint = "Make the folder writable, or name another place with --output; what stood there before is untouched."
         raise OutputNotWritable(path, error.strerror or str(error), hint=hint) from error
-    finally:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)

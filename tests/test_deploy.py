@@ -8,15 +8,15 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from shutil import which
 from typing import Any
 from urllib.error import HTTPError
 
+import processes
 import psycopg
 import pytest
 import yaml
@@ -253,12 +253,7 @@ def test_the_guide_makes_every_secret() -> None:
         assert all(f"--uid {owners[secret]} " in CONTAINERFILE for secret in SERVICES[name]["secrets"])
 
 
-def until(holds: Callable[[], bool], what: str) -> None:
-    """Wait for something, two minutes at most."""
-    deadline = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
+until = partial(processes.until, seconds=120.0)
 
 
 def test_the_crawlers_work_as_they_are_started_there(postgres: Postgres, tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ class Store:
         self.root = root.rstrip("/")
         # Spark's own file systems, for the folder may be on any; there is no other door to them from Python.
         self._jvm: Any = spark.sparkContext._jvm
-        self._files = self._path().getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())  # type: ignore[attr-defined, unused-ignore]
+        context: Any = spark.sparkContext  # whose Java side has no types
+        self._files = self._path().getFileSystem(context._jsc.hadoopConfiguration())
 
     def _path(self, *parts: str) -> Any:
         return self._jvm.org.apache.hadoop.fs.Path("/".join((self.root, *parts)))

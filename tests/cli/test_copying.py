@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import rehearsal
-from people import name, popular, town
+from people import popular, study
 from postgres_server import Postgres
 
 if TYPE_CHECKING:
@@ -29,10 +29,7 @@ def place(postgres: Postgres) -> Iterator[str]:
 @pytest.fixture
 def crawled(tmp_path: Path) -> Path:
     """The database of a small study."""
-    (tmp_path / "study").mkdir()
-    path = tmp_path / "study" / "a.db"
-    rehearsal.go(path, rehearsal.service(town(60)), seeds=[name(1), name(2)], budget=20)
-    return path
+    return study(tmp_path, accounts=60, budget=20)
 
 
 def test_a_study_moves_to_a_server_and_back(run: Run, crawled: Path, place: str, tmp_path: Path) -> None:
@@ -129,4 +126,4 @@ def test_who_is_kept_out_stays_out(run: Run, crawled: Path, place: str, tmp_path
     assert "1 kept out there too" in ran.out
     seeded = run("--db", place, "seed", person, "--json", environ=home)
     assert json.dumps(seeded.document["rejected"]).count(person) == 1 or seeded.document["added"] == 0
-    assert rehearsal.rows(place, "SELECT count(*) FROM receipts") == [(1,)]  # type: ignore[arg-type]
+    assert rehearsal.rows(place, "SELECT count(*) FROM receipts") == [(1,)]

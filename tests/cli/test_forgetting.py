@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import rehearsal
-from people import holding, name, popular, town, traces
+from people import holding, name, popular, study, town, traces
 
 from analysis.graph import load_graph
 from storage.database import graph_beside
@@ -30,10 +30,7 @@ def home(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def crawled(tmp_path: Path) -> Path:
     """The database of a small study."""
-    (tmp_path / "study").mkdir()
-    path = tmp_path / "study" / "a.db"
-    rehearsal.go(path, rehearsal.service(town(120)), seeds=[name(1), name(2)], budget=60)
-    return path
+    return study(tmp_path, accounts=120, budget=60)
 
 
 def keys(tmp_path: Path) -> list[Path]:

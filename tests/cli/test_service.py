@@ -12,11 +12,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Any
 
+import processes
 import pytest
 
 if TYPE_CHECKING:
@@ -26,13 +28,7 @@ if TYPE_CHECKING:
 CHROMIUM = which("chromium") or which("chromium-browser")
 
 
-def until(condition: Callable[[], Any], *, seconds: float = 180.0) -> Any:
-    """Wait until a condition holds and return what it returned."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.1)
-    return found
+until = partial(processes.until, seconds=180.0)
 
 
 class Running:

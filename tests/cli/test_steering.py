@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import processes
 import pytest
 import rehearsal
 from study import Study, facts
@@ -142,13 +143,7 @@ def test_words_to_nobody(run: Run, study: Study) -> None:
     assert "nothing runs" in run("drain").out
 
 
-def until(condition: Callable[[], Any], *, seconds: float = 120.0) -> Any:
-    """Wait until a condition holds and return what it returned."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.05)
-    return found
+until = partial(processes.until, seconds=120.0)
 
 
 def test_a_running_crawl_obeys(run: Run, shell: Shell, simulate: Simulate, tmp_path: Path) -> None:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import subprocess
-import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import processes
 import rehearsal
 from postgres_server import Postgres
-from processes import result, run, simulator, start
+from processes import page_of, result, run, simulator, start
 from storages import empty
 
 PER_DAY = 700
+
+until = partial(processes.until, seconds=60.0)
 
 
 @contextmanager
@@ -31,24 +33,6 @@ def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
         if process.poll() is None:
             process.kill()
         process.communicate(timeout=60)
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    """Wait for something, a minute at most."""
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-
-
-def page_of(daemon: subprocess.Popen[str]) -> str:
-    """Return the address of a daemon's page; what it says afterwards is read and dropped."""
-    assert daemon.stderr is not None
-    for line in daemon.stderr:
-        if found := re.search(r"http://127\.0\.0\.1:\d+/", line):
-            threading.Thread(target=daemon.stderr.read, daemon=True).start()
-            return found.group()
-    raise AssertionError("it never served a page")
 
 
 def test_a_day_is_shared_with_crawls_and_exact(postgres: Postgres, tmp_path: Path) -> None:

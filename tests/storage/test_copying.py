@@ -204,7 +204,7 @@ def test_a_copier_that_was_killed_goes_on(tmp_path: Path, target: Path | str) ->
         Database.open(target, now=lambda: 0.0)
     copy(path, target)
     assert rows(target) == rows(path)
-    assert rehearsal.findings(target) == []  # type: ignore[arg-type]  # an address does as well
+    assert rehearsal.findings(target) == []
 
 
 @pytest.mark.usefixtures("small")
@@ -352,12 +352,12 @@ def test_crawling_goes_on_there(tmp_path: Path, server: Callable[[], str]) -> No
             assert rows(place) == rows(before)
         if place != places[-1]:
             with pytest.raises(Died):
-                rehearsal.go(place, api, seeds=["u1", "u2"], writer=dying(40), **options)  # type: ignore[arg-type]
-    done = rehearsal.go(places[-1], api, **options)  # type: ignore[arg-type]
+                rehearsal.go(place, api, seeds=["u1", "u2"], writer=dying(40), **options)
+    done = rehearsal.go(places[-1], api, **options)
     assert done.stop_reason == "budget_exhausted"
     for place in places:
-        assert {problem.code for problem in rehearsal.findings(place)} <= {"leases_of_the_dead"}  # type: ignore[arg-type]
-    assert rehearsal.findings(places[-1]) == []  # type: ignore[arg-type]
+        assert {problem.code for problem in rehearsal.findings(place)} <= {"leases_of_the_dead"}
+    assert rehearsal.findings(places[-1]) == []
     last = rows(places[-1])
     assert [row[0] for row in last["ledger"]] == list(range(1, len(last["ledger"]) + 1))
     [(charged, uncertain)] = rehearsal.rows(tmp_path / "c.db", "SELECT sum(charged), sum(uncertain) FROM ledger")

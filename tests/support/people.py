@@ -36,6 +36,14 @@ def renamed(edges: Path) -> network.Network:
     )
 
 
+def study(folder: Path, *, accounts: int, budget: int) -> Path:
+    """Crawl a town into folder/study/a.db; returns the database's path."""
+    (folder / "study").mkdir()
+    path = folder / "study" / "a.db"
+    rehearsal.go(path, rehearsal.service(town(accounts)), seeds=[name(1), name(2)], budget=budget)
+    return path
+
+
 def name(index: int) -> str:
     """Return a handle of nobody else's letters."""
     return f"qx{index:05d}zv"

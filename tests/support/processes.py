@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,6 +57,25 @@ def run(arguments: Sequence[str], *, cwd: Path, timeout: float = 600, **more: st
             process.kill()
             raise
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def until(holds: Callable[[], Any], what: str = "it never came to that", *, seconds: float) -> Any:
+    """Wait until a condition holds, for so long at most, and return what it returned."""
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+    return found
+
+
+def page_of(daemon: subprocess.Popen[str]) -> str:
+    """Return the address of a daemon's page; what it says afterwards is read and dropped."""
+    assert daemon.stderr is not None
+    for line in daemon.stderr:
+        if found := re.search(r"http://127\.0\.0\.1:\d+/", line):
+            threading.Thread(target=daemon.stderr.read, daemon=True).start()
+            return found.group()
+    raise AssertionError("it never served a page")
 
 
 def result(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def follows(api: Service, seeds: Sequence[str]) -> set[tuple[str, str]]:
 
 
 async def crawl(
-    path: Path,
+    path: Path | str,
     api: Service,
     *,
     seeds: Sequence[str] = (),
@@ -111,12 +111,12 @@ async def crawl(
         db.close()
 
 
-def go(path: Path, api: Service, **arguments: Any) -> Result:
+def go(path: Path | str, api: Service, **arguments: Any) -> Result:
     """Run one crawl in a virtual loop of its own."""
     return virtual_time.run(crawl(path, api, **arguments))
 
 
-def state(path: Path) -> Summary:
+def state(path: Path | str) -> Summary:
     """Return where the database stands."""
     db = Database.open(path, now=lambda: 0.0, mode="read")
     with db.read() as conn:
@@ -134,7 +134,7 @@ def findings(path: Path | str) -> list[Problem]:
     return found
 
 
-def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
+def rows(path: Path | str, sql: str) -> list[tuple[Any, ...]]:
     """Return the rows of a query on the database file."""
     db = Database.open(path, now=lambda: 0.0, mode="read")
     with db.read() as conn:
@@ -143,7 +143,7 @@ def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
     return found
 
 
-def edges(path: Path) -> set[tuple[str, str]]:
+def edges(path: Path | str) -> set[tuple[str, str]]:
     """Return the stored current follows as pairs of handles."""
     found = rows(
         path,
@@ -153,7 +153,7 @@ def edges(path: Path) -> set[tuple[str, str]]:
     return {(source, target) for source, target in found}
 
 
-def contents(path: Path) -> list[str]:
+def contents(path: Path | str) -> list[str]:
     """Return everything in the database as text, row by row."""
     import sqlite3
 
