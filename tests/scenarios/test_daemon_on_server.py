@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import processes
 import rehearsal
+from aftermath import ending
 from postgres_server import Postgres
 from processes import page_of, result, run, simulator, start
 from storages import empty
@@ -22,17 +20,6 @@ from storages import empty
 PER_DAY = 700
 
 until = partial(processes.until, seconds=60.0)
-
-
-@contextmanager
-def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """Let a process not outlive its test."""
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate(timeout=60)
 
 
 def test_a_day_is_shared_with_crawls_and_exact(postgres: Postgres, tmp_path: Path) -> None:
@@ -44,7 +31,7 @@ def test_a_day_is_shared_with_crawls_and_exact(postgres: Postgres, tmp_path: Pat
         run([*at, "seed", "u1", "u2", "u3"], cwd=tmp_path)
         same = ["--json", "--concurrency", "10", "--rate", "35", "--api-url", api.url]  # the crawl is in time for it
         life = ["daemon", *same, "--budget-per-day", str(PER_DAY)]
-        with ended(start([*at, *life, "--listen", "127.0.0.1:0"], cwd=tmp_path)) as daemon:
+        with ending(start([*at, *life, "--listen", "127.0.0.1:0"], cwd=tmp_path)) as daemon:
             page = page_of(daemon)
 
             def state() -> dict[str, Any]:
@@ -54,7 +41,7 @@ def test_a_day_is_shared_with_crawls_and_exact(postgres: Postgres, tmp_path: Pat
 
             until(lambda: bool(state()["crawlers"]), "the daemon never crawled")
             crawl = start([*at, "crawl", *same], cwd=tmp_path)
-            with ended(crawl):
+            with ending(crawl):
                 until(lambda: len(state()["crawlers"]) == 2, "the crawl never took part")
                 second = run([*at, *life, "--listen", "127.0.0.1:0"], cwd=tmp_path)
                 assert second.returncode == 5
@@ -88,10 +75,10 @@ def test_orders_reach_the_daemon_and_its_crew(postgres: Postgres, tmp_path: Path
         run([*at, "seed", "u1", "u2", "u3"], cwd=tmp_path)
         same = ["--json", "--concurrency", "4", "--rate", "60", "--api-url", api.url]
         life = [*at, "daemon", *same, "--budget-per-day", "1000000", "--listen", "127.0.0.1:0"]
-        with ended(start(life, cwd=tmp_path)) as daemon:
+        with ending(start(life, cwd=tmp_path)) as daemon:
             page_of(daemon)
             until(lambda: api.charged > 20, "the daemon never crawled")
-            with ended(start([*at, "crawl", *same], cwd=tmp_path)) as crawl:
+            with ending(start([*at, "crawl", *same], cwd=tmp_path)) as crawl:
 
                 def at_work() -> int:
                     [(count,)] = postgres.ask(database, "SELECT count(*) FROM processes WHERE ended_at IS NULL")
@@ -124,14 +111,15 @@ def test_a_killed_daemon_is_followed_by_another(postgres: Postgres, tmp_path: Pa
     with simulator("--accounts", "5000", "--latency", "60", cwd=tmp_path) as api:
         run([*at, "seed", "u1", "u2", "u3"], cwd=tmp_path)
         life = [*at, "daemon", "--json", "--budget-per-day", "400", "--concurrency", "10", "--api-url", api.url]
-        with ended(start([*life, "--listen", "127.0.0.1:0"], cwd=tmp_path)) as daemon:
+        with ending(start([*life, "--listen", "127.0.0.1:0"], cwd=tmp_path)) as daemon:
             page_of(daemon)
             until(lambda: api.charged > 50, "the daemon never crawled")
             daemon.send_signal(signal.SIGKILL)
+            daemon.communicate(timeout=60)
         # A minute later by the server's clock.
         postgres.run_in(database, "UPDATE daemon SET heartbeat_at = heartbeat_at - 61")
         postgres.run_in(database, "UPDATE processes SET heartbeat_at = heartbeat_at - 61")
-        with ended(start([*life, "--listen", "127.0.0.1:0"], cwd=tmp_path)) as daemon:
+        with ending(start([*life, "--listen", "127.0.0.1:0"], cwd=tmp_path)) as daemon:
             page_of(daemon)
 
             def used() -> int:
