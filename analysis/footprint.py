@@ -9,7 +9,7 @@ from storage.schema import accounts, follows
 
 BASE, OF_ACCOUNT, OF_FOLLOW = 350_000_000, 420, 210
 """Bytes: of the libraries, and of each account and each current follow at the peak, communities included. Measured
-with `benchmarks/analysis.py --report`, and rounded up."""
+with `benchmarks/analysing.py --report`, and rounded up."""
 
 
 def counted(database: Database) -> tuple[int, int]:

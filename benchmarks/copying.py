@@ -63,7 +63,14 @@ def main() -> None:
         server.start()
         for follows in options.follows:
             path, back = Path(folder, f"{follows}.db"), Path(folder, f"{follows}-back.db")
-            make = [sys.executable, str(ROOT / "benchmarks" / "analysis.py"), "--make", "rmat", str(follows), str(path)]
+            make = [
+                sys.executable,
+                str(ROOT / "benchmarks" / "analysing.py"),
+                "--make",
+                "rmat",
+                str(follows),
+                str(path),
+            ]
             subprocess.run(make, check=True)
             place = server.url(server.fresh())
             for way, source, target in (("to the server", path, place), ("back", place, back)):

@@ -1,6 +1,6 @@
 """The programs on Spark beside the local engine: how far apart, and CPU seconds per follow and round as graphs grow.
 
-    PYTHONPATH=. nice -n 15 .venv/bin/python benchmarks/distributed.py 100000 1000000 10000000
+    PYTHONPATH=. python benchmarks/distributed.py 100000 1000000 10000000
 
 One drawn graph of each size: popularity falls off as a power law, one account in twenty follows nobody, and one
 account, the hub, is followed by a third of all. CPU seconds of Spark are those of its process, the start included.

@@ -1,4 +1,4 @@
-"""One engine doing the whole of `benchmarks/analysis.py` from a database; prints what it took as JSON.
+"""One engine doing the whole of `benchmarks/analysing.py` from a database; prints what it took as JSON.
 
     python benchmarks/engines.py ours|networkx|networkit|igraph DATABASE
 

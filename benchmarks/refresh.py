@@ -45,7 +45,7 @@ def round_robin(revisits: Iterable[Revisit], *, credits: int, now: float, **_: A
     oldest = sorted(revisits, key=lambda revisit: (revisit.asked_at, revisit.account_id))
     due = [each for each in oldest if now - each.asked_at >= INTERVALS.shortest]
     choices = [Choice(account_id=each.account_id, value=0.0, cost=1) for each in due[:credits]]
-    return Plan(choices=choices, next_due_at=None)
+    return Plan(choices=choices, due=len(choices), next_due_at=None)
 
 
 class World:

@@ -22,7 +22,7 @@ def status(*, session: Bound) -> None:
     Reads only, at any time: also while a crawl runs, and after one was killed.
     """
     from crawler import calendar  # noqa: PLC0415 - start-up
-    from storage import budgets, crew, daemons, lock, orders, summary  # noqa: PLC0415 - start-up
+    from storage import budgets, crew, daemons, lock, orders, summary, watching  # noqa: PLC0415 - start-up
     from storage.database import Database  # noqa: PLC0415 - start-up
 
     configuration = session.configure()
@@ -34,6 +34,7 @@ def status(*, session: Bound) -> None:
             daemon = daemons.read(conn)
             money = budgets.standing(conn, None if daemon is None else daemon.total)
             crawlers = crew.members(conn, now=session.now())
+            brought = None if daemon is None else watching.new_per_credit(conn, now=session.now())
         is_locked = any(not each.is_silent for each in crawlers) if database.is_shared else lock.is_held(database.path)
         place = database.name
     finally:
@@ -47,6 +48,9 @@ def status(*, session: Bound) -> None:
         session.output.line(f"{daemon.state.replace('_', ' ')} · {daemon.detail}{until}{silent}", label="daemon")
         for label, text in zip(("budget", "today"), daemons_lines(daemon, money, today), strict=True):
             session.output.line(text, label=label)
+        if brought is not None and brought["last_day"] is not None:
+            before = "" if brought["week_before"] is None else f" ({brought['week_before']:g} in the week before)"
+            session.output.line(f"{brought['last_day']:g} new accounts a credit in 24 hours{before}", label="yield")
     for label, text in lines(found, is_locked=is_locked):
         session.output.line(text, label=label)
     for each in crawlers if len(crawlers) > 1 else ():
@@ -58,7 +62,9 @@ def status(*, session: Bound) -> None:
             **document(found),
             "is_crawling": is_locked,
             "crawlers": [_of_crawler(each) for each in crawlers],
-            "daemon": None if daemon is None else {**_of_daemon(daemon), **daemons_money(daemon, money, today)},
+            "daemon": None
+            if daemon is None
+            else {**_of_daemon(daemon), **daemons_money(daemon, money, today), "new_per_credit": brought},
         }
     )
 

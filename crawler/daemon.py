@@ -107,6 +107,9 @@ class Daemon:
         """Credits that today's earlier runs used, as of the last stint."""
         self.answered_at: float | None = None
         """When the API answered last, in Unix seconds."""
+        self.waited: dict[str, float] = {}
+        """Seconds in which nothing was bought, by state, or by what the provider asked for patience with."""
+        self._counted_s: float | None = None
 
     def drain(self, why: str) -> None:
         """Finish what is in flight and end, within the deadline."""
@@ -192,12 +195,13 @@ class Daemon:
     async def _reason_to_wait(self) -> Hold | None:
         now, today = self._now(), self.today()
 
-        def look(conn: Connection) -> tuple[bool, bool, int | None, int | None]:
-            return orders.is_paused(conn), outlook.has_queued(conn), *self._allowance(conn, today)
+        def look(conn: Connection) -> tuple[Order | None, bool, int | None, int | None]:
+            return orders.pause(conn), outlook.has_queued(conn), *self._allowance(conn, today)
 
-        is_paused, has_queued, total, day = await self._db.look(look)
-        if is_paused:
-            return Hold(state=State.PAUSED, detail="paused by hand; followgraph resume goes on")
+        pause, has_queued, total, day = await self._db.look(look)
+        if pause is not None:
+            why = pause.details.get("why", "paused by hand")
+            return Hold(state=State.PAUSED, detail=f"{why}; followgraph resume goes on")
         if self._is_over():
             return Hold(state=State.LAST_DAY_OVER, detail="policy.retain_until is over: nobody is collected any more")
         if total == 0:
@@ -344,9 +348,10 @@ class Daemon:
                 self._troubles = 0
             case "budget_exhausted" | "deadline" | "interrupted":
                 self._troubles = 0
-            case "overcharged":
+            case "overcharged" | "breaker_no_yield":  # what comes next would be no better: somebody has to look
                 self._tell("breaker", f"{result.run_id}:{result.stop_reason}", {"detail": result.detail})
-                await self._db.write(partial(orders.ask, act=Act.PAUSE, origin="daemon", now=self._now()))
+                why = f"{result.stop_reason}: {result.detail}"
+                await self._db.write(partial(orders.ask, act=Act.PAUSE, origin="daemon", now=self._now(), why=why))
             case _:
                 self._in_trouble(result.stop_reason, result.detail, asked=None)
 
@@ -414,8 +419,24 @@ class Daemon:
             case _:
                 return "not done: nobody knows this order"
 
+    def _count_wait(self) -> None:
+        """Add the time since the last look to what was waited for then."""
+        now_s = asyncio.get_running_loop().time()
+        since_s, self._counted_s = self._counted_s, now_s
+        reason: str | None = self.hold.state
+        if reason in {State.CRAWLING, State.DRAINING}:
+            reason = None if self.progress is None else self.progress.waiting
+        if since_s is not None and reason is not None:
+            self.waited[reason] = self.waited.get(reason, 0.0) + now_s - since_s
+
+    @property
+    def lists_due(self) -> int | None:
+        """How many lists were due to be read again at the last plan; None before the first."""
+        return self._planner.due
+
     async def _say(self, hold: Hold) -> None:
         """Write the heartbeat, at once where the state changed."""
+        self._count_wait()
         now = self._now()
         if hold == self.hold and now - self._beaten_at < HEARTBEAT_S:
             return

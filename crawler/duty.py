@@ -49,13 +49,15 @@ class Config:
     def changed(self, key: str, value: Any) -> Config:
         """Return it with one setting changed. Raises ValueError for what cannot be changed so."""
         match key, value:
+            case _, bool():
+                raise ValueError(f"{key} cannot be changed to {value!r}")
             case "crawl.rate", None | int() | float() if value is None or 0 < value <= 10_000:
                 return replace(self, options=replace(self.options, rate=value))
             case "crawl.concurrency", int() if 1 <= value <= 500:
                 return replace(self, options=replace(self.options, concurrency=value))
             case "crawl.strategy", str() if value in registry.CHOICES:
                 return replace(self, options=replace(self.options, strategy=value))
-            case "budget.per_day", int() if 1 <= value <= 10**12 and not isinstance(value, bool):
+            case "budget.per_day", int() if 1 <= value <= 10**12:
                 return replace(self, per_day=value)
             case _:
                 raise ValueError(f"{key} cannot be changed to {value!r}")

@@ -106,6 +106,9 @@ class Panel:
             "blocked_s": 0.0 if limiter is None else round(limiter.blocked_s, 1),
             "waiting": None if progress is None else progress.waiting,
             "errors": self.errors(),
+            "statuses": self.statuses(),
+            "waited_s": {reason: round(seconds, 1) for reason, seconds in daemon.waited.items()},
+            "lists_due": daemon.lists_due,
             "strategy": options.strategy,
             "strategies": registry.NAMES,
             "concurrency": options.concurrency,
@@ -118,11 +121,18 @@ class Panel:
 
     def errors(self) -> dict[str, int]:
         """Return the failed calls since the daemon started, by cause."""
-        counts: dict[str, int] = {}
-        for progress in self._all():
-            for code, count in progress.errors.items():
-                counts[code] = counts.get(code, 0) + count
-        return counts
+        return self.total().errors
+
+    def statuses(self) -> dict[str, int]:
+        """Return the pages bought since the daemon started, by what they said of the list."""
+        return self.total().statuses
+
+    def total(self) -> Progress:
+        """Return the figures of every stint since the daemon started, added up."""
+        total = Progress(budget=0, charged=0, uncertain=0, started_s=0.0)
+        for each in self._all():
+            total.add(each)
+        return total
 
     def _all(self) -> list[Progress]:
         current = self.daemon.progress

@@ -45,6 +45,8 @@ class Planner:
         self._known = 0
         self.next_due_at: float | None = None
         """When the first list not queued is due, as of the last plan; Unix seconds."""
+        self.due: int | None = None
+        """How many lists were due to be read again at the last plan; None before the first."""
 
     def batch(self, at_least: int) -> int:
         """Return for how many credits to plan at once.
@@ -57,7 +59,7 @@ class Planner:
     async def plan(self, credits: int) -> int:
         """Queue what is worth reading again most, for about so many credits; returns the credits it will take."""
         plan = await self._db.look(partial(self._planned, credits=credits), offload=self._offload)
-        chosen, self.next_due_at = plan.choices, plan.next_due_at
+        chosen, self.next_due_at, self.due = plan.choices, plan.next_due_at, plan.due
         count = len(chosen)
         # Equal steps: only the order counts.
         entries = requeue.ahead((choice.account_id, (count - place) / count) for place, choice in enumerate(chosen))

@@ -18,6 +18,9 @@ PACE_S = 10.0
 BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds that times of answers are counted under, in seconds; the last count is of all longer ones."""
 
+STATUSES = ("found", "empty", "hidden", "private", "not_found", "other")
+"""What a page said of its list; "empty": the list was found, and its first page named nobody."""
+
 
 @dataclass(slots=True)
 class Latency:
@@ -32,6 +35,11 @@ class Latency:
         self.total_s += seconds
         self.counts[bisect_left(BUCKETS_S, seconds)] += 1
         self.recent.append(seconds)
+
+    def add(self, other: Latency) -> None:
+        """Add another's answers to these; the last ones stay its own."""
+        self.total_s += other.total_s
+        self.counts = [mine + others for mine, others in zip(self.counts, other.counts, strict=True)]
 
     def quantile(self, share: float) -> float | None:
         """Return the time that this share of the last answers did not exceed; None before the first."""
@@ -66,6 +74,11 @@ class Progress:
     """Crawlers at work on the same database, this one among them."""
     is_draining: bool = False
     latency: Latency = field(default_factory=Latency)
+    """How long the provider took for pages."""
+    commits: Latency = field(default_factory=Latency)
+    """How long pages then waited until they were stored for good."""
+    statuses: dict[str, int] = field(default_factory=dict)
+    """Pages by what they said of the list: one of `STATUSES`."""
     _arrived: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
     _recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=RECENT_PAGES))
     _recent_credits: int = 0
@@ -110,9 +123,10 @@ class Progress:
         rate = self.rate(now_s)
         return min(self.left, max(self.frontier, 0) or self.left) / rate if rate > 0 else None
 
-    def page(self, *, charged: int, new_accounts: int, new_edges: int, now_s: float) -> None:
+    def page(self, *, status: str, charged: int, new_accounts: int, new_edges: int, now_s: float) -> None:
         """Note a stored page."""
         self._arrived.append(now_s)
+        self.statuses[status] = self.statuses.get(status, 0) + 1
         self.pages += 1
         self.accounts_new += new_accounts
         self.edges_new += new_edges
@@ -132,7 +146,8 @@ class Progress:
         """Add another process's or stint's counts to these."""
         for name in ("pages", "accounts_new", "edges_new", "lists_read", "hidden", "private", "not_found"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for code, count in other.errors.items():
-            self.errors[code] = self.errors.get(code, 0) + count
-        self.latency.total_s += other.latency.total_s
-        self.latency.counts = [a + b for a, b in zip(self.latency.counts, other.latency.counts, strict=True)]
+        for mine, others in ((self.errors, other.errors), (self.statuses, other.statuses)):
+            for name, count in others.items():
+                mine[name] = mine.get(name, 0) + count
+        self.latency.add(other.latency)
+        self.commits.add(other.commits)

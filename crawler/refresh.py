@@ -150,9 +150,11 @@ class Plan:
     """What to read again, best first.
 
     `next_due_at` is when the first list that is not among it is due, in Unix seconds; None where none ever will be.
+    `due` counts the lists that are due by now, chosen or not.
     """
 
     choices: list[Choice]
+    due: int
     next_due_at: float | None
 
 
@@ -188,8 +190,10 @@ def choose(
     """Return what to read again for at most so many credits (one list at least). Holds as many as it may choose."""
     lists, others = _Best(max(credits, 0)), _Best(max(credits, 0))
     next_due_at = inf
+    due = 0
     for revisit in revisits:
         due_at = revisit.asked_at + intervals.after(revisit)
+        due += due_at <= now
         if due_at > now or credits <= 0:
             left_at = due_at
         elif revisit.outcome in Completeness.LISTED and not revisit.private:
@@ -214,4 +218,4 @@ def choose(
             next_due_at = min(next_due_at, due_at)
     next_due_at = min([next_due_at, *(due_at for _, due_at in unreadable[room:])])
     chosen += [choice for choice, _ in again]
-    return Plan(choices=chosen, next_due_at=None if next_due_at == inf else next_due_at)
+    return Plan(choices=chosen, due=due, next_due_at=None if next_due_at == inf else next_due_at)

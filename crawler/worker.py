@@ -18,10 +18,11 @@ from crawler.breakers import Breakers, Row, Tripped
 from crawler.budget import Last
 from crawler.limiter import Limiter
 from crawler.policy import Defer, Fail, Restart, Retry, Stop
-from crawler.progress import Progress
+from crawler.progress import STATUSES, Progress
 from crawler.purchase import Purchases, listing
 from socialfetch import errors
 from socialfetch.client import Client, Page
+from socialfetch.wire import LISTED
 from storage import allowances, archive, frontier, outlook
 from storage.archive import Archive
 from storage.database import Database
@@ -288,15 +289,18 @@ async def _ask(desk: Desk, lease: Lease) -> Page | errors.SocialFetchError:
 
 async def _store(desk: Desk, lease: Lease, page: Page, sent_at_s: float) -> Stored:
     """Commit a page; a cancelled worker still waits for it, for what was paid is stored."""
+    asked_at_s = desk.time()
     commit = desk.db.submit(desk.purchases.commit, (listing(lease, page), desk.now()))
     stored = await commit
     progress = desk.progress
+    progress.commits.note(desk.time() - asked_at_s)
     progress.charged, progress.uncertain = stored.credits.charged, stored.credits.uncertain
     if stored.is_late:
         desk.log.warning("page.refused", account=lease.account_id, charged=page.credits_charged)
         desk.wake()
         return stored
     progress.page(
+        status=_status(lease, page),
         charged=page.credits_charged,
         new_accounts=stored.new_accounts,
         new_edges=stored.new_edges,
@@ -332,6 +336,13 @@ async def _store(desk: Desk, lease: Lease, page: Page, sent_at_s: float) -> Stor
         if dictionary is not None:
             desk.archive.adopt(dictionary)
     return stored
+
+
+def _status(lease: Lease, page: Page) -> str:
+    """Return one of `STATUSES`: few words, whatever the provider may say."""
+    if page.status == LISTED and not page.accounts and not page.unreadable_accounts and lease.pages == 0:
+        return "empty"
+    return page.status if page.status in STATUSES else "other"
 
 
 def _note_end(desk: Desk, lease: Lease, completeness: str, reason: str | None) -> None:

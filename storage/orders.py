@@ -30,7 +30,7 @@ class Act:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One order. `at` and `done_at` in Unix seconds; `origin` is `command` or `page`."""
+    """One order. `at` and `done_at` in Unix seconds; `origin` is `command`, `page` or `daemon`."""
 
     id: int
     at: int
@@ -79,12 +79,15 @@ def obeyed(conn: sa.Connection, order_id: int, answer: str, *, now: float) -> No
     conn.execute(sa.update(orders).where(orders.c.id == order_id).values(done_at=int(now), answer=answer))
 
 
-def is_paused(conn: sa.Connection) -> bool:
-    """Tell whether the last word on it was a pause, obeyed or not."""
+def pause(conn: sa.Connection) -> Order | None:
+    """Return the pause that holds, obeyed or not: the last word on it. None where that was to resume, or none."""
     last = conn.execute(
-        sa.select(orders.c.act).where(orders.c.act.in_([Act.PAUSE, Act.RESUME])).order_by(orders.c.id.desc()).limit(1)
-    ).scalar_one_or_none()
-    return last == Act.PAUSE
+        sa.select(*_COLUMNS, orders.c.done_at, orders.c.answer)
+        .where(orders.c.act.in_([Act.PAUSE, Act.RESUME]))
+        .order_by(orders.c.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if last is None or last.act != Act.PAUSE else _order(last)
 
 
 def is_running(conn: sa.Connection, *, now: float) -> bool:

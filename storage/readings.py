@@ -69,6 +69,32 @@ def _interval(conn: sa.Connection, *, at: float, fall: int, first: int, last: in
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latest:
+    """The last reading, in credits and Unix seconds.
+
+    `unexplained` is by how much the balance fell further between the last readings than the ledger knows of: somebody
+    else spends with the same key, or the provider charges what it does not tell. A refill hides it.
+    """
+
+    at: int
+    balance: int
+    unexplained: int
+
+
+def latest(conn: sa.Connection) -> Latest | None:
+    """Return the last reading, None before the first."""
+    row: Any = conn.execute(
+        sa.select(balances.c.at, balances.c.balance).order_by(balances.c.id.desc()).limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    # The last interval begins and ends with that reading: nothing in it counts.
+    between = intervals(conn, balance=row.balance, now=row.at)[:-1]
+    beyond = (each.fall - each.charged - sum(each.uncertain.values()) for each in between)
+    return Latest(at=row.at, balance=row.balance, unexplained=sum(max(0, credits) for credits in beyond))
+
+
 def note(conn: sa.Connection, *, balance: int, refill_state: str | None, now: float) -> None:
     """Keep a reading."""
     conn.execute(

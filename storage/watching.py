@@ -7,13 +7,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import budgets, crew, orders, summary
+from storage import budgets, crew, orders, readings, summary
 from storage.ordering import AHEAD_LANE
 from storage.schema import Outcome, State, accounts, frontier, ledger, visits
 
 HOUR_S = 3600
 DAY_S = 86_400
-SHOWN = 25
+SHOWN = 50
 """Visits and failures shown."""
 LONGEST_TEXT = 200
 """Characters of a foreign text that are shown."""
@@ -22,6 +22,7 @@ LONGEST_TEXT = 200
 def read(conn: sa.Connection, *, now: float) -> dict[str, Any]:
     """Return everything a page shows that takes a scan; times in Unix seconds, money in credits."""
     found = summary.read(conn)
+    balance = readings.latest(conn)
     return {
         "accounts": dict(found.accounts),
         "frontier": dict(found.frontier),
@@ -38,6 +39,7 @@ def read(conn: sa.Connection, *, now: float) -> dict[str, Any]:
         "failed": _failed(conn),
         "failed_by_reason": _failed_by_reason(conn),
         "oldest_waiting_at": _oldest_waiting(conn),
+        "balance": None if balance is None else asdict(balance),
         "orders": [asdict(order) for order in orders.recent(conn, 12)],
         "crawlers": [asdict(member) for member in crew.members(conn, now=now)],
         "changes": [asdict(change) for change in budgets.changes(conn)[-12:]],
@@ -71,6 +73,25 @@ def _days(conn: sa.Connection) -> list[list[int]]:
         .order_by(day)
     )
     return [[int(value) for value in row] for row in rows]
+
+
+def new_per_credit(conn: sa.Connection, *, now: float) -> dict[str, float | None]:
+    """Return the new accounts for each page of the visits begun in the last 24 hours and in the seven days before."""
+    day, week = int(now) - DAY_S, int(now) - 8 * DAY_S
+    row: Any = conn.execute(
+        sa.select(
+            *(
+                sa.func.sum(sa.case((is_in, column)))
+                for is_in in (visits.c.started_at >= day, visits.c.started_at < day)
+                for column in (visits.c.new_accounts, visits.c.pages)
+            )
+        ).where(visits.c.started_at >= week)
+    ).one()
+    new, pages, new_before, pages_before = (int(value or 0) for value in row)
+    return {
+        "last_day": round(new / pages, 2) if pages else None,
+        "week_before": round(new_before / pages_before, 2) if pages_before else None,
+    }
 
 
 def _visits(conn: sa.Connection) -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ def metrics() -> set[str]:
     counters = {f"{name}_total" for name in re.findall(r'_counter\(\s*"(followgraph_\w+)"', SOURCE)}
     histograms = {
         f"{name}_{ending}"
-        for name in re.findall(r'HistogramMetricFamily\(\s*"(followgraph_\w+)"', SOURCE)
+        for name in re.findall(r'_histogram\(\s*"(followgraph_\w+)"', SOURCE)
         for ending in ("bucket", "count", "sum")
     }
     return plain | counters | histograms | {"followgraph_db_bytes", "followgraph_wal_bytes"}

@@ -206,7 +206,7 @@ class Dashboard:
         """Take an order from the page: an object with `act` and what belongs to it."""
         try:
             asked = await request.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             raise web.HTTPBadRequest(reason="this is not JSON") from None
         if not isinstance(asked, dict):
             raise web.HTTPBadRequest(reason="this is no order")

@@ -183,7 +183,7 @@ def test_interrupted(shell: Shell, tmp_path: Path) -> None:
     process = shell("seed", "--file", "seeds", "--json", stdout=-1, stderr=-1)
     with (tmp_path / "seeds").open("wb"):  # opens when the command does
         process.send_signal(signal.SIGINT)
-    # Closed with the signal on its way: one that comes just before read(2) begins would otherwise wait for the read's end.
+    # Closed with the signal on its way: one that comes just before read(2) begins would wait for the read to end.
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert b"Traceback" not in err

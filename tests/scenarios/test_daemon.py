@@ -22,6 +22,7 @@ from people import holding
 from refreshing import DAY, ordered
 
 from crawler import calendar, seeding
+from crawler.breakers import Limits
 from crawler.daemon import Daemon
 from crawler.duty import State
 from socialfetch.simulator import network
@@ -135,6 +136,35 @@ def test_the_total_pauses_and_a_raise_goes_on(tmp_path: Path) -> None:
     assert api.ledger.charged == 80
     assert {event for event, _ in told} == {"budget_50", "budget_80", "budget_100"}
     assert {subject for event, subject in told if event == "budget_100"} == {"50", "80"}
+
+
+def test_emptiness_is_not_bought_for_long(tmp_path: Path) -> None:
+    """Hidden and empty lists one after another: it pauses itself, tells why, and goes on only when it is asked to."""
+    graph = network.generate(400, rng_seed=3)
+    for number in range(400):
+        if number % 2:
+            graph.set_status(f"u{number}", network.Status.HIDDEN)
+    api, path = rehearsal.service(graph), tmp_path / "a.db"
+    told: list[tuple[str, str]] = []
+    asked = config(per_day=200, options={"breakers": Limits(credits_without_new_edge=10)})
+
+    async def act(daemon: Daemon) -> None:
+        assert daemon.hold.state == State.PAUSED
+        assert daemon.hold.detail.startswith("breaker_no_yield: breakers.credits_without_new_edge reached 10")
+        await asyncio.sleep(DAY)
+        assert 10 <= (bought := api.ledger.charged) < 10 + asked.options.concurrency
+        ordered(path, "resume")
+        await asyncio.sleep(3600)
+        assert daemon.hold.state == State.PAUSED
+        assert 10 <= api.ledger.charged - bought < 10 + asked.options.concurrency
+
+    async def life() -> None:
+        study(path, *(f"u{number}" for number in range(1, 80, 2)))
+        await live(path, Flaky(api), asked, meanwhile=after(DAY, act), told=told)
+
+    virtual_time.run(life())
+    assert [event for event, _ in told] == ["breaker", "breaker"]
+    assert rehearsal.findings(path) == []
 
 
 def test_an_outage_of_days_is_survived(tmp_path: Path) -> None:

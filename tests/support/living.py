@@ -95,9 +95,20 @@ async def live(
             tell=lambda event, subject, details: None if told is None else told.append((event, subject)),
             poll_s=poll_s,
         )
-        beside = asyncio.ensure_future(meanwhile(daemon))
+        beside, life = asyncio.ensure_future(meanwhile(daemon)), asyncio.current_task()
+        assert life is not None
+
+        def end(done: asyncio.Future[None]) -> None:
+            if not done.cancelled() and done.exception() is not None:
+                life.cancel()  # nobody would end it any more
+
+        beside.add_done_callback(end)
         try:
             await daemon.run()
+        except asyncio.CancelledError:
+            if beside.done():
+                beside.result()  # what ended it
+            raise
         finally:
             beside.cancel()
         return daemon

@@ -1,6 +1,6 @@
 """How fast the graph is loaded and analysed, against networkx, networkit and igraph used directly.
 
-    python benchmarks/analysis.py [--edges N]… [--graph KIND]… [--peers PYTHON] [--without ENGINE]…
+    python benchmarks/analysing.py [--edges N]… [--graph KIND]… [--peers PYTHON] [--without ENGINE]…
         [--folder F] [--rounds R] [--report]
 
 Draws an R-MAT graph and a planted partition of each size (default 1e6), writes each into a database as a finished crawl
