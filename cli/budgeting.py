@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -29,6 +30,7 @@ def budget(
     /,
     *,
     note: str | None = None,
+    until: str | None = None,
     session: Bound,
 ) -> None:
     """`budget add N` raises the budget by N credits, also while a crawl runs; `budget show` says where it stands.
@@ -43,9 +45,14 @@ def budget(
         How many credits more.
     note
         Why, kept with the change: `--note "grant 7b"`.
+    until
+        The last day on which a daemon may spend them, of budget.time_zone: `--until 2026-12-01`. What is left then
+        lapses; of several such the ones that end first are spent first.
     """
     if action == "add" and (credits is None or not 0 < credits <= _MOST):
         raise usage("no_budget", "how many credits more?", hint="Write: followgraph budget add 10000 --note 'grant 7b'")
+    if action == "show" and until is not None:
+        raise usage("usage", "`budget show` takes no --until", hint="Write: followgraph budget add N --until DATE")
     if action == "show" and credits is not None:
         raise usage("usage", "`budget show` takes no number", hint="Write: followgraph budget add N")
 
@@ -53,38 +60,62 @@ def budget(
     from storage.database import Database  # noqa: PLC0415 - start-up
 
     settings = session.configure().settings
+    last_day = None if until is None else _last_day(until, session.now(), settings.budget.time_zone)
     mode: Literal["write", "read"] = "write" if action == "add" else "read"
     database = Database.open(settings.storage.database, now=session.now, mode=mode)
     try:
         if credits is not None:
-            change = database.transact(
-                partial(budgets.add, credits=credits, note=note, origin="command", now=session.now())
-            )
+            if last_day is not None and not database.transact(budgets.is_daemons):
+                problem = f"--until {last_day}: only a daemon's credits have a last day"
+                raise usage("no_daemon", problem, hint="Leave --until out.")
+            add = partial(budgets.add, credits=credits, note=note, origin="command", until=last_day, now=session.now())
+            change = database.transact(add)
             if change is None:
                 raise usage("no_run", "no run has a budget yet", hint="Begin one: followgraph crawl --budget N")
             what = "the daemon's total" if change.run_id is None else f"run {change.run_id}"
-            session.output.line(f"{amount(credits, 'credit')} more for {what}", label="added")
+            ends = "" if last_day is None else f", to be spent until {last_day}"
+            session.output.line(f"{amount(credits, 'credit')} more for {what}{ends}", label="added")
         _show(database, session)
     finally:
         database.close()
+
+
+def _last_day(until: str, now: float, time_zone: str) -> str:
+    """Return the day that is named, as YYYY-MM-DD. Raises UsageError for what is none, or is over."""
+    from crawler import calendar  # noqa: PLC0415 - start-up
+
+    today = calendar.day(now, calendar.zone(time_zone))
+    try:
+        day = date.fromisoformat(until).isoformat()
+    except ValueError:
+        raise usage("bad_date", f"--until: {until!r} is no day", hint=f"Write a day like {today}.") from None
+    if day < today:
+        raise usage("bad_date", f"--until: {day} is over, today is {today}", hint="Name today or a later day.")
+    return day
 
 
 def _show(database: Database, session: Session) -> None:
     from crawler import calendar  # noqa: PLC0415 - start-up
     from storage import budgets, daemons, summary  # noqa: PLC0415 - start-up
 
-    asked = session.configure().settings.budget
+    today = calendar.day(session.now(), calendar.zone(session.configure().settings.budget.time_zone))
     with database.read() as conn:
         changes = budgets.changes(conn)
         last = summary.last_run(conn)
         daemon = daemons.read(conn)
-        standing = budgets.standing(conn, None if daemon is None else daemon.total)
-    today = calendar.day(session.now(), calendar.zone(asked.time_zone))
+        standing = budgets.standing(conn, None if daemon is None else daemon.total, today=today)
     document: dict[str, Any] = {
         "run": _of_run(last),
         "daemon": None,
         "changes": [
-            {"at": moment(each.at), "run": each.run_id, "credits": each.credits, "note": each.note, "by": each.origin}
+            {
+                "at": moment(each.at),
+                "run": each.run_id,
+                "credits": each.credits,
+                "until": each.until,
+                "note": each.note,
+                "by": each.origin,
+            }
             for each in changes
         ],
     }
@@ -102,7 +133,8 @@ def _show(database: Database, session: Session) -> None:
         line(this_day, label="today")
     for each in changes:
         whose = "total" if each.run_id is None else f"run {each.run_id}"
-        line(f"{moment(each.at)} · {each.credits:+,} · {whose} · {each.note or 'no note'}", label="change")
+        ends = "" if each.until is None else f" until {each.until}"
+        line(f"{moment(each.at)} · {each.credits:+,} · {whose}{ends} · {each.note or 'no note'}", label="change")
     session.output.finish(document)
 
 

@@ -27,19 +27,19 @@ def status(*, session: Bound) -> None:
 
     configuration = session.configure()
     place = configuration.settings.storage.database
+    today = calendar.day(session.now(), calendar.zone(configuration.settings.budget.time_zone))
     database = Database.open(place, now=session.now, mode="read")
     try:
         with database.read() as conn:
             found = summary.read(conn)
             daemon = daemons.read(conn)
-            money = budgets.standing(conn, None if daemon is None else daemon.total)
+            money = budgets.standing(conn, None if daemon is None else daemon.total, today=today)
             crawlers = crew.members(conn, now=session.now())
             brought = None if daemon is None else watching.new_per_credit(conn, now=session.now())
         is_locked = any(not each.is_silent for each in crawlers) if database.is_shared else lock.is_held(database.path)
         place = database.name
     finally:
         database.close()
-    today = calendar.day(session.now(), calendar.zone(configuration.settings.budget.time_zone))
     session.output.line(f"{place}, {configuration.whence('storage.database')}", label="database")
     if daemon is not None:
         is_silent = daemon.state != "stopped" and session.now() - daemon.heartbeat_at > orders.SILENT_S
@@ -169,6 +169,7 @@ def daemons_money(daemon: Daemon, standing: Standing, today: str) -> dict[str, A
         "total": standing.total,
         "used": standing.used,
         "left": standing.left,
+        "expiring": standing.expiring,
         "per_day": daemon.per_day,
         "today": standing.by_day.get(today, 0),
     }
@@ -178,7 +179,8 @@ def daemons_lines(daemon: Daemon, standing: Standing, today: str) -> tuple[str, 
     """Return the same for people: in all, with how long it lasts, and today."""
     from storage.budgets import lasting  # noqa: PLC0415 - start-up
 
-    limit = "no total" if standing.total is None else f"{standing.left:,} left of {standing.total:,}"
+    ends = "".join(f", {credits:,} of them until {day}" for day, credits in standing.expiring.items())
+    limit = "no total" if standing.total is None else f"{standing.left:,} left of {standing.total:,}{ends}"
     coming = lasting(standing.by_day, standing.left)
     lasts = f", for {coming['days']:g} days ({coming['low']:g} to {coming['high']:g})" if coming else ""
     spent = f"{standing.by_day.get(today, 0):,}" + (f" of {daemon.per_day:,}" if daemon.per_day else "")

@@ -174,7 +174,7 @@ class Daemon:
         return standing.left, None if self.config.per_day is None else max(0, self.config.per_day - spent)
 
     def _allowance(self, conn: Connection, day: str) -> tuple[int | None, int | None]:
-        return self._left_of(budgets.standing(conn, self.config.total), day)
+        return self._left_of(budgets.standing(conn, self.config.total, today=day), day)
 
     def _terms(self, conn: Connection, day: str) -> Terms:
         """Return the day's run and what it may use, as of one moment: crawlers beside this one spend, too."""
@@ -182,7 +182,7 @@ class Daemon:
         goes_on = last is not None and budgets.day_of(last.settings) == day and last.stop_reason not in runs.ENDED
         run = last if goes_on else None
         budgets.close(conn, but=None if run is None else run.id)
-        standing = budgets.standing(conn, self.config.total)
+        standing = budgets.standing(conn, self.config.total, today=day)
         left = min(each for each in self._left_of(standing, day) if each is not None)
         used = 0 if run is None else run.charged + run.uncertain + run.reserved
         self.spent_before = standing.by_day.get(day, 0) - used
@@ -367,7 +367,7 @@ class Daemon:
     async def _mind_budget(self) -> None:
         if self.config.total is None:
             return
-        standing = await self._db.look(partial(budgets.standing, total=self.config.total))
+        standing = await self._db.look(partial(budgets.standing, total=self.config.total, today=self.today()))
         assert standing.total is not None  # noqa: S101 - there is a limit
         for share in (100, 80, 50):
             if standing.used * 100 >= standing.total * share:

@@ -67,7 +67,7 @@ class Panel:
         now = self._now()
         with self._db.read() as conn:
             found = watching.read(conn, now=now)
-            standing = budgets.standing(conn, self.daemon.config.total)
+            standing = budgets.standing(conn, self.daemon.config.total, today=self.daemon.today())
         found["by_day"] = standing.by_day
         found["today"] = self.daemon.today()
         found["used"] = standing.used

@@ -6,6 +6,7 @@ A daemon has one run a day; its total is over all of them. Invariant: a change a
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,23 +21,29 @@ WINDOW_DAYS = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A budget that was raised, in credits; `run_id` None is the daemon's total. `at` in Unix seconds."""
+    """A budget that was raised, in credits; `run_id` None is the daemon's total. `at` in Unix seconds.
+
+    `until` is the last day these credits may be spent on, None without an end; the daemon had used `used` before.
+    """
 
     at: int
     run_id: int | None
     credits: int
     note: str | None
     origin: str
+    until: str | None = None
+    used: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """A daemon's money, in credits. `total` is None without a limit; `used` and `by_day` count charged,
-    uncertain and reserved ones."""
+    uncertain and reserved ones. `expiring` is what is left of credits with a last day, by that day."""
 
     total: int | None
     used: int
     by_day: dict[str, int]
+    expiring: dict[str, int]
 
     @property
     def left(self) -> int | None:
@@ -44,35 +51,102 @@ class Standing:
         return None if self.total is None else max(0, self.total - self.used)
 
 
-def add(conn: sa.Connection, credits: int, *, note: str | None, origin: str, now: float) -> Change | None:
+def is_daemons(conn: sa.Connection) -> bool:
+    """Tell whether the budget is a daemon's: the last run is, or there was none yet."""
+    run = last(conn)
+    return conn.execute(sa.select(daemon.c.id)).first() is not None and (run is None or bool(day_of(run.settings)))
+
+
+def add(
+    conn: sa.Connection, credits: int, *, note: str | None, origin: str, now: float, until: str | None = None
+) -> Change | None:
     """Raise the budget: a daemon's total where the last run is a daemon's, else the last run's. None without a run.
 
-    A run that ended because its budget was used up goes on with the next crawl.
+    A run that ended because its budget was used up goes on with the next crawl. A daemon's credits may have a last day.
     """
     run: Any = last(conn)
-    is_daemons = conn.execute(sa.select(daemon.c.id)).first() is not None and (run is None or day_of(run.settings))
-    if run is None and not is_daemons:
+    if is_daemons(conn):
+        used = None if until is None else sum(_by_day(conn).values())
+        change = Change(at=int(now), run_id=None, credits=credits, note=note, origin=origin, until=until, used=used)
+    elif run is None:
         return None
-    change = Change(at=int(now), run_id=None if is_daemons else run.id, credits=credits, note=note, origin=origin)
-    if not is_daemons:
+    else:
+        assert until is None, "only a daemon counts days"  # noqa: S101 - the caller has asked `is_daemons`
+        change = Change(at=int(now), run_id=run.id, credits=credits, note=note, origin=origin)
         values: dict[str, Any] = {"budget": runs.c.budget + credits}
         if run.stop_reason == "budget_exhausted":
             values |= {"stop_reason": None, "ended_at": None}
         conn.execute(sa.update(runs).where(runs.c.id == run.id).values(values))
-    conn.execute(
-        sa.insert(budget_changes).values(at=change.at, run_id=change.run_id, credits=credits, note=note, origin=origin)
-    )
+    written = {"at": change.at, "run_id": change.run_id, "credits": credits, "note": note, "origin": origin}
+    conn.execute(sa.insert(budget_changes).values(**written, until_day=until, used=change.used))
     return change
 
 
 def changes(conn: sa.Connection) -> list[Change]:
     """Return every change, oldest first."""
     rows: Any = conn.execute(sa.select(budget_changes).order_by(budget_changes.c.id))
-    return [Change(at=row.at, run_id=row.run_id, credits=row.credits, note=row.note, origin=row.origin) for row in rows]
+    return [
+        Change(
+            at=row.at,
+            run_id=row.run_id,
+            credits=row.credits,
+            note=row.note,
+            origin=row.origin,
+            until=row.until_day,
+            used=row.used,
+        )
+        for row in rows
+    ]
 
 
-def standing(conn: sa.Connection, total: int | None) -> Standing:
-    """Return where a daemon's money stands; `total` is what its configuration allows, in credits, without changes."""
+def standing(conn: sa.Connection, total: int | None, *, today: str) -> Standing:
+    """Return where a daemon's money stands today; `total` is what its configuration allows, without changes.
+
+    Of credits whose last day is over only what was spent of them counts.
+    """
+    by_day = _by_day(conn)
+    raised = [change for change in changes(conn) if change.run_id is None]
+    ending = [change for change in raised if change.until is not None]
+    allowed = sum(change.credits for change in raised if change.until is None)
+    expiring: dict[str, int] = {}
+    for change, spent in zip(ending, _spent(ending, by_day), strict=True):
+        assert change.until is not None  # noqa: S101 - chosen so
+        if change.until < today:
+            allowed += spent
+        else:
+            allowed += change.credits
+            expiring[change.until] = expiring.get(change.until, 0) + change.credits - spent
+    return Standing(
+        total=None if total is None else total + allowed,
+        used=sum(by_day.values()),
+        by_day=by_day,
+        expiring={day: left for day, left in sorted(expiring.items()) if left},
+    )
+
+
+def _spent(ending: Sequence[Change], by_day: Mapping[str, int]) -> list[int]:
+    """Return what was spent of each: from when it was given to its last day, what ends first is spent first.
+
+    All that was ever used lies on a line of credits, day after day; each change takes what others left of its part.
+    """
+    taken: list[tuple[int, int]] = []
+    spent = [0] * len(ending)
+    for place in sorted(range(len(ending)), key=lambda place: (str(ending[place].until), place)):
+        change = ending[place]
+        at, end = change.used or 0, sum(used for day, used in by_day.items() if day <= str(change.until))
+        mine = []
+        for first, last_ in [*sorted(taken), (end, end)]:
+            free = min(first, end) - at
+            if free > 0 and spent[place] < change.credits:
+                take = min(free, change.credits - spent[place])
+                mine.append((at, at + take))
+                spent[place] += take
+            at = max(at, last_)
+        taken += mine
+    return spent
+
+
+def _by_day(conn: sa.Connection) -> dict[str, int]:
     by_day: dict[str, int] = {}
     for settings, promised in conn.execute(
         sa.select(runs.c.settings, runs.c.charged + runs.c.uncertain + runs.c.reserved).order_by(runs.c.id)
@@ -80,10 +154,7 @@ def standing(conn: sa.Connection, total: int | None) -> Standing:
         day = day_of(settings)
         if day:
             by_day[day] = by_day.get(day, 0) + promised
-    raised = conn.execute(
-        sa.select(sa.func.coalesce(sa.func.sum(budget_changes.c.credits), 0)).where(budget_changes.c.run_id.is_(None))
-    ).scalar_one()
-    return Standing(total=None if total is None else total + raised, used=sum(by_day.values()), by_day=by_day)
+    return by_day
 
 
 def close(conn: sa.Connection, *, but: int | None) -> None:

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import sqlalchemy as sa
 
-HEAD = "0006"
+HEAD = "0007"
 """The migration this program's tables correspond to."""
 
 UNFINISHED = "copying "
@@ -381,6 +381,8 @@ budget_changes = sa.Table(
     sa.Column("credits", sa.BigInteger, nullable=False),
     sa.Column("note", sa.Text),
     sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("until_day", sa.Text, comment="the last day they may be spent on, YYYY-MM-DD; NULL: without an end"),
+    sa.Column("used", sa.BigInteger, comment="what the daemon had used before, where they have a last day"),
 )
 
 daemon = sa.Table(

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -166,7 +167,20 @@ def test_a_budget_used_up_pauses_and_a_raise_goes_on(start: Start, run: Run) -> 
     assert daemon.get("readyz")[0] == 503
     assert run("budget", "add", "10", "--note", "grant 7b").code == 0
     until(lambda: daemon.charged() == 40)
-    assert daemon.end()["totals"]["charged"] == 40
+    today = datetime.now(UTC).date()
+    for words, problem in (
+        ("soon", "'soon' is no day"),
+        (str(today - timedelta(days=2)), "is over"),
+    ):
+        refused = run("budget", "add", "10", "--until", words)
+        assert refused.code == 2
+        assert problem in refused.err
+    later = str(today + timedelta(days=2))
+    told = run("budget", "add", "10", "--until", later)
+    assert f"10 credits more for the daemon's total, to be spent until {later}" in told.out
+    until(lambda: daemon.charged() == 50)
+    assert run("budget", "show", "--json").document["changes"][-1]["until"] == later
+    assert daemon.end()["totals"]["charged"] == 50
 
 
 def test_who_may_ask(start: Start) -> None:

@@ -54,7 +54,7 @@ def days(path: Path) -> dict[str, int]:
     """Return what every day's runs spent."""
     db = Database.open(path, now=lambda: 0.0, mode="read")
     with db.read() as conn:
-        found = budgets.standing(conn, None).by_day
+        found = budgets.standing(conn, None, today="").by_day
     db.close()
     return found
 

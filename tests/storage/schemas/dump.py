@@ -53,6 +53,7 @@ def dying(after: int) -> type[InlineWriter]:
 def main() -> None:
     """Crawl and write the dump to standard output."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    rehearsal.LOG = structlog.get_logger()  # standard output is the dump's
     graph = network.generate(60, rng_seed=5)
     for name, status in (
         ("u7", network.Status.HIDDEN),
