@@ -72,6 +72,7 @@ class Panel:
         found["today"] = self.daemon.today()
         found["used"] = standing.used
         found["total"] = standing.total
+        found["expiring"] = standing.expiring
         found["forecast"] = budgets.lasting(standing.by_day, standing.left)
         found["read_at"] = now
         return found, thread_time() - begin

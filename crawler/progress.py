@@ -15,7 +15,7 @@ RECENT_PAGES = 200
 PACE_S = 10.0
 """Seconds that `pace` looks back over."""
 
-BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds that times of answers are counted under, in seconds; the last count is of all longer ones."""
 
 STATUSES = ("found", "empty", "hidden", "private", "not_found", "other")

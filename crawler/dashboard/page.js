@@ -94,8 +94,8 @@ function bars(svg, hours, now) {
     if (date.getHours() === 0) drawn.push(shape("text", { x: Math.min(i * step, w - 36), y: h - 4 }, `${date.getDate()}.${date.getMonth() + 1}.`));
   });
   svg.replaceChildren(...drawn);
-  const spent = columns.reduce((sum, row) => sum + row[1], 0), lately = columns.slice(-24).reduce((sum, row) => sum + row[1], 0);
-  say("hours-text", `${number(lately)} in the last 24 hours, ${number(spent)} in three days, at most ${number(top)} in an hour`);
+  const sum = (rows) => rows.reduce((all, row) => all + row[1] + row[2], 0);
+  say("hours-text", `${number(sum(columns.slice(-24)))} in the last 24 hours, ${number(sum(columns))} in three days, at most ${number(top)} in an hour; uncertain ones in red`);
 }
 
 function growth(svg, days) {
@@ -142,7 +142,7 @@ function show(found) {
   say("edges", big(found.edges)); say("edges-text", `${number(found.pages)} pages bought in all`);
 
   bars($("hours"), found.hours, live.at); growth($("growth"), found.days);
-  pairs("budget", [["spent by the daemon", number(used)], ["total", found.total === null ? "no limit" : number(found.total)], ["uncertain in all", number(found.uncertain)], ["today", number(today)]]);
+  pairs("budget", [["spent by the daemon", number(used)], ["total", found.total === null ? "no limit" : number(found.total)], ...Object.entries(found.expiring).map(([day, left]) => [`of it until ${day}`, number(left)]), ["uncertain in all", number(found.uncertain)], ["today", number(today)]]);
   pairs("by-day", Object.entries({ ...found.by_day, [found.today]: today }).sort().reverse().slice(0, 7).map(([day, credits]) => [day, number(credits)]));
   $("total-meter").hidden = found.total === null;
   if (found.total) $("total-meter").firstElementChild.style.width = `${Math.min(100, (100 * used) / found.total)}%`;
@@ -151,7 +151,7 @@ function show(found) {
   const all = states.reduce((sum, state) => sum + found.frontier[state], 0) || 1;
   $("frontier-bar").replaceChildren(...states.filter((state) => found.frontier[state]).map((state) => { const part = element("span", { class: state }); part.style.width = `${(100 * found.frontier[state]) / all}%`; return part; }));
   pairs("frontier", [...states.map((state) => [names[state], number(found.frontier[state]), state]), [`waiting, ranked by ${live.strategy}`, number(found.queues.strategy)], ["waiting, to be read again first", number(found.queues.ahead)], ["oldest waits for", found.oldest_waiting_at ? ago(live.at - found.oldest_waiting_at) : "–"]]);
-  pairs("api", [["half answer within", live.latency_median_s === null ? "–" : `${live.latency_median_s.toFixed(2)} s`], ["19 of 20 within", live.latency_slow_s === null ? "–" : `${live.latency_slow_s.toFixed(2)} s`], ["in flight", `${live.in_flight} of ${live.limit}`], ["held back for", live.blocked_s ? `${live.blocked_s} s (${live.waiting || "asked"})` : "nothing"]]);
+  pairs("api", [["half answer within", live.latency_median_s === null ? "–" : `${live.latency_median_s.toFixed(2)} s`], ["19 of 20 within", live.latency_slow_s === null ? "–" : `${live.latency_slow_s.toFixed(2)} s`], ["in flight", `${live.in_flight} of ${live.limit}`], ["pages that said hidden", number(live.statuses.hidden || 0)], ["pages that were empty", number(live.statuses.empty || 0)], ["held back for", live.blocked_s ? `${live.blocked_s} s (${live.waiting || "asked"})` : "nothing"]]);
   pairs("errors", Object.entries(live.errors).sort((a, b) => b[1] - a[1]).map(([cause, count]) => [cause.replaceAll("_", " "), number(count)]));
   if (!$("strategies").childElementCount) $("strategies").replaceChildren(...live.strategies.map((name) => element("option", { value: name })));
   for (const key of ["strategy", "concurrency", "rate", "per_day"]) { const field = $(`s-${key}`); if (document.activeElement !== field && !field.dataset.edited) field.value = live[key] ?? ""; }
@@ -180,7 +180,7 @@ function show(found) {
     again.addEventListener("click", () => order(`Queue @${entry.handle} again, before all others?`, { act: "requeue", handle: entry.handle }));
     return element("tr", {}, element("td", {}, element("bdi", {}, `@${entry.handle}`)), element("td", {}, (entry.reason || "").replaceAll("_", " ")), element("td", {}, again));
   }));
-  const acts = [...found.orders.map((o) => [o.at, `${o.act}${o.details.key ? ` ${o.details.key} = ${o.details.value ?? "no limit"}` : ""} (${o.origin}): ${o.answer || "waits"}`]), ...found.changes.map((c) => [c.at, `budget ${c.credits > 0 ? "+" : ""}${number(c.credits)} (${c.origin})${c.note ? `: ${c.note}` : ""}`])];
+  const acts = [...found.orders.map((o) => [o.at, `${o.act}${o.details.key ? ` ${o.details.key} = ${o.details.value ?? "no limit"}` : ""} (${o.origin}): ${o.answer || "waits"}${o.details.why ? `, ${o.details.why}` : ""}`]), ...found.changes.map((c) => [c.at, `budget ${c.credits > 0 ? "+" : ""}${number(c.credits)}${c.until ? ` until ${c.until}` : ""} (${c.origin})${c.note ? `: ${c.note}` : ""}`])];
   acts.sort((a, b) => b[0] - a[0]);
   $("orders").replaceChildren(...(acts.length ? [] : [element("li", { class: "sub" }, "Nothing was asked yet.")]), ...acts.slice(0, 12).map(([at, text]) => element("li", {}, element("time", { datetime: new Date(at * 1000).toISOString() }, clock(at, true)), text)));
 }
