@@ -95,7 +95,7 @@ function bars(svg, hours, now) {
   });
   svg.replaceChildren(...drawn);
   const sum = (rows) => rows.reduce((all, row) => all + row[1] + row[2], 0);
-  say("hours-text", `${number(sum(columns.slice(-24)))} in the last 24 hours, ${number(sum(columns))} in three days, at most ${number(top)} in an hour; uncertain ones in red`);
+  say("hours-text", `${number(sum(columns.slice(-24)))} in the last 24 hours, ${number(sum(columns))} in three days, at most ${number(top)} in an hour; uncertain ones on top`);
 }
 
 function growth(svg, days) {
