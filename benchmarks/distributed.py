@@ -74,7 +74,6 @@ def measure(size: int, programs: list[str], settled: float, memory: str, place: 
         n, src, dst = drawn(size, np.random.default_rng(1))
         write(folder / "in", n, src, dst)
         settings = {
-            "spark.sql.shuffle.partitions": str(max(4, size // 1_000_000 * 2)),
             "spark.driver.memory": memory,
             "spark.local.dir": str(folder / "spark"),
         }
@@ -95,7 +94,7 @@ def measure(size: int, programs: list[str], settled: float, memory: str, place: 
             total, peak = cpu_seconds(pid), peak_memory(pid)
         wall = time.monotonic() - begun
         print(f"{len(src):,} follows, {n:,} accounts: start {started:.1f}, all {total:.1f} CPU s, wall {wall:.0f} s,")
-        print(f"  peak {peak:.2f} GB, shuffle partitions {settings['spark.sql.shuffle.partitions']}")
+        print(f"  peak {peak:.2f} GB")
         found = pq.read_table(folder / "out" / "accounts").sort_by("id").to_pydict()
         order = np.argsort(np.array(found["id"]).astype(np.int64))
         for program in programs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
@@ -78,11 +79,14 @@ def analyse(
         session.output.note(f"{program}, round {number}: changed {change:.3g}", label="analyse")
 
     asked = study.Asked(programs=chosen, damping=damping, settled=tolerance, turns=turns)
-    try:
-        with cluster.opened(master, settings) as opened:
-            found = study.analyse(opened, input, output, asked, progress)
-    except cluster.Unusable as error:
-        raise usage("spark", str(error), hint=error.hint, meaning=MEANING) from error
+    with tempfile.NamedTemporaryFile(prefix="followgraph-spark-", suffix=".log", delete=False) as words:
+        try:
+            with cluster.opened(master, settings, words) as opened:
+                found = study.analyse(opened, input, output, asked, progress)
+        except cluster.Unusable as error:
+            hint = f"{error.hint} What Spark itself printed is in {words.name}."
+            raise usage("spark", str(error), hint=hint, meaning=MEANING) from error
+        Path(words.name).unlink()
     session.output.line(
         f"{amount(found['accounts'], 'account')} · {amount(found['edges'], 'follow')}, "
         f"in {durations.clock_face(session.now() - begun)}",

@@ -217,7 +217,7 @@ async def buy(
     """
     from crawler.forgetting import forget_met  # noqa: PLC0415 - start-up
     from crawler.seeding import seed  # noqa: PLC0415 - start-up
-    from storage import rereads, runs, summary  # noqa: PLC0415 - start-up
+    from storage import daemons, rereads, runs, summary  # noqa: PLC0415 - start-up
     from storage.database import Database  # noqa: PLC0415 - start-up
     from storage.errors import BudgetMissing  # noqa: PLC0415 - start-up
     from storage.writer import ThreadWriter  # noqa: PLC0415 - start-up
@@ -235,6 +235,7 @@ async def buy(
             if refresh:
                 last = summary.read(conn).run
                 new_run = last is None or not json.loads(last.settings).get(REFRESH)
+            daemons.refuse_other_money(conn, budget=settings.budget.total, new_run=new_run, now=session.now())
             try:
                 runs.continued(conn, budget=settings.budget.total, new_run=new_run)
             except BudgetMissing:

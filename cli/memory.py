@@ -8,9 +8,10 @@ from pathlib import Path
 OWN_GROUP, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 """Where the kernel tells in which control group a process is, and what a group may take."""
 
-_FIRST = "memory.limit_in_bytes", "memory.usage_in_bytes"
-_SECOND = "memory.max", "memory.current"
-"""What a group may take and what it takes, in the first and the second version of control groups."""
+_FIRST = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+_SECOND = "memory.max", "memory.current", "inactive_file"
+"""What a group may take, what it takes, and what of that are pages of files that the kernel can have back at any time;
+in the first and the second version of control groups."""
 
 
 def room() -> int | None:
@@ -35,9 +36,9 @@ def _of_container() -> int | None:
         root, names = (GROUPS / "memory", _FIRST) if kinds else (GROUPS, _SECOND)
         place = root / path.lstrip("/")
         for group in (place, *place.parents[: len(place.parts) - len(root.parts)]):
-            most, used = (_number(group / name) for name in names)
+            most, used = _number(group / names[0]), _number(group / names[1])
             if most is not None and used is not None:
-                left.append(max(0, most - used))
+                left.append(max(0, most - used + _stat(group / "memory.stat", names[2])))
     return min(left, default=None)
 
 
@@ -53,6 +54,14 @@ def _kilobytes(path: Path, name: str) -> int | None:
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
+
+
+def _stat(path: Path, name: str) -> int:
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.split(" ")[0] == name), 0)
 
 
 def _number(path: Path) -> int | None:

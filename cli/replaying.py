@@ -36,6 +36,7 @@ def replay(
     from_
         The database that holds the archive (it was crawled with storage.archive = on).
     """
+    from storage.database import beside  # noqa: PLC0415 - start-up
     from storage.draft import drafted  # noqa: PLC0415 - start-up
     from storage.driver import file_of  # noqa: PLC0415 - start-up
     from storage.errors import PlaceNotWritable, PlaceTaken  # noqa: PLC0415 - start-up
@@ -48,7 +49,7 @@ def replay(
     except (PlaceTaken, PlaceNotWritable) as error:
         raise refused(error, "the new database with --db") from None
     noted(
-        file_of(from_),
+        beside(from_),
         [place],
         session,
         kind="replay",

@@ -93,7 +93,7 @@ async def daemon(
 
     from cli.connection import client  # noqa: PLC0415 - start-up
     from crawler.forgetting import forget_met  # noqa: PLC0415 - start-up
-    from storage import summary  # noqa: PLC0415 - start-up
+    from storage import daemons, summary  # noqa: PLC0415 - start-up
     from storage.database import Database  # noqa: PLC0415 - start-up
     from storage.retention import Rules  # noqa: PLC0415 - start-up
     from storage.writer import ThreadWriter  # noqa: PLC0415 - start-up
@@ -107,6 +107,7 @@ async def daemon(
             session.output.note(f"{met:,} stored accounts are of people who are kept out: erased", label="WARN")
         seedlists.warn(database, session)
         with database.read() as conn:
+            daemons.refuse_another(conn, now=session.now())  # before it takes a port
             if not summary.read(conn).accounts["known"]:
                 raise usage(
                     "no_seeds", "there is no account to start from", hint="Name one: followgraph seed --file seeds.txt"

@@ -129,7 +129,10 @@ class Daemon:
         """Live until asked to drain. Raises a DatabaseError that waiting does not help."""
         self._task = asyncio.current_task()
         if self._db.is_shared:
-            self._db.be_patient(self.config.options.max_wait_s, lambda: self._log.warning("database.locked"))
+            warn = self._log.warning
+            self._db.be_patient(
+                self.config.options.max_wait_s, lambda error: warn("database.waited", cause=error.problem)
+            )
         await self._db.write(partial(daemons.take, found=self._standing()))
         try:
             while not self._is_draining:

@@ -27,7 +27,7 @@ from crawler.worker import Desk, work
 from socialfetch import errors
 from socialfetch.client import Client
 from socialfetch.wire import BalanceData
-from storage import archive, crew, frontier, runs, summary
+from storage import archive, crew, daemons, frontier, runs, summary
 from storage.database import Database
 from storage.errors import Cut
 
@@ -110,7 +110,7 @@ class Crawl:
         self._log = log
         self._on_begin = on_begin
         self._refill = refill
-        self._terms = terms or (lambda _: Terms(budget=options.budget, new_run=options.new_run))
+        self._terms = terms or self._own_terms
         self._stop: tuple[str, str, str | None] | None = None
         self._at: Desk | None = None
         self._quiet = Quiet(db=db, client=client, now=now, log=log)
@@ -140,8 +140,8 @@ class Crawl:
     async def run(self) -> Result:
         """Crawl until a rule stops it. The caller holds the database's claim.
 
-        Raises BudgetMissing, BudgetTooSmall, a DatabaseError, or the SocialFetchError that the preflight met: then
-        nothing was spent.
+        Raises BudgetMissing, BudgetTooSmall, DaemonsBudget, a DatabaseError, or the SocialFetchError that the preflight
+        met: then nothing was spent.
         """
         options = self._options
         await self._db.write(self._continued)
@@ -157,7 +157,7 @@ class Crawl:
         settled = None if settlements is None else sum(charged for _, charged in settlements.values())
         if reclaimed:
             self._log.warning("lease.reclaimed", count=reclaimed, uncertain_credits=reclaimed)
-        self._db.be_patient(options.max_wait_s, lambda: self._log.warning("database.locked"))
+        self._db.be_patient(options.max_wait_s, lambda error: self._log.warning("database.waited", cause=error.problem))
         pages = archive.Archive(await self._db.write(archive.newest_dictionary)) if options.archive else None
         course = Course(
             db=self._db,
@@ -303,6 +303,11 @@ class Crawl:
                 deadline.cancel()
         if desk.fault is not None:
             raise desk.fault
+
+    def _own_terms(self, conn: Connection) -> Terms:
+        options = self._options
+        daemons.refuse_other_money(conn, budget=options.budget, new_run=options.new_run, now=self._now())
+        return Terms(budget=options.budget, new_run=options.new_run)
 
     def _continued(self, conn: Connection) -> None:
         terms = self._terms(conn)

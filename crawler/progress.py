@@ -120,7 +120,7 @@ class Progress:
 
     def seconds_left(self, now_s: float) -> float | None:
         """Seconds until the budget or the known frontier ends at the rate so far; None while nobody can tell."""
-        rate = self.rate(now_s)
+        rate = self.rate(now_s) * self.crawlers  # the others are taken to be as fast
         return min(self.left, max(self.frontier, 0) or self.left) / rate if rate > 0 else None
 
     def page(self, *, status: str, charged: int, new_accounts: int, new_edges: int, now_s: float) -> None:

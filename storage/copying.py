@@ -20,8 +20,7 @@ import sqlalchemy as sa
 
 from storage import crew, daemons, errors, lock, postgres, schema
 from storage.database import Database
-from storage.driver import clock, file_of, log_bytes, translated, write_engine
-from storage.orders import SILENT_S
+from storage.driver import file_of, log_bytes, translated, write_engine
 from storage.schema import Outcome, accounts, follows, ledger, meta, optouts, processes, receipts, runs
 from storage.statement import Row, Statement
 
@@ -79,9 +78,11 @@ def copy(
     The source is read in one state, and nobody may crawl it meanwhile: who went on there would buy what the copy buys
     again. `on_begin` is called before the first row goes over.
 
-    Raises NothingToCopy, TargetTaken, SourceChanged, CopyDiffers and a DatabaseError; the source is only read. The
-    target stays unfinished where it is begun; the same call goes on with it.
+    Raises ItsOwnCopy, NothingToCopy, TargetTaken, SourceChanged, CopyDiffers and a DatabaseError; the source is only
+    read. The target stays unfinished where it is begun; the same call goes on with it.
     """
+    if _is_itself(source, place):
+        raise errors.ItsOwnCopy(source.name)
     source.claim()
     with source.read() as conn:
         _refuse_crawlers(conn, source.name, now=now())
@@ -104,6 +105,12 @@ def copy(
                     sink.exec_driver_sql(f"ANALYZE {', '.join(schema.metadata.tables)}")
                 _mark(sink, schema.HEAD)
     return found
+
+
+def _is_itself(source: Database, place: str | Path) -> bool:
+    if postgres.is_address(place):
+        return source.is_shared and postgres.Server(str(place)).name == source.name
+    return not source.is_shared and file_of(place).resolve() == source.path.resolve()
 
 
 @contextmanager
@@ -155,8 +162,8 @@ def _refuse_crawlers(conn: sa.Connection, name: str, *, now: float) -> None:
         at_work = sum(not each.is_silent for each in crew.members(conn, now=now))
         if at_work:
             raise errors.LockedByCrawl(f"crawlers work on {name} ({at_work} of them)")
-        daemon = daemons.read(conn)
-        if daemon is not None and daemon.state != "stopped" and daemon.heartbeat_at >= clock(conn, now) - SILENT_S:
+        daemon = daemons.alive(conn, now=now)
+        if daemon is not None:
             raise errors.LockedByCrawl(f"a daemon works on {name}: process {daemon.pid} on {daemon.host}")
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from storage.budgets import day_of
 from storage.driver import clock
-from storage.errors import AlreadyServed
+from storage.errors import AlreadyServed, DaemonsBudget
 from storage.orders import SILENT_S
+from storage.runs import ENDED, last
 from storage.schema import daemon
 
 
@@ -40,13 +42,47 @@ def read(conn: sa.Connection) -> Daemon | None:
     return None if row is None else Daemon(**row._mapping)
 
 
+def alive(conn: sa.Connection, *, now: float) -> Daemon | None:
+    """Return the daemon that gives signs of life on a server, None without one. Of a file its lock tells."""
+    found = read(conn) if conn.dialect.name != "sqlite" else None
+    if found is None or found.state == "stopped" or found.heartbeat_at < clock(conn, now) - SILENT_S:
+        return None
+    return found
+
+
+def refuse_another(conn: sa.Connection, *, now: float) -> None:
+    """Raise AlreadyServed where a daemon on the server gives signs of life."""
+    other = alive(conn, now=now)
+    if other is not None:
+        raise AlreadyServed(other.host, other.pid)
+
+
+def refuse_other_money(conn: sa.Connection, *, budget: int | None, new_run: bool, now: float) -> None:
+    """Let a crawl beside a daemon spend what the daemon may, and nothing else: its days are exact, its total is one.
+
+    Raises DaemonsBudget where the crawl brings a budget of its own, or the daemon has nothing for it just now.
+    """
+    found = alive(conn, now=now)
+    if found is None:
+        return
+    if budget is not None or new_run:
+        raise DaemonsBudget(
+            "a daemon spends on this database by the day, and a crawl beside it takes part in that",
+            hint="Leave --budget (budget.total) and --new-run out; followgraph budget add N raises the daemon's total.",
+        )
+    run = last(conn)
+    if run is None or day_of(run.settings) is None or run.stop_reason in ENDED:
+        raise DaemonsBudget(
+            f"the daemon has nothing to spend just now: {found.detail}",
+            hint="Run this again when it goes on, or raise its budget: followgraph budget add N, or budget.per_day.",
+        )
+
+
 def take(conn: sa.Connection, found: Daemon) -> None:
     """Take the place of the one daemon. Raises AlreadyServed where another on the server gives signs of life."""
     other = read(conn)
-    if conn.dialect.name != "sqlite" and other is not None and _who(other) != _who(found):
-        is_silent = other.heartbeat_at < clock(conn, found.heartbeat_at) - SILENT_S
-        if other.state != "stopped" and not is_silent:
-            raise AlreadyServed(other.host, other.pid)
+    if other is not None and _who(other) != _who(found):
+        refuse_another(conn, now=found.heartbeat_at)
     values = _values(conn, found)
     if conn.execute(sa.update(daemon).values(values)).rowcount == 0:
         conn.execute(sa.insert(daemon).values(id=1, **values))

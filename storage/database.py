@@ -72,7 +72,7 @@ class Database:
         self._lock: lock.Held | None = None
         self._log_bytes = log_bytes
         self._patience_s = 0.0
-        self._on_busy: Callable[[], None] = lambda: None
+        self._on_busy: Callable[[errors.Busy], None] = lambda _: None
         self._is_busy = False
 
     @classmethod
@@ -231,7 +231,7 @@ class Database:
     def _file(self) -> Path | None:
         return self._place if isinstance(self._place, Path) else None
 
-    def be_patient(self, seconds: float, on_busy: Callable[[], None]) -> None:
+    def be_patient(self, seconds: float, on_busy: Callable[[errors.Busy], None]) -> None:
         """Let `submit` and `write` wait so long for another program's lock; `on_busy` is called when it begins to.
 
         What was paid for is in their hands: giving up loses it.
@@ -262,12 +262,12 @@ class Database:
         while True:
             try:
                 result = await self._writer.submit(unit, item)
-            except errors.Busy:  # after driver.BUSY_TIMEOUT_S
+            except errors.Busy as error:  # after driver.BUSY_TIMEOUT_S
                 if time() - began_s >= self._patience_s:
                     raise
                 if not self._is_busy:
                     self._is_busy = True
-                    self._on_busy()
+                    self._on_busy(error)
                 if self.is_shared:
                     await asyncio.sleep(postgres.RECONNECT_S)
             except errors.Corrupt as error:

@@ -40,13 +40,10 @@ def file_of(place: str | Path) -> Path:
     if "://" in text:
         if not text.startswith("sqlite:///"):
             scheme = text.split("://", 1)[0]
-            raise errors.DatabaseError(
-                f"{scheme}:// is not a database this version can use",
-                hint="Name a SQLite file with --db, such as followgraph.db.",
-            )
+            raise errors.BadAddress(f"{scheme}:// is not a database this version can use")
         text = text.removeprefix("sqlite:///")
     if not text:
-        raise errors.DatabaseError("the name of the database is empty", hint="Name a file with --db.")
+        raise errors.BadAddress("the name of the database is empty")
     return Path(text)
 
 

@@ -1,6 +1,7 @@
 """What can be wrong with a database.
 
 DatabaseError                the database cannot be used; `hint` says what to do about it
+├── BadAddress               what names the database cannot be read
 ├── NotADatabase             not SQLite, or somebody else's database
 ├── MissingDatabase          there is none at that place
 ├── NewerSchema              written by a newer program
@@ -26,10 +27,12 @@ DatabaseError                the database cannot be used; `hint` says what to do
 └── Corrupt                  the file is damaged
 CopyRefused                  a database cannot be copied, or not to that place
 ├── NothingToCopy            it holds nothing
+├── ItsOwnCopy               the place is the database itself
 ├── TargetTaken              the place holds something
 └── SourceChanged            it is not what it was when the copy was begun
 PlaceTaken                   something stands where a copy or a new database was to be
 PlaceNotWritable             a copy or a new database cannot be made there
+DaemonsBudget                a daemon spends here, and another budget was asked for, or its own has nothing left
 BudgetTooSmall               a budget below what the run has already spent or promised
 OtherSettings                crawlers at work on the run were asked for something else
 """
@@ -52,10 +55,19 @@ class DatabaseError(Exception):
             self.hint = hint
 
 
+class BadAddress(DatabaseError):
+    """What names the database cannot be read: nothing was looked for."""
+
+    hint = (
+        "Mend --db or storage.database: a path, or postgresql://user@host:5432/name. "
+        "In a password write @ : / # ? % as %40 %3A %2F %23 %3F %25, or keep it in ~/.pgpass or PGPASSWORD."
+    )
+
+
 class NotADatabase(DatabaseError):
     """Not SQLite, or a database of another program."""
 
-    hint = "Name another file with --db; this one was left untouched."
+    hint = "Name another database with --db; this one was left untouched."
 
 
 class MissingDatabase(DatabaseError):
@@ -236,6 +248,13 @@ class NothingToCopy(CopyRefused):
         super().__init__(f"{name} holds nothing yet")
 
 
+class ItsOwnCopy(CopyRefused):
+    """A database was to be copied to itself."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is the database that is to be copied")
+
+
 class TargetTaken(CopyRefused):
     """The place of the copy holds something that is no unfinished copy."""
 
@@ -263,6 +282,14 @@ class PlaceNotWritable(Exception):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} cannot be written: {reason}")
         self.path = path
+
+
+class DaemonsBudget(Exception):
+    """A daemon spends on this database: whoever crawls beside it takes part in its budget."""
+
+    def __init__(self, problem: str, *, hint: str) -> None:
+        super().__init__(problem)
+        self.hint = hint
 
 
 class BudgetMissing(Exception):

@@ -8,6 +8,7 @@ commit, nobody waits in a circle, and ids follow each other without gaps.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -55,14 +56,12 @@ class Server:
     def __init__(self, address: str) -> None:
         try:
             url = sa.make_url(address)
-        except (sa.exc.ArgumentError, ValueError) as error:
-            raise errors.DatabaseError(
-                "the address of the database cannot be read", hint="It looks like postgresql://user@host:5432/name."
-            ) from error
+        except (sa.exc.ArgumentError, ValueError):  # whose words may have the password
+            raise errors.BadAddress("the address of the database cannot be read") from None
+        if address.partition("?")[0].count("@") > 1:  # it would be cut at the wrong one, the rest taken for a host
+            raise errors.BadAddress("the address of the database has more than one @")
         if not url.database:
-            raise errors.DatabaseError(
-                "the address names no database", hint="It ends with the name: postgresql://user@host:5432/name."
-            )
+            raise errors.BadAddress("the address names no database")
         _say_what_indexes_leave_out()
         self._url = url.set(drivername="postgresql+psycopg")
         self.name = url.set(query={}).render_as_string(hide_password=True)
@@ -318,21 +317,28 @@ def translate(error: Exception) -> Exception | None:
     """Return our error for the server's or its driver's, None where it is none of theirs."""
     if not hasattr(error, "sqlstate"):
         return None
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
+    if not error.sqlstate and _ILL_FORMED.search(said):
+        return errors.BadAddress(f"the address of the database cannot be used: {said}")
     state: str | None = error.sqlstate or _state_of_refusal(str(error))
     for prefix, kind, problem in _CONDITIONS:
         if state is not None and state.startswith(prefix):
             return kind(f"{problem} ({state})", hint=_HINTS.get(prefix))
     if state is None and type(error).__name__ in {"OperationalError", "ConnectionTimeout", "InterfaceError"}:
-        said = str(error).strip().splitlines()
-        return errors.Cut(f"{_UNAVAILABLE}: {said[0].strip() if said else type(error).__name__}")
+        return errors.Cut(f"{_UNAVAILABLE}: {said}")
     return None
 
 
-_REFUSALS = {"does not exist": "3D000", "authentication failed": "28P01", "no password supplied": "28P01"}
+_ILL_FORMED = re.compile(r"invalid (connection option|\w+ value|port number|integer value)")
+"""What the driver says of an address that it cannot use, before it asks anybody."""
+
+_REFUSALS = {"does not exist": "3D000", "authentication failed": "28P01", "no pg_hba.conf entry": "28000"}
 
 
 def _state_of_refusal(said: str) -> str | None:
     """Return the code of a refused connection, which the driver hands on in words only."""
+    if "no password supplied" in said:
+        return "28P01"
     if "FATAL" not in said:
         return None
     return next((state for words, state in _REFUSALS.items() if words in said), None)

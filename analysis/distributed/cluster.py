@@ -6,9 +6,11 @@ Unusable                     Spark does not start, or cannot go on, for a reason
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
@@ -38,14 +40,18 @@ class Unusable(Exception):
 
 
 @contextmanager
-def opened(master: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
-    """Yield a session on `master`; `settings` go before ours. Raises Unusable."""
+def opened(master: str, settings: Mapping[str, str], words: IO[bytes] | None = None) -> Iterator[SparkSession]:
+    """Yield a session on `master`; `settings` go before ours. Raises Unusable.
+
+    What Spark's own process prints, pages of it where something fails, goes into the file `words`.
+    """
     ours = SETTINGS | (LOCAL if master.startswith("local") else {})
     builder = SparkSession.builder.master(master).appName("followgraph")
     for name, value in (ours | dict(settings)).items():
         builder = builder.config(name, value)
     try:
-        session = builder.getOrCreate()
+        with _printing_to(words):
+            session = builder.getOrCreate()
     except (Py4JError, PySparkException, OSError) as error:
         hint = "Check --master and --spark; `spark-submit --version` says whether Spark itself starts."
         raise Unusable(f"Spark does not start on {master}: {_first_line(error)}", hint=hint) from error
@@ -58,10 +64,44 @@ def opened(master: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
         session.stop()
 
 
+@contextmanager
+def _printing_to(file: IO[bytes] | None) -> Iterator[None]:
+    """Let a process that is started meanwhile print into a file: it inherits both streams for its life."""
+    if file is None:
+        yield
+        return
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    kept = {number: os.dup(number) for number in (1, 2)}
+    try:
+        for number in kept:
+            os.dup2(file.fileno(), number)
+        yield
+    finally:
+        for number, before in kept.items():
+            os.dup2(before, number)
+            os.close(before)
+
+
 def _first_line(error: BaseException) -> str:
     cause = getattr(error, "java_exception", None)
     text = str(error) if cause is None else str(cause.toString())
     return (text.strip().splitlines() or [type(error).__name__])[0]
+
+
+PARTITIONS = "spark.sql.shuffle.partitions"
+
+
+def fit(spark: SparkSession, *, follows: int) -> None:
+    """Let joins have as many partitions as a graph wants, unless somebody set their number.
+
+    Half a million follows each, for each costs a file in every round; no more than a thousand, for every two of them
+    may exchange something, until that would be ten million follows each.
+    """
+    context: Any = spark.sparkContext
+    if not context.getConf().contains(PARTITIONS):
+        count = max(context.defaultParallelism, min(1_000, follows // 500_000), follows // 10_000_000)
+        spark.conf.set(PARTITIONS, str(count))
 
 
 class Store:
@@ -115,6 +155,13 @@ class Store:
         if not self.exists():
             return []
         return [str(each.getPath().getName()) for each in self._files.listStatus(self._path())]
+
+    def stamps(self) -> dict[str, list[int]]:
+        """Return by name how long each file in the folder is, in bytes, and when it was written, in milliseconds."""
+        if not self.exists():
+            return {}
+        found = {str(each.getPath().getName()): each for each in self._files.listStatus(self._path())}
+        return {name: [int(each.getLen()), int(each.getModificationTime())] for name, each in sorted(found.items())}
 
     def note(self, name: str, document: Mapping[str, Any]) -> None:
         """Keep a small document; it is there whole or not at all."""

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as everybody knows it
 
 from analysis.distributed import components, pagerank, propagation, tables
-from analysis.distributed.cluster import Store, Unusable
+from analysis.distributed.cluster import Store, Unusable, fit
 from analysis.distributed.rounds import Progress, Rounds
 
 COLUMNS = {"pagerank": "score", "imputed": "score", "components": "component", "communities": "label"}
@@ -35,8 +35,9 @@ def analyse(spark: SparkSession, source: str, target: str, asked: Asked, progres
     """
     done, work = Store(spark, target), Store(spark, f"{target.rstrip('/')}/work")
     export = Store(spark, source)
-    tables.given(export)  # a wrong folder must not leave an empty one
+    _, follows = tables.given(export)  # a wrong folder must not leave an empty one
     _claim(export, done, work, asked)
+    fit(spark, follows=follows.count())
     tables.prepare(export, work)
     nodes, edges = work.read("nodes"), work.read("edges")
     told = {name: _run(name, work, asked, progress) for name in COLUMNS if name in asked.programs}
@@ -58,9 +59,8 @@ def _claim(export: Store, done: Store, work: Store, asked: Asked) -> None:
     """Refuse to write over a finished analysis, or to go on with one of something else."""
     wanted = {
         "source": export.root,
-        "files": sorted(
-            f"{name}/{each}" for name in tables.NEEDED for each in Store(export.spark, f"{export.root}/{name}").names()
-        ),
+        # Another export into the same folder has the same names.
+        "files": {name: Store(export.spark, f"{export.root}/{name}").stamps() for name in tables.NEEDED},
         "damping": asked.damping,
         "settled": asked.settled,
         "turns": asked.turns,

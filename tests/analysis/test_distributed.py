@@ -297,6 +297,22 @@ def test_a_wrong_folder_is_told(spark: Any, tmp_path: Path) -> None:
         study.analyse(spark, str(source), str(tmp_path / "out"), study.Asked(), quiet)
 
 
+def test_another_export_in_the_same_folder_is_no_continuation(spark: Any, tmp_path: Path) -> None:
+    """Its files have the same names; what was begun of the first is not told as the second's."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    asked = study.Asked(programs=["pagerank"], settled=1e-3)
+    source = laid(tmp_path / "in", [("1", "2"), ("2", "3"), ("3", "1"), ("1", "3")])
+    with pytest.raises(KeyboardInterrupt):
+        study.analyse(spark, str(source), str(tmp_path / "out"), asked, stop)
+    shutil.rmtree(source)
+    laid(source, [("1", "2"), ("2", "3"), ("3", "1"), ("2", "1")])
+    with pytest.raises(cluster.Unusable, match="of another export"):
+        study.analyse(spark, str(source), str(tmp_path / "out"), asked, quiet)
+
+
 def test_what_is_written_is_for_its_owner_alone(crawl: Both) -> None:
     """The graph of real people is personal data: nobody else may read a file of it."""
     for path in crawl.folder.rglob("*"):
@@ -321,7 +337,7 @@ def test_the_command_goes_on_after_a_kill(tmp_path: Path) -> None:
     command = [
         *(sys.executable, "-m", "cli.main", "--json", "analyse", "--engine", "spark", "--master", "local[2]"),
         *("--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--programs", "pagerank"),
-        *("--spark", "spark.sql.shuffle.partitions=4", "--spark", "spark.driver.memory=1g"),
+        *("--spark", "spark.driver.memory=1g"),
     ]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as first:
         assert first.stderr is not None
@@ -329,6 +345,7 @@ def test_the_command_goes_on_after_a_kill(tmp_path: Path) -> None:
         first.send_signal(signal.SIGKILL)
     second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert second.returncode == 0, second.stderr
+    assert "WARN" not in second.stderr  # what Spark prints is kept out of it
     document = json.loads(second.stdout)
     assert document["programs"]["pagerank"]["change"] < 1e-10
     assert "pagerank, round 3:" not in second.stderr

@@ -42,7 +42,8 @@ def test_databases(kind: type[databases.DatabaseError]) -> None:
     error = kind.__new__(kind)  # some make their words themselves, from what they are given
     databases.DatabaseError.__init__(error, "what happened")
     failure = describe(error)
-    code = Exit.USAGE if kind is databases.UnfinishedCopy else Exit.DATABASE
+    is_ours = kind in {databases.UnfinishedCopy, databases.BadAddress}
+    code = Exit.USAGE if is_ours else Exit.DATABASE
     assert failure is not None
     assert (failure.message, failure.hint, failure.exit_code) == ("what happened", kind.hint, code)
 
@@ -67,10 +68,10 @@ def test_bad_input(error: Exception, code: str) -> None:
 
 
 def test_a_budget_that_is_enough() -> None:
-    """The hint beside a budget that is too small names one that is not."""
+    """The hint beside a budget that is too small says above what something is left to spend."""
     failure = describe(databases.BudgetTooSmall(budget=1, charged=20, uncertain=3, reserved=4))
     assert failure is not None
-    assert "--budget 27" in failure.hint
+    assert "--budget more than 27" in failure.hint
 
 
 def test_interrupted() -> None:

@@ -88,8 +88,8 @@ def test_wrong_wishes(run: Run) -> None:
         (  # the second version: the group itself, and the one around it
             "0::/jobs/mine\n",
             {"jobs/mine/memory.max": "max", "jobs/mine/memory.current": "5", "jobs/memory.max": "900000000",
-             "jobs/memory.current": "400000000"},
-            500_000_000,
+             "jobs/memory.current": "400000000", "jobs/memory.stat": "file 250\ninactive_file 200\nactive_file 50"},
+            500_000_200,
         ),
         (  # the first
             "5:cpu:/x\n4:memory:/jobs\n0::/\n",

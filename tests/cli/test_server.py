@@ -85,6 +85,20 @@ def test_what_is_about_files_is_refused(run: Run, place: str, command: tuple[str
     with_one.close()
 
 
+def test_a_study_on_a_server_is_replayed_into_a_file(run: Run, simulate: Simulate, place: str, tmp_path: Path) -> None:
+    """Its archive is read; the new database is noted beside the study, so that `forget` can name it."""
+    run("--db", place, "seed", "u1")
+    assert run("--db", place, "crawl", "--budget", "20", "--api-url", simulate("--accounts", "50")).code == 0
+    done = run("--db", "again.db", "replay", "--from", place, "--json")
+    assert done.code == 0, done.err
+    assert done.document["pages"] == 20
+    [noted] = tmp_path.rglob("*.postgresql.outputs.jsonl")
+    assert "again.db" in noted.read_text()
+    into = run("--db", place, "replay", "--from", "again.db", "--json")
+    assert into.code == 5
+    assert "SQLite files only" in into.document["error"]["message"]
+
+
 def test_a_password_is_never_shown(run: Run, place: str) -> None:
     """Neither where the database is named, nor where it cannot be reached."""
     shown = run("--db", place.replace("postgres@", "postgres:hidden@"), "status")

@@ -49,9 +49,14 @@ def test_a_day_is_shared_with_crawls_and_exact(postgres: Postgres, tmp_path: Pat
                 out, _ = crawl.communicate(timeout=60)
             assert json.loads(out)["stop_reason"] == "budget_exhausted"
             until(lambda: state()["live"]["state"] == "day_done", "the day never ended")
-            until(
-                lambda: state()["crawlers"] == [], "who has ended is not at work"
-            )  # readings are made every few seconds
+            until(lambda: state()["crawlers"] == [], "who has ended is at work")  # readings are made every few seconds
+            for more, words in (
+                ((), "nothing to spend just now: the day's budget is used up"),
+                (("--budget", "50"), "takes part in that"),
+            ):
+                own = run([*at, "crawl", *same, *more], cwd=tmp_path)
+                assert own.returncode == 2
+                assert words in own.stdout + own.stderr
             with urllib.request.urlopen(f"{page}metrics", timeout=30) as answer:
                 metrics = answer.read().decode()
             assert "followgraph_crawlers 0.0" in metrics

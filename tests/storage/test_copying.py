@@ -292,16 +292,19 @@ def test_what_cannot_be_copied(tmp_path: Path, server: Callable[[], str], monkey
     path, other = tmp_path / "a.db", tmp_path / "b.db"
     Database.open(path, now=lambda: 0.0).close()
     with pytest.raises(errors.NothingToCopy):
-        copy(path, path)
+        copy(path, other)
+    other.unlink(missing_ok=True)
     study = Study(path, "u1")
     study.db.claim()
     with pytest.raises(errors.LockedByCrawl):
         copy(path, other)
     study.db.close()
-    with pytest.raises(errors.LockedByCrawl):  # it is its own target
-        copy(path, path)
+    with pytest.raises(errors.ItsOwnCopy):
+        copy(path, tmp_path / "." / "a.db")
     place = server()
     Study(place, "u1").db.close()
+    with pytest.raises(errors.ItsOwnCopy):
+        copy(place, place)
     with pytest.raises(errors.LockedByCrawl, match="crawlers work on"):
         copy(place, other)
     execute(place, "UPDATE processes SET heartbeat_at = 1")

@@ -59,8 +59,12 @@ def test_without_the_driver_one_sentence_says_what_to_install(monkeypatch: pytes
     ("address", "kind", "words"),
     [
         ("postgresql://u:secret@127.0.0.1:1/none", errors.Cut, "does not answer"),
-        ("postgresql://u:secret@127.0.0.1", errors.DatabaseError, "names no database"),
-        ("postgresql://u:secret@127.0.0.1:port/none", errors.DatabaseError, "cannot be read"),
+        ("postgresql://u:secret@127.0.0.1", errors.BadAddress, "names no database"),
+        ("postgresql://u:secret@127.0.0.1:port/none", errors.BadAddress, "cannot be read"),
+        ("postgresql://u:secret@secret@127.0.0.1/none", errors.BadAddress, "more than one @"),
+        ("postgresql://u:secret@127.0.0.1:1/none?foo=1", errors.BadAddress, 'invalid connection option "foo"'),
+        ("postgresql://u:secret@127.0.0.1:1/none?sslmode=bogus", errors.BadAddress, 'invalid sslmode value: "bogus"'),
+        ("mysql://u:secret@127.0.0.1/none", errors.BadAddress, "mysql:// is not a database"),
     ],
 )
 def test_an_address_that_leads_nowhere(address: str, kind: type[errors.DatabaseError], words: str) -> None:
@@ -220,7 +224,7 @@ def test_a_commit_whose_answer_is_lost_counts_once(place: str, is_committed: boo
         return value
 
     async def write() -> str:
-        db.be_patient(30.0, lambda: None)
+        db.be_patient(30.0, lambda _: None)
         return await db.write(add)
 
     assert asyncio.run(write()) == "1"
@@ -242,7 +246,7 @@ def test_a_connection_lost_amid_a_transaction_is_made_again(place: str) -> None:
         return len(runs_made)
 
     async def write() -> int:
-        db.be_patient(30.0, lambda: None)
+        db.be_patient(30.0, lambda _: None)
         return await db.write(work)
 
     assert asyncio.run(write()) == 2
@@ -278,7 +282,7 @@ def test_a_connection_that_hangs_is_given_up_and_one_that_thinks_is_not(postgres
     """What the server never got, or had answered, is written on another connection; long thoughts are left alone."""
     with Network(postgres.port).up() as network:
         db, _ = signed(postgres.url(place.rpartition("/")[2], port=network.port), ThreadWriter)
-        db.be_patient(60.0, lambda: None)
+        db.be_patient(60.0, lambda _: None)
         tries: list[str] = []
 
         def keep(conn: sa.Connection, key: str) -> None:
