@@ -85,7 +85,7 @@ def analyse(
                 found = study.analyse(opened, input, output, asked, progress)
         except cluster.Unusable as error:
             hint = f"{error.hint} What Spark itself printed is in {words.name}."
-            raise usage("spark", str(error), hint=hint, meaning=MEANING) from error
+            raise usage("spark", f"{error}{_said(Path(words.name))}", hint=hint, meaning=MEANING) from error
         Path(words.name).unlink()
     session.output.line(
         f"{amount(found['accounts'], 'account')} · {amount(found['edges'], 'follow')}, "
@@ -99,6 +99,14 @@ def analyse(
         "it holds the same people as the export, and `forget` does not know of it: mind where it goes", label="note"
     )
     session.output.finish({"path": output, "engine": engine, "master": master, **found})
+
+
+def _said(words: Path) -> str:
+    """Return what Spark's own process named as the exception that ended it, as a part of a sentence."""
+    for line in words.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith(("Exception in thread", "Error:", "Caused by:")):
+            return f" {line.strip()[:300]}"
+    return ""
 
 
 def _settings(given: tuple[str, ...]) -> dict[str, str]:
