@@ -127,7 +127,9 @@ def line(figures: Figures, now_s: float) -> str:
     if figures.waiting == "day":
         parts.append("today's credits are spent; waiting for tomorrow")
     elif figures.waiting is not None:
-        parts.append(f"the provider asks for patience ({figures.waiting})")
+        from crawler.progress import reason_to_wait  # noqa: PLC0415 - start-up; loaded by now
+
+        parts.append(reason_to_wait(figures.waiting))
     elif left_s is not None:
         parts.append(f"{durations.clock_face(left_s)} left")
     return " · ".join(parts)

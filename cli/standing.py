@@ -35,7 +35,7 @@ def status(*, session: Bound) -> None:
             daemon = daemons.read(conn)
             money = budgets.standing(conn, None if daemon is None else daemon.total, today=today)
             crawlers = crew.members(conn, now=session.now())
-            brought = None if daemon is None else watching.new_per_credit(conn, now=session.now())
+            brought = None if daemon is None else watching.new_per_page(conn, now=session.now())
         is_locked = any(not each.is_silent for each in crawlers) if database.is_shared else lock.is_held(database.path)
         place = database.name
     finally:
@@ -45,12 +45,13 @@ def status(*, session: Bound) -> None:
         is_silent = daemon.state != "stopped" and session.now() - daemon.heartbeat_at > orders.SILENT_S
         until = "" if daemon.until_at is None or is_silent else f" · until {moment(daemon.until_at)}"
         silent = f" · not heard of since {moment(daemon.heartbeat_at)}: killed?" if is_silent else ""
-        session.output.line(f"{daemon.state.replace('_', ' ')} · {daemon.detail}{until}{silent}", label="daemon")
+        up = "" if is_silent or daemon.state == "stopped" else f" · up {_span(session.now() - daemon.started_at)}"
+        session.output.line(f"{daemon.state.replace('_', ' ')} · {daemon.detail}{until}{silent}{up}", label="daemon")
         for label, text in zip(("budget", "today"), daemons_lines(daemon, money, today), strict=True):
             session.output.line(text, label=label)
         if brought is not None and brought["last_day"] is not None:
             before = "" if brought["week_before"] is None else f" ({brought['week_before']:g} in the week before)"
-            session.output.line(f"{brought['last_day']:g} new accounts a credit in 24 hours{before}", label="yield")
+            session.output.line(f"{brought['last_day']:g} new accounts a page in 24 hours{before}", label="yield")
     for label, text in lines(found, is_locked=is_locked):
         session.output.line(text, label=label)
     for each in crawlers if len(crawlers) > 1 else ():
@@ -64,7 +65,7 @@ def status(*, session: Bound) -> None:
             "crawlers": [_of_crawler(each) for each in crawlers],
             "daemon": None
             if daemon is None
-            else {**_of_daemon(daemon), **daemons_money(daemon, money, today), "new_per_credit": brought},
+            else {**_of_daemon(daemon), **daemons_money(daemon, money, today), "new_per_page": brought},
         }
     )
 
@@ -181,10 +182,17 @@ def daemons_lines(daemon: Daemon, standing: Standing, today: str) -> tuple[str, 
 
     ends = "".join(f", {credits:,} of them until {day}" for day, credits in standing.expiring.items())
     limit = "no total" if standing.total is None else f"{standing.left:,} left of {standing.total:,}{ends}"
-    coming = lasting(standing.by_day, standing.left)
+    coming = lasting(standing, today=today)
     lasts = f", for {coming['days']:g} days ({coming['low']:g} to {coming['high']:g})" if coming else ""
     spent = f"{standing.by_day.get(today, 0):,}" + (f" of {daemon.per_day:,}" if daemon.per_day else "")
     return f"{standing.used:,} spent in all · {limit}{lasts}", spent
+
+
+def _span(seconds: float) -> str:
+    """Return a length of time as people say it: 6 d 4 h."""
+    minutes = max(0, int(seconds)) // 60
+    days, hours = minutes // 1440, minutes // 60 % 24
+    return f"{days} d {hours} h" if days else f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
 
 
 def _of_daemon(daemon: Daemon) -> dict[str, Any]:

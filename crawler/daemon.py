@@ -23,7 +23,7 @@ from crawler import refresh as revisiting
 from crawler.duty import Config, Hold, State
 from crawler.engine import Crawl, Preflight, Result, Terms
 from crawler.planner import Offload, Planner
-from crawler.progress import Progress
+from crawler.progress import Progress, reason_to_wait
 from socialfetch.client import Client
 from socialfetch.errors import SocialFetchError
 from storage import budgets, crew, daemons, frontier, orders, outlook, runs
@@ -323,21 +323,22 @@ class Daemon:
 
     async def _watch(self, crawl: Crawl, date: tuple[str, bool]) -> None:
         """Obey orders, mind the day, choose the next lists to read again, and beat, while a crawl runs."""
+        bought, ordinary = 0, self.hold.detail
         while True:
             await asyncio.sleep(self._poll_s)
             await self._obey()
             if self._date() != date:
                 crawl.stop("deadline", f"{date[0]} is over")
             if self.progress is not None:
-                if self.progress.pages:
-                    self.answered_at = self._now()
+                if self.progress.pages > bought:
+                    bought, self.answered_at = self.progress.pages, self._now()
                 await self._mind_budget()
                 credits = self._planner.batch(ROUND)
                 if self.progress.pages - self._planned_at >= credits:
                     self._planned_at = self.progress.pages
                     await self._planner.plan(round(min(credits, self.progress.left) * self.config.share))
             waiting = None if self.progress is None else self.progress.waiting
-            detail = self.hold.detail if waiting is None else f"the provider asks for patience ({waiting})"
+            detail = ordinary if waiting is None else reason_to_wait(waiting)
             await self._say(Hold(state=State.DRAINING if self._is_draining else State.CRAWLING, detail=detail))
 
     async def _digest(self, result: Result) -> None:
@@ -352,7 +353,8 @@ class Daemon:
             case "budget_exhausted" | "deadline" | "interrupted":
                 self._troubles = 0
             case "overcharged" | "breaker_no_yield":  # what comes next would be no better: somebody has to look
-                self._tell("breaker", f"{result.run_id}:{result.stop_reason}", {"detail": result.detail})
+                told = {"cause": result.stop_reason, "detail": result.detail, "paused": "followgraph resume goes on"}
+                self._tell("breaker", f"{result.run_id}:{result.stop_reason}:{self._now():.0f}", told)
                 why = f"{result.stop_reason}: {result.detail}"
                 await self._db.write(partial(orders.ask, act=Act.PAUSE, origin="daemon", now=self._now(), why=why))
             case _:

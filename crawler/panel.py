@@ -6,6 +6,7 @@ than half a percent of a core, however large the database.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from time import thread_time
 from typing import Any
@@ -42,11 +43,14 @@ class Panel:
         self._offload = offload
         self._readings: dict[str, Any] = {}
         self._due_s = float("-inf")
+        self._ended = asyncio.Event()
+        """Set when a reading has ended, well or not."""
 
     async def readings(self) -> dict[str, Any]:
-        """Return what takes a scan, from the last reading or a new one."""
+        """Return what takes a scan, from the last reading or a new one. Raises Cut where none could be made yet."""
         if self._time() >= self._due_s:
             self._due_s = float("inf")  # nobody else reads meanwhile
+            self._ended.clear()
             took = 0.0
             try:
                 self._readings, took = await self._offload(self._read)
@@ -55,6 +59,11 @@ class Panel:
                     raise
             finally:
                 self._due_s = self._time() + max(SHORTEST_S, RESTS * took)
+                self._ended.set()
+        elif not self._readings:  # the first one is being made
+            await self._ended.wait()
+            if not self._readings:
+                raise Cut("the database has not been read yet")
         return self._readings
 
     def stale(self) -> None:
@@ -73,7 +82,7 @@ class Panel:
         found["used"] = standing.used
         found["total"] = standing.total
         found["expiring"] = standing.expiring
-        found["forecast"] = budgets.lasting(standing.by_day, standing.left)
+        found["forecast"] = budgets.lasting(standing, today=found["today"])
         found["read_at"] = now
         return found, thread_time() - begin
 
@@ -96,7 +105,7 @@ class Panel:
             "answered_at": daemon.answered_at,
             "per_day": daemon.config.per_day,
             "left": None if progress is None else progress.left,
-            "spent_today": daemon.spent_before + (0 if progress is None else progress.charged + progress.uncertain),
+            "spent_today": self._spent_today(),
             "pages": self.pages(),
             "pages_per_second": 0.0 if progress is None else round(progress.pace(self._time()), 2),
             "new_per_credit": None if progress is None else round(progress.new_per_credit, 2),
@@ -115,6 +124,12 @@ class Panel:
             "concurrency": options.concurrency,
             "rate": options.rate,
         }
+
+    def _spent_today(self) -> int:
+        daemon, progress = self.daemon, self.daemon.progress
+        if progress is None:  # nothing is spent just now
+            return int(self._readings.get("by_day", {}).get(daemon.today(), 0))
+        return daemon.spent_before + progress.charged + progress.uncertain
 
     def pages(self) -> int:
         """Return the pages bought since the daemon started."""

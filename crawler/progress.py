@@ -22,6 +22,13 @@ STATUSES = ("found", "empty", "hidden", "private", "not_found", "other")
 """What a page said of its list; "empty": the list was found, and its first page named nobody."""
 
 
+def reason_to_wait(code: str) -> str:
+    """Say what a crawl waits for, after the error that holds it back."""
+    if code in {"unreachable", "timed_out", "disconnected"}:
+        return f"the provider does not answer ({code})"
+    return "the day's budget is used up" if code == "day" else f"the provider asks for patience ({code})"
+
+
 @dataclass(slots=True)
 class Latency:
     """How long answers took, in seconds."""

@@ -8,10 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
 
+from storage.driver import clock
+from storage.errors import NoTotal
+from storage.orders import SILENT_S
 from storage.runs import DAY, last
 from storage.schema import budget_changes, daemon, ledger, processes, runs
 
@@ -51,10 +55,15 @@ class Standing:
         return None if self.total is None else max(0, self.total - self.used)
 
 
-def is_daemons(conn: sa.Connection) -> bool:
-    """Tell whether the budget is a daemon's: the last run is, or there was none yet."""
+def is_daemons(conn: sa.Connection, *, now: float) -> bool:
+    """Tell whether the budget is a daemon's: one is alive, or the last run was a daemon's, or there was none yet."""
+    row: Any = conn.execute(sa.select(daemon.c.state, daemon.c.heartbeat_at)).first()
+    if row is None:
+        return False
+    if row.state != "stopped" and row.heartbeat_at >= clock(conn, now) - SILENT_S:
+        return True
     run = last(conn)
-    return conn.execute(sa.select(daemon.c.id)).first() is not None and (run is None or bool(day_of(run.settings)))
+    return run is None or bool(day_of(run.settings))
 
 
 def add(
@@ -63,9 +72,12 @@ def add(
     """Raise the budget: a daemon's total where the last run is a daemon's, else the last run's. None without a run.
 
     A run that ended because its budget was used up goes on with the next crawl. A daemon's credits may have a last day.
+    Raises NoTotal.
     """
     run: Any = last(conn)
-    if is_daemons(conn):
+    if is_daemons(conn, now=now):
+        if conn.execute(sa.select(daemon.c.total)).scalar_one() is None:
+            raise NoTotal
         used = None if until is None else sum(_by_day(conn).values())
         change = Change(at=int(now), run_id=None, credits=credits, note=note, origin=origin, until=until, used=used)
     elif run is None:
@@ -172,22 +184,32 @@ def close(conn: sa.Connection, *, but: int | None) -> None:
         conn.execute(sa.update(runs).where(runs.c.id.in_(others)).values(budget=used))
 
 
-def lasting(by_day: dict[str, int], left: int | None) -> dict[str, Any] | None:
+def lasting(standing: Standing, *, today: str) -> dict[str, Any] | None:
     """Return how many days the credits left will last at the pace of the last whole days; None where nobody can tell.
 
     `low` and `high` are at the fastest and the slowest of these days: what was, not a promise.
     """
-    whole = [spent for _, spent in sorted(by_day.items())][-WINDOW_DAYS - 1 : -1]
+    whole = [spent for _, spent in sorted(standing.by_day.items())][-WINDOW_DAYS - 1 : -1]
     paces = [spent for spent in whole if spent > 0]
-    if left is None or not paces:
+    if standing.left is None or not paces:
         return None
     mean = sum(paces) / len(paces)
     return {
-        "days": round(left / mean, 1),
-        "low": round(left / max(paces), 1),
-        "high": round(left / min(paces), 1),
+        "days": round(_days(standing, mean, today=today), 1),
+        "low": round(_days(standing, max(paces), today=today), 1),
+        "high": round(_days(standing, min(paces), today=today), 1),
         "per_day": round(mean),
     }
+
+
+def _days(standing: Standing, pace: float, *, today: str) -> float:
+    """Return for how many days credits last at so many a day, those that lapse unspent left out."""
+    lasts, staying = 0.0, float(standing.left or 0)
+    for day, credits in standing.expiring.items():  # what ends first is spent first
+        ends = (date.fromisoformat(day) - date.fromisoformat(today)).days + 1
+        lasts += min(credits / pace, max(0.0, ends - lasts))
+        staying -= credits
+    return lasts + max(0.0, staying) / pace
 
 
 def day_of(settings: str) -> str | None:

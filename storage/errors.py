@@ -33,6 +33,7 @@ CopyRefused                  a database cannot be copied, or not to that place
 PlaceTaken                   something stands where a copy or a new database was to be
 PlaceNotWritable             a copy or a new database cannot be made there
 DaemonsBudget                a daemon spends here, and another budget was asked for, or its own has nothing left
+NoTotal                      a daemon's total was to be raised, and it has none
 BudgetTooSmall               a budget below what the run has already spent or promised
 OtherSettings                crawlers at work on the run were asked for something else
 """
@@ -290,6 +291,15 @@ class DaemonsBudget(Exception):
     def __init__(self, problem: str, *, hint: str) -> None:
         super().__init__(problem)
         self.hint = hint
+
+
+class NoTotal(Exception):
+    """A daemon's total was to be raised, and it has none."""
+
+    hint = "What it may spend a day is budget.per_day: change it on its page, or in config.toml and reload."
+
+    def __init__(self) -> None:
+        super().__init__("the daemon has no total that could be raised")
 
 
 class BudgetMissing(Exception):

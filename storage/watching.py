@@ -75,7 +75,7 @@ def _days(conn: sa.Connection) -> list[list[int]]:
     return [[int(value) for value in row] for row in rows]
 
 
-def new_per_credit(conn: sa.Connection, *, now: float) -> dict[str, float | None]:
+def new_per_page(conn: sa.Connection, *, now: float) -> dict[str, float | None]:
     """Return the new accounts for each page of the visits begun in the last 24 hours and in the seven days before."""
     day, week = int(now) - DAY_S, int(now) - 8 * DAY_S
     row: Any = conn.execute(

@@ -26,7 +26,7 @@ from crawler.steering import requeue_entries
 from socialfetch.handle import InvalidHandle, parse
 from storage import budgets, orders
 from storage.database import Database
-from storage.errors import Cut
+from storage.errors import Cut, NoTotal
 from storage.orders import Act
 
 if TYPE_CHECKING:
@@ -206,13 +206,13 @@ class Dashboard:
         """Take an order from the page: an object with `act` and what belongs to it."""
         try:
             asked = await request.json()
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, LookupError):  # the last one of an unknown charset
             raise web.HTTPBadRequest(reason="this is not JSON") from None
         if not isinstance(asked, dict):
             raise web.HTTPBadRequest(reason="this is no order")
         try:
             answer = await self._do(asked)
-        except (ValueError, InvalidHandle) as error:
+        except (ValueError, InvalidHandle, NoTotal) as error:
             return web.json_response({"error": str(error)}, status=400)
         self._log.info("order.given", act=asked.get("act"), origin="page", answer=answer)
         self._panel.stale()
@@ -233,6 +233,8 @@ class Dashboard:
                 credits, note = asked.get("credits"), asked.get("note")
                 if not isinstance(credits, int) or isinstance(credits, bool) or not 0 < credits <= 10**12:
                     raise ValueError("the budget is raised by a whole number of credits, 1 or more")
+                if asked.get("until") is not None:
+                    raise ValueError("credits with a last day are given by followgraph budget add N --until DATE")
                 note = None if note is None else str(note)[:200]
                 await self._db.write(partial(budgets.add, credits=credits, note=note, origin="page", now=now))
                 return f"{credits:,} credits more"

@@ -197,6 +197,13 @@ def test_who_may_ask(start: Start) -> None:
     assert daemon.order(act="explode")[0] == 400
     assert daemon.order(act="set", key="crawl.rate", value=-1)[0] == 400
     assert daemon.order(act="budget", credits=1.5)[0] == 400
+    assert daemon.order(act="budget", credits=5, until="2036-12-01")[0] == 400
+    assert "no total" in daemon.order(act="budget", credits=5)[1]
+    assert daemon.order(act="set", key="crawl.rate", value=True)[0] == 400
+    own = {"Content-Type": "application/json", "X-Followgraph": "1"}
+    odd = own | {"Content-Type": "application/json; charset=nonsense"}
+    for headers, body in ((own, b'{"a":' + b"[" * 30_000), (own, b"["), (odd, b'{"act": "pause"}')):
+        assert ask(f"{daemon.url}api/orders", headers=headers, body=body)[0] == 400
     assert daemon.order(act="requeue", handle="@nobody at all")[0] == 400
     with urllib.request.urlopen(daemon.url) as answer:
         policy = answer.headers["Content-Security-Policy"]

@@ -138,6 +138,35 @@ def test_the_total_pauses_and_a_raise_goes_on(tmp_path: Path) -> None:
     assert {subject for event, subject in told if event == "budget_100"} == {"50", "80"}
 
 
+def test_silence_amid_a_crawl_is_seen(tmp_path: Path) -> None:
+    """Where the API answers no more, the time of its last answer stands still, and what is waited for is said."""
+    api, path = rehearsal.service(network.generate(400, rng_seed=3)), tmp_path / "a.db"
+    begun = virtual_time.EPOCH
+    asked = config(per_day=300, options={"rate": 0.02, "max_wait_s": 4 * 3600.0})
+    seen: list[tuple[float | None, str, str]] = []
+
+    async def meanwhile(daemon: Daemon) -> None:
+        for _ in range(3):
+            await asyncio.sleep(3600)
+            seen.append((daemon.answered_at, daemon.hold.state, daemon.hold.detail))
+        daemon.drain("test")
+
+    async def life() -> None:
+        study(path, "u1", "u2", "u3")
+        transport = Flaky(api, outages=[(begun + 3700, begun + 3600 * 2.5)])
+        await live(path, transport, asked, meanwhile=meanwhile, poll_s=10.0)
+
+    virtual_time.run(life())
+    (first, _, _), (silent, state_then, why), (last, _, after_it) = seen
+    assert first is not None
+    assert silent is not None
+    assert last is not None
+    assert begun + 3500 < first <= silent <= begun + 3800
+    assert (state_then, why) == (State.CRAWLING, "the provider does not answer (unreachable)")
+    assert last > begun + 3600 * 2.5
+    assert "credits may be spent today" in after_it
+
+
 def test_emptiness_is_not_bought_for_long(tmp_path: Path) -> None:
     """Hidden and empty lists one after another: it pauses itself, tells why, and goes on only when it is asked to."""
     graph = network.generate(400, rng_seed=3)
@@ -164,6 +193,7 @@ def test_emptiness_is_not_bought_for_long(tmp_path: Path) -> None:
 
     virtual_time.run(life())
     assert [event for event, _ in told] == ["breaker", "breaker"]
+    assert len({subject for _, subject in told}) == 2, "each is told"
     assert rehearsal.findings(path) == []
 
 

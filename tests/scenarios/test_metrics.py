@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import rehearsal
 import virtual_time
@@ -36,6 +38,34 @@ async def read(path: Path, daemon: Daemon) -> Figures:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+def test_who_asks_during_the_first_reading_waits_for_it(tmp_path: Path) -> None:
+    """The first reading of a large database takes long: nobody gets a page without it meanwhile."""
+    api, path = rehearsal.service(network.generate(60, rng_seed=3)), tmp_path / "a.db"
+    found: list[set[str]] = []
+
+    async def slowly(work: Callable[[], Any]) -> Any:
+        await asyncio.sleep(60)
+        return work()
+
+    async def meanwhile(daemon: Daemon) -> None:
+        db = Database.open(path, now=virtual_time.now, mode="read")
+        time = asyncio.get_running_loop().time
+        panel = Panel(db=db, daemon=daemon, now=virtual_time.now, time=time, offload=slowly)
+        found.extend(set(each) for each in await asyncio.gather(*(panel.snapshot() for _ in range(3))))
+        db.close()
+        daemon.drain("test")
+
+    async def life() -> None:
+        db = Database.open(path, now=virtual_time.now)
+        seeding.seed(db, ["u1"], now=virtual_time.now())
+        db.close()
+        await live(path, Flaky(api), config(), meanwhile=meanwhile)
+
+    virtual_time.run(life())
+    assert found[0] == found[1] == found[2]
+    assert {"live", "accounts", "by_day", "edges"} <= found[0]
 
 
 def test_two_days(tmp_path: Path) -> None:

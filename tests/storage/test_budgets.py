@@ -10,23 +10,23 @@ import pytest
 import sqlalchemy as sa
 from study import Study
 
-from storage import budgets, daemons, schema
+from storage import budgets, daemons, errors, schema
 
 Make = Callable[..., Study]
 Act = tuple[str, int] | tuple[str, int, str]
 
 
-def live(s: Study, *acts: Act) -> None:
+def live(s: Study, *acts: Act, total: int | None = 9, state: str = "stopped") -> None:
     """Let a daemon spend and be given credits: ("2026-03-01", 20) is a day's run, ("+", 50, "2026-03-02") a grant."""
     said = daemons.Daemon(
         host="h",
         pid=1,
         started_at=0,
         heartbeat_at=0,
-        state="crawling",
+        state=state,
         detail="",
         until_at=None,
-        total=100,
+        total=total,
         per_day=None,
     )
     s.db.transact(partial(daemons.take, found=said))
@@ -72,6 +72,33 @@ def test_credits_with_a_last_day(study: Make, acts: list[Act], left: dict[str, i
     live(s, *acts)
     found = {day: s.read(partial(budgets.standing, total=100, today=day)).left for day in left}
     assert found == left
+
+
+def test_a_living_daemon_is_meant_whatever_ran_last(study: Make) -> None:
+    """A crawl or a refresh of its own came between: credits are the daemon's while it lives, else that run's."""
+    s = study()
+    live(s, ("+", 5), state="paused_budget")
+    s.begin(3)
+    assert s.db.transact(partial(budgets.is_daemons, now=30.0))
+    s.db.transact(lambda conn: conn.execute(sa.update(schema.daemon).values(state="stopped")))
+    assert not s.db.transact(partial(budgets.is_daemons, now=30.0))
+
+
+def test_a_total_that_there_is_not_cannot_be_raised(study: Make) -> None:
+    """Credits for nothing would be told as given."""
+    s = study()
+    with pytest.raises(errors.NoTotal):
+        live(s, ("+", 5), total=None)
+    assert s.read(budgets.changes) == []
+
+
+def test_what_lapses_does_not_last(study: Make) -> None:
+    """At ten a day, 70 that end the day after tomorrow are 30; what stays comes after them."""
+    s = study()
+    live(s, ("2026-02-26", 10), ("2026-02-27", 10), ("2026-02-28", 10), (D1, 0), ("+", 70, D3))
+    standing = s.read(partial(budgets.standing, total=130, today=D1))
+    assert standing.left == 170
+    assert budgets.lasting(standing, today=D1) == {"days": 13.0, "low": 13.0, "high": 13.0, "per_day": 10}
 
 
 def test_what_is_left_of_them_is_told(study: Make) -> None:
