@@ -201,13 +201,13 @@ def test_an_outage_of_days_is_survived(tmp_path: Path) -> None:
     """While nobody answers nothing is lost or charged, the waits grow, and afterwards it goes on by itself."""
     api, path = rehearsal.service(network.generate(400, rng_seed=3)), tmp_path / "a.db"
     begin = virtual_time.EPOCH
-    transport = Flaky(api, [(begin + 3600, begin + 2.5 * DAY)])
+    transport = Flaky(api, [(begin + 3600, begin + 1.25 * DAY)])
     told: list[tuple[str, str]] = []
 
     async def life() -> None:
         study(path, "u1", "u2", "u3")
         asked = config(per_day=2000, options={"rate": 0.01})
-        await live(path, transport, asked, meanwhile=after(4 * DAY), told=told)
+        await live(path, transport, asked, meanwhile=after(2 * DAY), told=told)
 
     virtual_time.run(life())
     per_day = days(path)
