@@ -22,7 +22,7 @@ def status(*, session: Bound) -> None:
     Reads only, at any time: also while a crawl runs, and after one was killed.
     """
     from crawler import calendar  # noqa: PLC0415 - start-up
-    from storage import budgets, crew, daemons, lock, orders, summary, watching  # noqa: PLC0415 - start-up
+    from storage import budgets, crew, daemons, lock, summary, watching  # noqa: PLC0415 - start-up
     from storage.database import Database  # noqa: PLC0415 - start-up
 
     configuration = session.configure()
@@ -33,6 +33,7 @@ def status(*, session: Bound) -> None:
         with database.read() as conn:
             found = summary.read(conn)
             daemon = daemons.read(conn)
+            is_alive = daemons.alive(conn, now=session.now()) is not None
             money = budgets.standing(conn, None if daemon is None else daemon.total, today=today)
             crawlers = crew.members(conn, now=session.now())
             brought = None if daemon is None else watching.new_per_page(conn, now=session.now())
@@ -42,10 +43,10 @@ def status(*, session: Bound) -> None:
         database.close()
     session.output.line(f"{place}, {configuration.whence('storage.database')}", label="database")
     if daemon is not None:
-        is_silent = daemon.state != "stopped" and session.now() - daemon.heartbeat_at > orders.SILENT_S
+        is_silent = daemon.state != "stopped" and not is_alive
         until = "" if daemon.until_at is None or is_silent else f" · until {moment(daemon.until_at)}"
         silent = f" · not heard of since {moment(daemon.heartbeat_at)}: killed?" if is_silent else ""
-        up = "" if is_silent or daemon.state == "stopped" else f" · up {_span(session.now() - daemon.started_at)}"
+        up = "" if not is_alive else f" · up {_span(session.now() - daemon.started_at)}"
         session.output.line(f"{daemon.state.replace('_', ' ')} · {daemon.detail}{until}{silent}{up}", label="daemon")
         for label, text in zip(("budget", "today"), daemons_lines(daemon, money, today), strict=True):
             session.output.line(text, label=label)

@@ -182,7 +182,7 @@ class Daemon:
     def _terms(self, conn: Connection, day: str) -> Terms:
         """Return the day's run and what it may use, as of one moment: crawlers beside this one spend, too."""
         last = runs.last(conn)
-        goes_on = last is not None and budgets.day_of(last.settings) == day and last.stop_reason not in runs.ENDED
+        goes_on = last is not None and runs.day_of(last.settings) == day and last.stop_reason not in runs.ENDED
         run = last if goes_on else None
         budgets.close(conn, but=None if run is None else run.id)
         standing = budgets.standing(conn, self.config.total, today=day)

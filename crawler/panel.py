@@ -21,7 +21,6 @@ from storage.errors import Cut
 
 SHORTEST_S = 5.0
 RESTS = 200
-DAY_S = 86_400.0
 
 
 class Panel:
@@ -96,6 +95,7 @@ class Panel:
         limiter = None if daemon.crawl is None else daemon.crawl.limiter
         options = daemon.config.options
         latency = None if progress is None else progress.latency
+        total = self.total()
         return {
             "at": self._now(),
             "state": daemon.hold.state,
@@ -106,7 +106,7 @@ class Panel:
             "per_day": daemon.config.per_day,
             "left": None if progress is None else progress.left,
             "spent_today": self._spent_today(),
-            "pages": self.pages(),
+            "pages": total.pages,
             "pages_per_second": 0.0 if progress is None else round(progress.pace(self._time()), 2),
             "new_per_credit": None if progress is None else round(progress.new_per_credit, 2),
             "latency_median_s": None if latency is None else latency.quantile(0.5),
@@ -115,8 +115,8 @@ class Panel:
             "limit": 0 if limiter is None else limiter.limit,
             "blocked_s": 0.0 if limiter is None else round(limiter.blocked_s, 1),
             "waiting": None if progress is None else progress.waiting,
-            "errors": self.errors(),
-            "statuses": self.statuses(),
+            "errors": total.errors,
+            "statuses": total.statuses,
             "waited_s": {reason: round(seconds, 1) for reason, seconds in daemon.waited.items()},
             "lists_due": daemon.lists_due,
             "strategy": options.strategy,
@@ -131,25 +131,10 @@ class Panel:
             return int(self._readings.get("by_day", {}).get(daemon.today(), 0))
         return daemon.spent_before + progress.charged + progress.uncertain
 
-    def pages(self) -> int:
-        """Return the pages bought since the daemon started."""
-        return sum(each.pages for each in self._all())
-
-    def errors(self) -> dict[str, int]:
-        """Return the failed calls since the daemon started, by cause."""
-        return self.total().errors
-
-    def statuses(self) -> dict[str, int]:
-        """Return the pages bought since the daemon started, by what they said of the list."""
-        return self.total().statuses
-
     def total(self) -> Progress:
         """Return the figures of every stint since the daemon started, added up."""
         total = Progress(budget=0, charged=0, uncertain=0, started_s=0.0)
-        for each in self._all():
-            total.add(each)
+        total.add(self.daemon.finished)
+        if self.daemon.progress is not None:
+            total.add(self.daemon.progress)
         return total
-
-    def _all(self) -> list[Progress]:
-        current = self.daemon.progress
-        return [self.daemon.finished, *([] if current is None else [current])]

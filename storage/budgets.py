@@ -5,7 +5,6 @@ A daemon has one run a day; its total is over all of them. Invariant: a change a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,11 +12,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage.driver import clock
+from storage import daemons
+from storage.daemons import Daemon
 from storage.errors import NoTotal
-from storage.orders import SILENT_S
-from storage.runs import DAY, last
-from storage.schema import budget_changes, daemon, ledger, processes, runs
+from storage.runs import day_of, last
+from storage.schema import budget_changes, ledger, processes, runs
 
 WINDOW_DAYS = 7
 """Days that a forecast of how long credits last looks back over."""
@@ -57,13 +56,13 @@ class Standing:
 
 def is_daemons(conn: sa.Connection, *, now: float) -> bool:
     """Tell whether the budget is a daemon's: one is alive, or the last run was a daemon's, or there was none yet."""
-    row: Any = conn.execute(sa.select(daemon.c.state, daemon.c.heartbeat_at)).first()
-    if row is None:
-        return False
-    if row.state != "stopped" and row.heartbeat_at >= clock(conn, now) - SILENT_S:
-        return True
-    run = last(conn)
-    return run is None or bool(day_of(run.settings))
+    return _daemon_to_raise(conn, last(conn), now=now) is not None
+
+
+def _daemon_to_raise(conn: sa.Connection, run: Any, *, now: float) -> Daemon | None:
+    found = daemons.read(conn)
+    is_meant = run is None or day_of(run.settings) or daemons.alive(conn, now=now)
+    return found if is_meant else None
 
 
 def add(
@@ -75,8 +74,9 @@ def add(
     Raises NoTotal.
     """
     run: Any = last(conn)
-    if is_daemons(conn, now=now):
-        if conn.execute(sa.select(daemon.c.total)).scalar_one() is None:
+    daemon = _daemon_to_raise(conn, run, now=now)
+    if daemon is not None:
+        if daemon.total is None:
             raise NoTotal
         used = None if until is None else sum(_by_day(conn).values())
         change = Change(at=int(now), run_id=None, credits=credits, note=note, origin=origin, until=until, used=used)
@@ -210,12 +210,6 @@ def _days(standing: Standing, pace: float, *, today: str) -> float:
         lasts += min(credits / pace, max(0.0, ends - lasts))
         staying -= credits
     return lasts + max(0.0, staying) / pace
-
-
-def day_of(settings: str) -> str | None:
-    """Return the day of a daemon's run, None for other runs."""
-    found = json.loads(settings).get(DAY)
-    return None if found is None else str(found)
 
 
 QUARTER_S = 900

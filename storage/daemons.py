@@ -10,11 +10,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage.budgets import day_of
 from storage.driver import clock
 from storage.errors import AlreadyServed, DaemonsBudget
 from storage.orders import SILENT_S
-from storage.runs import ENDED, last
+from storage.runs import ENDED, day_of, last
 from storage.schema import daemon
 
 
@@ -43,16 +42,21 @@ def read(conn: sa.Connection) -> Daemon | None:
 
 
 def alive(conn: sa.Connection, *, now: float) -> Daemon | None:
-    """Return the daemon that gives signs of life on a server, None without one. Of a file its lock tells."""
-    found = read(conn) if conn.dialect.name != "sqlite" else None
+    """Return the daemon that gives signs of life, None without one. Who was killed seems to live for a minute more."""
+    found = read(conn)
     if found is None or found.state == "stopped" or found.heartbeat_at < clock(conn, now) - SILENT_S:
         return None
     return found
 
 
+def _beside(conn: sa.Connection, *, now: float) -> Daemon | None:
+    """Return the daemon that others may work beside, on a server. Of a file its lock tells, and at once."""
+    return None if conn.dialect.name == "sqlite" else alive(conn, now=now)
+
+
 def refuse_another(conn: sa.Connection, *, now: float) -> None:
     """Raise AlreadyServed where a daemon on the server gives signs of life."""
-    other = alive(conn, now=now)
+    other = _beside(conn, now=now)
     if other is not None:
         raise AlreadyServed(other.host, other.pid)
 
@@ -62,7 +66,7 @@ def refuse_other_money(conn: sa.Connection, *, budget: int | None, new_run: bool
 
     Raises DaemonsBudget where the crawl brings a budget of its own, or the daemon has nothing for it just now.
     """
-    found = alive(conn, now=now)
+    found = _beside(conn, now=now)
     if found is None:
         return
     if budget is not None or new_run:

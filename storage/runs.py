@@ -25,6 +25,13 @@ ENDED = ("budget_exhausted", "frontier_empty", "deadline", "low_yield")
 DAY = "daemon_day"
 """The key in a run's settings that holds the day it belongs to (YYYY-MM-DD), for runs of a daemon."""
 
+
+def day_of(settings: str) -> str | None:
+    """Return the day of a daemon's run, None for other runs."""
+    found = json.loads(settings).get(DAY)
+    return None if found is None else str(found)
+
+
 DEAREST = 2
 """Credits that an answer may cost where 1 was quoted. The first one that does ends the run."""
 

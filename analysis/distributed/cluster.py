@@ -152,16 +152,17 @@ class Store:
 
     def names(self) -> list[str]:
         """Return what stands in the folder."""
+        return list(self._listed())
+
+    def _listed(self) -> dict[str, Any]:
         if not self.exists():
-            return []
-        return [str(each.getPath().getName()) for each in self._files.listStatus(self._path())]
+            return {}
+        return {str(each.getPath().getName()): each for each in self._files.listStatus(self._path())}
 
     def stamps(self) -> dict[str, list[int]]:
         """Return by name how long each file in the folder is, in bytes, and when it was written, in milliseconds."""
-        if not self.exists():
-            return {}
-        found = {str(each.getPath().getName()): each for each in self._files.listStatus(self._path())}
-        return {name: [int(each.getLen()), int(each.getModificationTime())] for name, each in sorted(found.items())}
+        found = sorted(self._listed().items())
+        return {name: [int(each.getLen()), int(each.getModificationTime())] for name, each in found}
 
     def note(self, name: str, document: Mapping[str, Any]) -> None:
         """Keep a small document; it is there whole or not at all."""
