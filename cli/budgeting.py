@@ -65,9 +65,6 @@ def budget(
     database = Database.open(settings.storage.database, now=session.now, mode=mode)
     try:
         if credits is not None:
-            if last_day is not None and not database.transact(partial(budgets.is_daemons, now=session.now())):
-                problem = f"--until {last_day}: only a daemon's credits have a last day"
-                raise usage("no_daemon", problem, hint="Leave --until out.")
             add = partial(budgets.add, credits=credits, note=note, origin="command", until=last_day, now=session.now())
             change = database.transact(add)
             if change is None:

@@ -82,7 +82,7 @@ def _of_configuration(error: BaseException) -> Failure | None:
 def _of_input(error: BaseException) -> Failure | None:
     from socialfetch.handle import InvalidHandle  # noqa: PLC0415 - start-up
     from socialfetch.simulator.errors import InvalidSetting, SimulatorError  # noqa: PLC0415 - start-up
-    from storage.errors import BudgetTooSmall, DaemonsBudget, NoTotal, OtherSettings  # noqa: PLC0415 - start-up
+    from storage.errors import BudgetTooSmall, DaemonsBudget, NoDaemon, NoTotal, OtherSettings  # noqa: PLC0415 - start-up
 
     match error:
         case InvalidHandle():
@@ -101,7 +101,7 @@ def _of_input(error: BaseException) -> Failure | None:
         case BudgetTooSmall():
             hint = f"Give --budget more than {error.charged + error.uncertain + error.reserved}, or --new-run."
             return usage("budget_too_small", str(error), hint=hint).failure
-        case DaemonsBudget() | NoTotal():
+        case DaemonsBudget() | NoDaemon() | NoTotal():
             return usage(_code(error), str(error), hint=error.hint).failure
         case OtherSettings():
             hint = "Give this one the same settings as the others, or stop them first: followgraph drain."

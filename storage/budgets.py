@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from storage import daemons
 from storage.daemons import Daemon
-from storage.errors import NoTotal
+from storage.errors import NoDaemon, NoTotal
 from storage.runs import day_of, last
 from storage.schema import budget_changes, ledger, processes, runs
 
@@ -54,12 +54,8 @@ class Standing:
         return None if self.total is None else max(0, self.total - self.used)
 
 
-def is_daemons(conn: sa.Connection, *, now: float) -> bool:
-    """Tell whether the budget is a daemon's: one is alive, or the last run was a daemon's, or there was none yet."""
-    return _daemon_to_raise(conn, last(conn), now=now) is not None
-
-
 def _daemon_to_raise(conn: sa.Connection, run: Any, *, now: float) -> Daemon | None:
+    """Return the daemon whose the budget is: one is alive, or the last run was a daemon's, or there was none yet."""
     found = daemons.read(conn)
     is_meant = run is None or day_of(run.settings) or daemons.alive(conn, now=now)
     return found if is_meant else None
@@ -68,10 +64,10 @@ def _daemon_to_raise(conn: sa.Connection, run: Any, *, now: float) -> Daemon | N
 def add(
     conn: sa.Connection, credits: int, *, note: str | None, origin: str, now: float, until: str | None = None
 ) -> Change | None:
-    """Raise the budget: a daemon's total where the last run is a daemon's, else the last run's. None without a run.
+    """Raise the budget: a daemon's total where one is alive or the last run is a daemon's, else the last run's.
 
     A run that ended because its budget was used up goes on with the next crawl. A daemon's credits may have a last day.
-    Raises NoTotal.
+    Returns None without a run. Raises NoTotal, and NoDaemon where a run's credits were to have a last day.
     """
     run: Any = last(conn)
     daemon = _daemon_to_raise(conn, run, now=now)
@@ -80,10 +76,11 @@ def add(
             raise NoTotal
         used = None if until is None else sum(_by_day(conn).values())
         change = Change(at=int(now), run_id=None, credits=credits, note=note, origin=origin, until=until, used=used)
+    elif until is not None:
+        raise NoDaemon(until)
     elif run is None:
         return None
     else:
-        assert until is None, "only a daemon counts days"  # noqa: S101 - the caller has asked `is_daemons`
         change = Change(at=int(now), run_id=run.id, credits=credits, note=note, origin=origin)
         values: dict[str, Any] = {"budget": runs.c.budget + credits}
         if run.stop_reason == "budget_exhausted":

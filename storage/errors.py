@@ -33,6 +33,7 @@ CopyRefused                  a database cannot be copied, or not to that place
 PlaceTaken                   something stands where a copy or a new database was to be
 PlaceNotWritable             a copy or a new database cannot be made there
 DaemonsBudget                a daemon spends here, and another budget was asked for, or its own has nothing left
+NoDaemon                     credits with a last day were given to a run
 NoTotal                      a daemon's total was to be raised, and it has none
 BudgetTooSmall               a budget below what the run has already spent or promised
 OtherSettings                crawlers at work on the run were asked for something else
@@ -291,6 +292,15 @@ class DaemonsBudget(Exception):
     def __init__(self, problem: str, *, hint: str) -> None:
         super().__init__(problem)
         self.hint = hint
+
+
+class NoDaemon(Exception):
+    """Credits with a last day were given to a run: only a daemon counts days."""
+
+    hint = "Leave --until out."
+
+    def __init__(self, until: str) -> None:
+        super().__init__(f"--until {until}: only a daemon's credits have a last day")
 
 
 class NoTotal(Exception):

@@ -79,9 +79,16 @@ def test_a_living_daemon_is_meant_whatever_ran_last(study: Make) -> None:
     s = study()
     live(s, ("+", 5), state="paused_budget")
     s.begin(3)
-    assert s.db.transact(partial(budgets.is_daemons, now=30.0))
+    give = partial(budgets.add, credits=1, note=None, origin="command", now=30.0)
+    given = s.db.transact(partial(give, until=D1))
+    assert given is not None
+    assert given.run_id is None
     s.db.transact(lambda conn: conn.execute(sa.update(schema.daemon).values(state="stopped")))
-    assert not s.db.transact(partial(budgets.is_daemons, now=30.0))
+    with pytest.raises(errors.NoDaemon, match=f"--until {D1}: only a daemon's"):
+        s.db.transact(partial(give, until=D1))
+    given = s.db.transact(give)
+    assert given is not None
+    assert given.run_id == s.started.run_id
 
 
 def test_a_total_that_there_is_not_cannot_be_raised(study: Make) -> None:
