@@ -1,14 +1,18 @@
-"""Leads a database to the newest schema: a fresh one from nothing, an older one after a backup copy, forward only.
+"""Leads a database to the newest schema: an older one after a backup copy, migration by migration, forward only.
 
+A new file gets its tables from their definitions at once, which comes to the same and needs no Alembic.
 Invariant: an upgrade is one transaction, done while nobody crawls; one that fails leaves the file as it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from storage import backup, driver, errors, lock, postgres, schema
 from storage.backup import Copied
@@ -49,15 +53,33 @@ def _is_older(engine: sa.Engine, path: Path) -> bool:
     with engine.begin() as conn:
         version = driver.refuse_others(conn, path)
     if version is None:
-        _upgrade(engine)
+        _create(engine)
         return False
     return version < schema.HEAD
+
+
+def _create(engine: sa.Engine) -> None:
+    with engine.begin() as conn:
+        for definition in _definitions():
+            conn.exec_driver_sql(definition)
+        conn.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (schema.HEAD,))
+        conn.exec_driver_sql(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+
+
+@cache
+def _definitions() -> list[str]:
+    """Return what makes every table and index of SQLite's."""
+    made: list[sa.schema.ExecutableDDLElement] = []
+    for table in schema.metadata.sorted_tables:
+        made.append(CreateTable(table))
+        made += [CreateIndex(index) for index in sorted(table.indexes, key=lambda index: str(index.name))]
+    version = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
+    return [version, *(str(each.compile(dialect=sqlite.dialect())) for each in made)]
 
 
 def _upgrade(engine: sa.Engine) -> None:
     with engine.begin() as conn:
         _migrate(conn)
-        conn.exec_driver_sql(f"PRAGMA application_id = {schema.APPLICATION_ID}")
 
 
 def bring_server_to_head(engine: sa.Engine, readers: sa.Engine, name: str) -> None:
@@ -75,7 +97,7 @@ def bring_server_to_head(engine: sa.Engine, readers: sa.Engine, name: str) -> No
 
 
 def _migrate(conn: sa.Connection) -> None:
-    from alembic import command  # noqa: PLC0415 - a fifth of a second that only a new or an old database needs
+    from alembic import command  # noqa: PLC0415 - a fifth of a second that only an old database needs
     from alembic.config import Config  # noqa: PLC0415 - as above
 
     config = Config()

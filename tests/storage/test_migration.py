@@ -110,6 +110,29 @@ def test_an_older_database_is_upgraded_after_a_copy(tmp_path: Path, version: str
     assert backups(path) == [copy]
 
 
+def definitions(path: Path) -> dict[str, object]:
+    """Return what every table and index of a database is, however it was written."""
+    with closing(sqlite3.connect(path)) as conn:
+        found: dict[str, object] = {}
+        for kind, name, sql in conn.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_master"):
+            if kind == "table":
+                columns = conn.execute(f"PRAGMA table_info({name})").fetchall()
+                references = sorted(row[2:] for row in conn.execute(f"PRAGMA foreign_key_list({name})"))
+                found[name] = (columns, references, "WITHOUT ROWID" in sql, "CHECK" in sql)
+            else:
+                found[name] = " ".join(sql.split())
+        return found
+
+
+@pytest.mark.parametrize("version", RELEASED)
+def test_migrations_lead_to_what_a_new_database_is(tmp_path: Path, version: str) -> None:
+    """Column by column in the same order, with the same keys, defaults and indexes."""
+    old, new = released(tmp_path / "old.db", version), tmp_path / "new.db"
+    for path in (old, new):
+        Database.open(path, now=now).close()
+    assert definitions(old) == definitions(new)
+
+
 @pytest.mark.parametrize("version", RELEASED)
 def test_a_crawl_goes_on_with_an_upgraded_database(tmp_path: Path, version: str) -> None:
     """What a killed crawl of the released program left is taken up: its leases uncertain, no page bought again."""
