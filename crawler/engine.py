@@ -269,7 +269,7 @@ class Crawl:
             now=self._now,
             time=time,
             rng=Random(started.rng_seed),  # noqa: S311 - jitter, not secrets
-            log=self._log,
+            log=self._log.bind(),  # a logger that is not bound is laid out anew for each event
             stop=self.stop,
             refill=self._refill,
         )

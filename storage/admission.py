@@ -38,10 +38,10 @@ def admit(
         entry = register.admit(facts)
         if entry is lister:
             stored.self_follows += 1
-        elif entry.id in targets:
+        elif entry.account_id in targets:
             stored.duplicates += 1
         else:
-            targets[entry.id] = None
+            targets[entry.account_id] = None
             entries.append((entry, facts))
     new = [facts.followers or 0 for entry, facts in entries if entry.state is None]
     bought = lister.candidate()
@@ -55,11 +55,11 @@ def admit(
     if ordering.keeps_listings:
         merit, quality = ordering.merits(bought)
         if lease.pages or lease.is_revisit:  # a list counts once, however often it names somebody
-            counted = targets.keys() - follows.known(conn, lister.id, targets)
+            counted = targets.keys() - follows.known(conn, lister.account_id, targets)
     depth = lister.depth + 1
     for entry, facts in entries:
         entry.cash += share
-        is_counted = ordering.keeps_listings and entry.id in counted
+        is_counted = ordering.keeps_listings and entry.account_id in counted
         if is_counted:
             entry.listings += 1
             entry.merit += merit
@@ -71,7 +71,7 @@ def admit(
             stored.new_queued += entry.state == State.QUEUED
             entry.rank(ordering)
             if rules.explore is not None:
-                entry.chance = rules.explore(entry.candidate())
+                entry.chance = rules.explore(entry)
             entry.is_dirty = True
         else:
             reconsider(entry, facts, rules.wants)
@@ -80,7 +80,7 @@ def admit(
             if share or is_counted:
                 entry.has_grown = True
                 if entry.state != State.DONE and entry.lane != AHEAD_LANE:
-                    place = ordering.place(entry.candidate())
+                    place = ordering.place(entry)
                     if place.lane != entry.lane or _has_moved(entry.priority, place.priority):
                         entry.lane, entry.priority = place
                         entry.is_dirty = True

@@ -40,6 +40,9 @@ Mode = Literal["read", "write", "create"]
 PAGE_BYTES = 128_000
 """Room on the disk that writing a page may need, in the log and in the tables; the log itself comes to that."""
 
+PLENTY, PLENTY_S = 32, 0.1
+"""With so many times the room that is needed, nobody fills the disk in so many seconds."""
+
 
 def graph_beside(path: Path) -> Path:
     """Return where a graph that was read from a database file is kept for the next reading, as numbers."""
@@ -71,6 +74,7 @@ class Database:
         self._readers = readers
         self._lock: lock.Held | None = None
         self._log_bytes = log_bytes
+        self._roomy_until_s = 0.0
         self._patience_s = 0.0
         self._on_busy: Callable[[errors.Busy], None] = lambda _: None
         self._is_busy = False
@@ -242,7 +246,8 @@ class Database:
 
     def require_room(self, pages: int) -> None:
         """Raise DiskFull where the disk has not the room for so many pages: what is bought then could not be stored."""
-        if self.is_shared:
+        time = asyncio.get_running_loop().time()
+        if self.is_shared or time < self._roomy_until_s:
             return
         try:
             disk = os.statvfs(self.path.parent)
@@ -250,6 +255,8 @@ class Database:
             return
         need = self._log_bytes + pages * PAGE_BYTES
         free = disk.f_bavail * disk.f_frsize
+        if free > PLENTY * need:  # asked for each page it would cost as much as sending one
+            self._roomy_until_s = time + PLENTY_S
         if free < need:
             room = f"{free / 1e6:,.1f} MB free in {self.path.absolute().parent}, {need / 1e6:,.1f} MB needed"
             raise errors.DiskFull(f"the disk is full: {room}")

@@ -35,7 +35,7 @@ def shorten(
         if current.state in _RANKED:
             current.rank(ordering)
         if current.has_list:
-            children = follows.targets(conn, current.id)
+            children = follows.targets(conn, current.account_id)
             register.load((), children)
             waiting += [(register.by_id(child), hops + 1) for child in children]
 

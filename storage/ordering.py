@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 MAIN_LANE = 0
 """Where every entry stands under a strategy that has no lanes."""
 
@@ -19,9 +21,10 @@ STATE = "strategy_state"
 """The key under which a database keeps what its strategy has learned."""
 
 
-class Candidate(NamedTuple):
-    """What a strategy may know of an entry. Counts of followers and following are as reported, None where unknown.
+class Candidate(msgspec.Struct, gc=False):
+    """What a strategy may know of an entry, and must not change.
 
+    Counts of followers and following are as reported, None where unknown.
     `listings` counts the read lists that named it; `merit` and `quality` are the strategy's own sums over those lists;
     all three are 0 unless kept. `pages`, `listed`, `hits` and `rate` are of a list that is half read, else 0.
     """

@@ -245,7 +245,7 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
         conn,
         [
             (
-                entry.id,
+                entry.account_id,
                 entry.state,
                 entry.priority,
                 entry.lane,

@@ -216,7 +216,7 @@ def _take_afresh(
     """Take the best of the first entries as they stand by what is known now; none of the others is written."""
     found: list[Picked] = []
     while len(found) < at_most:
-        window = [Candidate._make(row) for row in _WINDOW.run(conn)]
+        window = [Candidate(*row) for row in _WINDOW.run(conn)]
         if not window:
             break
         window.sort(key=lambda entry: (-ordering.place(entry).priority, entry.account_id))

@@ -75,7 +75,7 @@ def by_rank(conn: sa.Connection, ids: Sequence[int], ordering: Ordering, *, now:
     """Return the accounts with the place that a strategy gives them."""
     register = Register(conn, now=int(now))
     register.load((), ids)
-    return [(account_id, *ordering.place(register.by_id(account_id).candidate())) for account_id in ids]
+    return [(account_id, *ordering.place(register.by_id(account_id))) for account_id in ids]
 
 
 def ahead(entries: Iterable[tuple[int, float]]) -> list[Requeued]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import chain
+from operator import itemgetter
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -88,13 +88,16 @@ class Statement:
         cursor.execute(text, bind(values))
         return Rows(cursor)
 
-    def run_many(self, conn: sa.Connection, rows: Sequence[Row]) -> None:
-        """Run once per row; results are not returned."""
-        if rows:
-            text, bind = self._text(conn)
-            cursor = _cursor(conn)
-            cursor.executemany(text, [bind(row) for row in rows])
-            cursor.close()
+    def run_many(self, conn: sa.Connection, rows: Sequence[Row]) -> int:
+        """Run once per row and return how many rows were written; no other result is."""
+        if not rows:
+            return 0
+        text, bind = self._text(conn)
+        cursor = _cursor(conn)
+        cursor.executemany(text, [bind(row) for row in rows])
+        written = int(cursor.rowcount)
+        cursor.close()
+        return written
 
 
 def _binder(compiled: Any, names: tuple[str, ...]) -> Callable[[Row], Any]:
@@ -108,37 +111,27 @@ def _binder(compiled: Any, names: tuple[str, ...]) -> Callable[[Row], Any]:
         return lambda row: constants | dict(zip(names, row, strict=True))
     if tuple(positions) == names:
         return lambda row: row
-    if not constants:
-        order = [names.index(position) for position in positions]
-        return lambda row: tuple([row[index] for index in order])
     tail = tuple(constants.values())
     every = (*names, *constants)
     order = [every.index(position) for position in positions]
-
-    def bind(row: Row) -> Row:
-        values = row + tail
-        return tuple([values[index] for index in order])
-
-    return bind
+    if len(order) == 1:  # of one place an itemgetter makes no tuple
+        return lambda row: ((row + tail)[order[0]],)
+    pick = itemgetter(*order)
+    return (lambda row: pick(row + tail)) if tail else pick
 
 
 class Insert:
-    """Rows into a table, many in one statement. With `ignore`, rows whose key exists are passed over."""
+    """Rows into a table. With `ignore`, rows whose key exists are passed over."""
 
     def __init__(self, table: sa.Table, names: Sequence[str], *, ignore: bool = False) -> None:
         self._table = table
         self._names = tuple(names)
         self._ignore = ignore
-        self._texts: dict[int, tuple[str, Callable[[Row], Any]]] = {}
 
-    def _text(self, conn: sa.Connection, size: int) -> tuple[str, Callable[[Row], Any]]:
-        found = self._texts.get(size)
-        if found is None:
-            construct = sqlite_insert(self._table).values([dict.fromkeys(self._names)] * size)
-            compiled = (construct.on_conflict_do_nothing() if self._ignore else construct).compile(dialect=conn.dialect)
-            flat = tuple(f"{name}_m{index}" for index in range(size) for name in self._names)
-            found = self._texts[size] = (str(compiled), _binder(compiled, flat))
-        return found
+    @cached_property
+    def _single(self) -> Statement:
+        construct = sqlite_insert(self._table).values(dict.fromkeys(self._names))
+        return Statement(construct.on_conflict_do_nothing() if self._ignore else construct, self._names)
 
     @cached_property
     def _columnwise(self) -> Statement:
@@ -157,14 +150,8 @@ class Insert:
         """Insert the rows and return how many were new."""
         if conn.dialect.name == "postgresql":  # a list for each column: one text and one way there and back
             return self._columnwise.run(conn, *map(list, zip(*rows, strict=True))).rowcount if rows else 0
-        new = 0
-        for part in _chunked(rows):
-            text, bind = self._text(conn, len(part))
-            cursor = _cursor(conn)
-            cursor.execute(text, bind(tuple(chain.from_iterable(part))))
-            new += cursor.rowcount
-            cursor.close()
-        return new
+        # Row by row costs SQLite half of what a long list of VALUES does.
+        return self._single.run_many(conn, rows)
 
 
 class Lookup:

@@ -83,7 +83,7 @@ def waiting(conn: sa.Connection) -> Waiting:
         )
         .order_by(frontier.c.account_id)
     )
-    return Waiting(entries=[Candidate._make(row) for row in rows], weight=step)
+    return Waiting(entries=[Candidate(*row) for row in rows], weight=step)
 
 
 def listed_share(conn: sa.Connection) -> float | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from zlib import crc32
 
 from study import Study, facts
+
+from storage.accounts import facts_hash
 
 Make = Callable[..., Study]
 
@@ -115,3 +118,12 @@ def test_hostile_text_is_stored_as_it_came(study: Make) -> None:
     s.visit("a", facts("x", display_name=name, bio=name))
     kept = name.replace("\0", "\ufffd") if s.db.is_shared else name
     assert s.ask("SELECT display_name FROM accounts WHERE handle = 'x'") == [(kept,)]
+
+
+def test_the_checksum_of_facts_is_what_older_databases_hold() -> None:
+    """Else every account of an upgraded database would count as changed."""
+    full = facts("ana", platform_user_id="7", followers=3, following=4, bio="line\n'quoted' \"twice\" é \U0001f600", verified=True)
+    bare = facts("bob")
+    for each in (full, bare):
+        assert facts_hash(each) == crc32(repr(each).encode())
+    assert facts_hash(bare) != facts_hash(bare._replace(posts=9))
