@@ -122,7 +122,14 @@ def test_hostile_text_is_stored_as_it_came(study: Make) -> None:
 
 def test_the_checksum_of_facts_is_what_older_databases_hold() -> None:
     """Else every account of an upgraded database would count as changed."""
-    full = facts("ana", platform_user_id="7", followers=3, following=4, bio="line\n'quoted' \"twice\" é \U0001f600", verified=True)
+    full = facts(
+        "ana",
+        platform_user_id="7",
+        followers=3,
+        following=4,
+        bio="line\n'quoted' \"twice\" é \U0001f600",
+        verified=True,
+    )
     bare = facts("bob")
     for each in (full, bare):
         assert facts_hash(each) == crc32(repr(each).encode())
