@@ -27,6 +27,10 @@ the leaves of indexes above all, is folded in once."""
 SMALL_LOG_BYTES, SMALL_DISK_BYTES = 4_000_000, 1_000_000_000
 """The length where there is less room on the disk than that."""
 
+CACHE_KB = 8_000
+"""What a connection keeps of the file: the operating system keeps the rest, and a crawl is no slower for it. What is
+sorted and does not fit goes into temporary files."""
+
 _LOG_PAGE_BYTES = 4120
 _EFFECTIVE = os.access in os.supports_effective_ids
 _MAGIC = b"SQLite format 3\0"
@@ -82,8 +86,7 @@ def read_engine(path: Path) -> sa.Engine:
         )
         conn.execute("PRAGMA query_only = 1")
         conn.execute("PRAGMA trusted_schema = OFF")
-        conn.execute("PRAGMA temp_store = MEMORY")
-        conn.execute("PRAGMA cache_size = -16384")  # there are several of them, and the operating system caches too
+        conn.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         return conn
 
     # The first connection is kept: a crawl that has opened all the files it may could not tell its end otherwise.
@@ -135,8 +138,7 @@ def write_engine(path: Path, *, create: bool, log_bytes: int = SMALL_LOG_BYTES) 
             conn.execute(f"PRAGMA wal_autocheckpoint = {log_bytes // _LOG_PAGE_BYTES}")
             # While somebody reads for long it grows beyond that; afterwards the disk has the rest back.
             conn.execute(f"PRAGMA journal_size_limit = {log_bytes}")
-            conn.execute("PRAGMA cache_size = -65536")
-            conn.execute("PRAGMA temp_store = MEMORY")
+            conn.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         except sqlite3.Error:
             conn.close()
             raise
