@@ -6,7 +6,7 @@ how far they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from storage.journal import Act
 from storage.ordering import STATE, Candidate, Ordering
 from storage.picking import CANDIDATE, OF_CANDIDATE
 from storage.schema import EXPLORE_INDEX, PICK_INDEX, RETRY_INDEX, State, accounts, follows, frontier, visits
-from storage.statement import Statement
+from storage.statement import Row, Statement
 
 RANKED_BY = "ranked_by"
 """The key under which a database remembers by which strategy its frontier is ranked."""
@@ -68,14 +68,8 @@ def rerank(conn: sa.Connection, ordering: Ordering, *, after: int, at_most: int)
     journal.note(conn, Act.RANKED, after=after, at_most=at_most)
     if ordering.learns:
         ordering = ordering.restored(runs.recall(conn, STATE))
-    rows: Sequence[Any] = _RANKED.run(conn, after, at_most).all()
-    changed = []
-    for *columns, lane, priority in rows:
-        entry = Candidate(*columns)
-        place = ordering.place(entry)
-        if place != (lane, priority):
-            changed.append((*place, entry.account_id))
-    _SET_PLACE.run_many(conn, changed)
+    rows = _RANKED.run(conn, after, at_most).all()
+    _SET_PLACE.run_many(conn, _moved(rows, ordering))
     if ordering.learns:
         runs.keep(conn, STATE, ordering.state() or "")
     if len(rows) < at_most:
@@ -83,6 +77,16 @@ def rerank(conn: sa.Connection, ordering: Ordering, *, after: int, at_most: int)
     last = int(rows[-1][0])
     runs.keep(conn, RANKED_TO, f"{ordering.label} {last}")
     return last
+
+
+def _moved(rows: Iterable[Row], ordering: Ordering) -> list[Row]:
+    """Return lane, priority and id of those whose place is another now. A row is a candidate, its lane and priority."""
+    moved = []
+    for row in rows:
+        place = ordering.place(Candidate(*row[:-2]))
+        if place != row[-2:]:
+            moved.append((*place, row[0]))
+    return moved
 
 
 def drop_indexes(conn: sa.Connection) -> None:
@@ -121,12 +125,7 @@ def rebuild(conn: sa.Connection, ordering: Ordering) -> None:
         runs.keep(conn, STATE, ordering.state() or "")
     tallies = _tally(conn, ordering)
     after = 0
-    while rows := conn.execute(
-        sa.select(frontier.c.account_id, frontier.c.cash, frontier.c.listings, frontier.c.merit, frontier.c.quality)
-        .where(frontier.c.account_id > after)
-        .order_by(frontier.c.account_id)
-        .limit(_CHUNK)
-    ).all():
+    while rows := _SUMS.run(conn, after, _CHUNK).all():
         ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
         columns = (
             tallies.cash[ids].tolist(),
@@ -135,11 +134,18 @@ def rebuild(conn: sa.Connection, ordering: Ordering) -> None:
             tallies.quality[ids].tolist(),
         )
         new = list(zip(*columns, ids.tolist(), strict=True))
-        _SET_TALLIES.run_many(conn, [row for row, old in zip(new, rows, strict=True) if row[:4] != tuple(old[1:])])
+        _SET_TALLIES.run_many(conn, [row for row, old in zip(new, rows, strict=True) if row[:4] != old[1:]])
         after = int(ids[-1])
 
 
 _CHUNK = 50_000
+_SUMS = Statement(
+    sa.select(frontier.c.account_id, frontier.c.cash, frontier.c.listings, frontier.c.merit, frontier.c.quality)
+    .where(frontier.c.account_id > sa.bindparam("after"))
+    .order_by(frontier.c.account_id)
+    .limit(sa.bindparam("at_most")),
+    ("after", "at_most"),
+)
 
 
 def _tally(conn: sa.Connection, ordering: Ordering) -> Tallies:
@@ -204,13 +210,7 @@ _HEAD = Statement(
 def rescore(conn: sa.Connection, ordering: Ordering) -> None:
     """Give the entries at the head of the frontier the places they have by what was learned since."""
     ordering = ordering.restored(runs.recall(conn, STATE))
-    changed = []
-    rows: Sequence[Any] = _HEAD.run(conn, RESCORED).all()
-    for *columns, lane, priority in rows:
-        entry = Candidate(*columns)
-        place = ordering.place(entry)
-        if place != (lane, priority):
-            changed.append((*place, entry.account_id))
+    changed = _moved(_HEAD.run(conn, RESCORED), ordering)
     if changed:
         journal.note(conn, Act.RESCORED, accounts=[account_id for *_, account_id in changed])
         _SET_PLACE.run_many(conn, changed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -66,8 +67,8 @@ def yields(conn: sa.Connection) -> Yields:
         sa.select(visits.c.pages, visits.c.new_edges, visits.c.new_accounts)
         .where(visits.c.pages > 0)
         .order_by(visits.c.id)
-    ).all()
-    table = np.array([tuple(row) for row in rows], dtype=np.float64).reshape(-1, 3)
+    ).yield_per(10_000)
+    table = np.fromiter(chain.from_iterable(rows), dtype=np.float64).reshape(-1, 3)
     return Yields(credits=table[:, 0], edges=table[:, 1], accounts=table[:, 2])
 
 

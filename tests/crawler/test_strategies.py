@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import exp, sqrt
 
 import pytest
+from msgspec.structs import replace
 
 from crawler.strategies.learner import Learner
 from crawler.strategies.registry import EVERY, NAMES, build, of_label
@@ -44,13 +45,13 @@ def test_the_cost_exponent_can_be_set() -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_an_account_of_which_nothing_is_known_stands_before_most(name: str) -> None:
     """A seed that no list has named yet is not left behind."""
-    seed, usual = build(name).place(Candidate(1, cash=1.0)), build(name).place(ENTRY._replace(listings=1))
+    seed, usual = build(name).place(Candidate(1, cash=1.0)), build(name).place(replace(ENTRY, listings=1))
     assert seed.priority >= usual.priority or seed.lane != usual.lane
 
 
 def test_half_read_lists_cost_what_is_left_of_them() -> None:
     """Pages read are paid; at least one is left while a list goes on."""
-    assert [pages_left(ENTRY._replace(pages=pages)) for pages in (0, 2, 4, 9)] == [5, 3, 1, 1]
+    assert [pages_left(replace(ENTRY, pages=pages)) for pages in (0, 2, 4, 9)] == [5, 3, 1, 1]
 
 
 def test_lots_are_fair_and_stay() -> None:
@@ -70,7 +71,7 @@ def test_lots_are_fair_and_stay() -> None:
 def test_the_bandit_prefers_the_arm_that_yields_and_tries_every_arm_once() -> None:
     """Untried kinds of accounts come first, then those with the larger bound."""
     bandit = build("discover")
-    good, bad = ENTRY._replace(followers=10), ENTRY._replace(followers=100_000)
+    good, bad = replace(ENTRY, followers=10), replace(ENTRY, followers=100_000)
     lanes = {bandit.place(entry).lane for entry in (good, bad)}
     assert len(lanes) == 2
     for _ in range(30):
@@ -78,7 +79,7 @@ def test_the_bandit_prefers_the_arm_that_yields_and_tries_every_arm_once() -> No
         bandit.learn(Bought(bad, [1] * 20, [1] * 2))
     worth = {lane: value for value, lane in bandit.lanes({}) or ()}
     assert worth[bandit.place(good).lane] > 18 > worth[bandit.place(bad).lane]
-    fresh = ENTRY._replace(followers=3000)
+    fresh = replace(ENTRY, followers=3000)
     lane = bandit.place(fresh).lane
     assert {lane: value for value, lane in bandit.lanes({}) or ()}[lane] == float("inf")
     again = bandit.restored(bandit.state())
@@ -89,8 +90,8 @@ def test_the_bandit_prefers_the_arm_that_yields_and_tries_every_arm_once() -> No
 def test_a_list_that_dries_up_falls_behind(name: str) -> None:
     """After a page of known accounts the next page is worth less than after a page of new ones."""
     strategy = build(name)
-    started = ENTRY._replace(pages=1, listed=20, rate=0.6)
-    wet, dry = strategy.place(started._replace(hits=20)), strategy.place(started._replace(hits=0))
+    started = replace(ENTRY, pages=1, listed=20, rate=0.6)
+    wet, dry = strategy.place(replace(started, hits=20)), strategy.place(replace(started, hits=0))
     assert wet.priority > 2 * dry.priority
 
 
@@ -110,7 +111,7 @@ def test_the_core_is_gated_by_followers() -> None:
     """Members of the core, by reported followers, come before equally listed others."""
     core = build("core-pages", Tuning(core_size=10))
     core.acquaint([10] * 990 + [5000] * 10)
-    inside, outside = ENTRY._replace(followers=5000, merit=3.0), ENTRY._replace(followers=50, merit=3.0)
+    inside, outside = replace(ENTRY, followers=5000, merit=3.0), replace(ENTRY, followers=50, merit=3.0)
     assert core.place(inside).priority > 10 * core.place(outside).priority
     assert core.merits(inside)[0] == 1.0
     assert core.merits(outside)[0] == 0.0
