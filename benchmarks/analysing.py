@@ -147,8 +147,7 @@ def quality(engine: str, run: dict[str, Any]) -> str:
 def measured(python: str, engine: str, database: Path) -> dict[str, Any]:
     """Let one engine work in a process of its own."""
     done = subprocess.run(
-        # -P: beside that script this one lies, which has the name of the package.
-        [python, "-P", str(ROOT / "benchmarks" / "engines.py"), engine, str(database)],
+        [python, str(ROOT / "benchmarks" / "engines.py"), engine, str(database)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

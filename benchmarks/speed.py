@@ -79,6 +79,7 @@ def keep(part: str, content: Row) -> None:
 PROGRAMS: dict[str, tuple[Path, str, tuple[str, ...], float]] = {
     "bare loop, orjson": (OTHERS, "bare.py", ("orjson",), 1),
     "bare loop, msgspec, uvloop": (OURS, "bare.py", ("msgspec",), 1),
+    "the rows alone": (OURS, "floor.py", (), 1),
     "followgraph: bfs, archive off": (OURS, "ours.py", ("bfs", "off"), 1),
     "followgraph: defaults (flow, archive on)": (OURS, "ours.py", ("flow", "on"), 1),
     "Scrapy, JOBDIR": (OTHERS, "by_scrapy.py", (), 0.3),
