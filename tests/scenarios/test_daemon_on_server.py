@@ -17,7 +17,7 @@ from postgres_server import Postgres
 from processes import page_of, result, run, simulator, start
 from storages import empty
 
-PER_DAY = 700
+PER_DAY = 450
 
 until = partial(processes.until, seconds=60.0)
 
@@ -29,7 +29,8 @@ def test_a_day_is_shared_with_crawls_and_exact(postgres: Postgres, tmp_path: Pat
     at = ["--db", url]
     with simulator("--accounts", "5000", "--latency", "60", cwd=tmp_path) as api:
         run([*at, "seed", "u1", "u2", "u3"], cwd=tmp_path)
-        same = ["--json", "--concurrency", "10", "--rate", "35", "--api-url", api.url]  # the crawl is in time for it
+        # Half a minute for a day, so that the crawl is in time for it.
+        same = ["--json", "--concurrency", "10", "--rate", "15", "--api-url", api.url]
         life = ["daemon", *same, "--budget-per-day", str(PER_DAY)]
         with ending(start([*at, *life, "--listen", "127.0.0.1:0"], cwd=tmp_path)) as daemon:
             page = page_of(daemon)
