@@ -310,12 +310,14 @@ class Database:
         with translated(self.path), closing(self._engine.raw_connection()) as held:
             conn = held.driver_connection
             assert conn is not None  # noqa: S101 - an open connection has one
+            conn.execute("PRAGMA temp_store = FILE")
             folder = str(self.path.absolute().parent).replace("'", "''")
             conn.execute(f"PRAGMA temp_store_directory = '{folder}'")
             try:
                 conn.execute("VACUUM")
             finally:
                 conn.execute("PRAGMA temp_store_directory = ''")
+                conn.execute("PRAGMA temp_store = MEMORY")
             busy, *_ = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
 

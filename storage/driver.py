@@ -28,8 +28,7 @@ SMALL_LOG_BYTES, SMALL_DISK_BYTES = 4_000_000, 1_000_000_000
 """The length where there is less room on the disk than that."""
 
 CACHE_KB = 8_000
-"""What a connection keeps of the file: the operating system keeps the rest, and a crawl is no slower for it. What is
-sorted and does not fit goes into temporary files."""
+"""What a connection keeps of the file: the operating system keeps the rest, and a crawl is no slower for it."""
 
 _LOG_PAGE_BYTES = 4120
 _EFFECTIVE = os.access in os.supports_effective_ids
@@ -86,6 +85,7 @@ def read_engine(path: Path) -> sa.Engine:
         )
         conn.execute("PRAGMA query_only = 1")
         conn.execute("PRAGMA trusted_schema = OFF")
+        conn.execute("PRAGMA temp_store = MEMORY")
         conn.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         return conn
 
@@ -139,6 +139,7 @@ def write_engine(path: Path, *, create: bool, log_bytes: int = SMALL_LOG_BYTES) 
             # While somebody reads for long it grows beyond that; afterwards the disk has the rest back.
             conn.execute(f"PRAGMA journal_size_limit = {log_bytes}")
             conn.execute(f"PRAGMA cache_size = -{CACHE_KB}")
+            conn.execute("PRAGMA temp_store = MEMORY")
         except sqlite3.Error:
             conn.close()
             raise
@@ -160,6 +161,18 @@ def write_engine(path: Path, *, create: bool, log_bytes: int = SMALL_LOG_BYTES) 
         conn.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+@contextmanager
+def sorting_on_disk(conn: sa.Connection) -> Iterator[None]:
+    """Let SQLite sort in the system's temporary folder what its cache cannot hold: numbers only, nobody's names."""
+    if conn.dialect.name == "sqlite":
+        conn.exec_driver_sql("PRAGMA temp_store = FILE")
+    try:
+        yield
+    finally:
+        if conn.dialect.name == "sqlite":
+            conn.exec_driver_sql("PRAGMA temp_store = MEMORY")
 
 
 def _make_private(path: Path) -> None:

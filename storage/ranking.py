@@ -15,6 +15,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from storage import journal, runs
+from storage.driver import sorting_on_disk
 from storage.journal import Act
 from storage.ordering import STATE, Candidate, Ordering
 from storage.picking import CANDIDATE, OF_CANDIDATE
@@ -96,9 +97,10 @@ def drop_indexes(conn: sa.Connection) -> None:
 
 
 def make_indexes(conn: sa.Connection) -> None:
-    """Make the indexes that picking needs, where they are missing."""
-    for index in (PICK_INDEX, RETRY_INDEX, EXPLORE_INDEX):
-        index.create(conn, checkfirst=True)
+    """Make the indexes that picking needs, where they are missing: of ten million entries not a gigabyte of memory."""
+    with sorting_on_disk(conn):
+        for index in (PICK_INDEX, RETRY_INDEX, EXPLORE_INDEX):
+            index.create(conn, checkfirst=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
