@@ -315,12 +315,13 @@ def shown_growth(found: Row) -> str:
         ]
         for row in found.get("edges", ())
     ]
-    queue = [["queued", "claim one", "claim 50, each", "give back", "rank anew", "start, first ranking", "resume"]]
+    queue = [["queued", "claim one", "claim 50, each", "give back", "rank anew", "start and ranking", "resume", "MB"]]
     queue += [
         [
             f"{row['size']:,}",
             *(f"{spread(row[name])} µs" for name in ("claim", "claim_50", "give_back", "rank")),
-            *([f"{resume['wall_s']:.1f} s" for resume in row["resume"]] + ["–", "–"])[:2],
+            *(f"{resume['wall_s']:.1f} s" for resume in row["resume"]),
+            f"{max(resume['peak_mb'] for resume in row['resume']):.0f}",
         ]
         for row in found.get("queued", ())
     ]
