@@ -53,13 +53,15 @@ def _is_older(engine: sa.Engine, path: Path) -> bool:
     with engine.begin() as conn:
         version = driver.refuse_others(conn, path)
     if version is None:
-        _create(engine)
+        _create(engine, path)
         return False
     return version < schema.HEAD
 
 
-def _create(engine: sa.Engine) -> None:
+def _create(engine: sa.Engine, path: Path) -> None:
     with engine.begin() as conn:
+        if driver.schema_version(conn, path) is not None:  # somebody else was quicker
+            return
         for definition in _definitions():
             conn.exec_driver_sql(definition)
         conn.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (schema.HEAD,))

@@ -1,10 +1,10 @@
-"""The lower bound of what is durable: the bare loop, and the rows of its pages written to followgraph's own tables.
+"""Next to nothing that is durable: the bare loop, and the rows of its pages written to followgraph's own tables.
 
     python benchmarks/peers/floor.py URL SEED PAGES CONCURRENCY FOLDER
 
 The same driver, indexes, log and `synchronous=FULL`; a page is waited for until it is committed, and pages that wait
-together are committed together. Nothing else: the queue and who is known are kept in memory, no row is ever read, there
-is no budget, no strategy, no archive, and no way to go on after a kill.
+together are committed together. Nothing else: no row is changed or read again, the queue and who is known are kept in
+memory, there is no budget, no strategy, no archive, and no way to go on after a kill.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from crawler.purchase import facts
 from socialfetch.wire import FollowingPage
 from storage.accounts import Facts
 from storage.database import Database
+from storage.driver import CACHE_KB, LOG_BYTES
 
 NOW = 1_800_000_000
 Rows = tuple[list[Any], list[Any], list[Any], tuple[Any, ...], tuple[Any, ...]]
@@ -49,7 +50,7 @@ class Store:
     def __init__(self, file: Path) -> None:
         Database.open(file, now=time.time).close()
         self._conn = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-        for pragma in ("synchronous = FULL", "cache_size = -65536", "wal_autocheckpoint = 3883"):
+        for pragma in ("synchronous = FULL", f"cache_size = -{CACHE_KB}", f"wal_autocheckpoint = {LOG_BYTES // 4120}"):
             self._conn.execute(f"PRAGMA {pragma}")
         self._waiting: SimpleQueue[tuple[Rows, asyncio.Future[None]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write)

@@ -81,11 +81,12 @@ def fill_edges(conn: sqlite3.Connection, graph: Graph, accounts: int, edges: int
         if stored >= edges:
             break
         targets = listed(number, graph, accounts)
+        read.add(number)
         conn.executemany(
-            "INSERT INTO follows (src, dst, first_visit) VALUES (?, ?, 1)", [(number + 1, dst) for dst in targets]
+            "INSERT INTO follows (src, dst, first_visit) VALUES (?, ?, ?)",
+            [(number + 1, dst, len(read)) for dst in targets],
         )
         stored += len(targets)
-        read.add(number)
     conn.executemany(
         _ENTRY,
         (

@@ -5,8 +5,10 @@ from __future__ import annotations
 import resource
 import signal
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import rehearsal
@@ -220,3 +222,19 @@ def test_an_upgraded_database_is_replayed(tmp_path: Path, version: str) -> None:
         found["meta"].sort()  # facts by key, in the order in which they were first known
         found["visits"] = [tuple(v for at, v in enumerate(row) if at not in measured) for row in found["visits"]]
     assert new == old
+
+
+def test_many_begin_with_the_same_new_file(tmp_path: Path) -> None:
+    """Each finds it new and makes the tables; the first does, and all go on with them."""
+    crowd = 4
+    for number in range(4):
+        path, ready = tmp_path / f"{number}.db", Barrier(crowd)
+
+        def begin(path: Path = path, ready: Barrier = ready) -> None:
+            ready.wait()
+            Database.open(path, now=now).close()
+
+        with ThreadPoolExecutor(crowd) as pool:
+            for begun in [pool.submit(begin) for _ in range(crowd)]:
+                begun.result()
+        assert rehearsal.findings(path) == []
