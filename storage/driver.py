@@ -166,13 +166,14 @@ def write_engine(path: Path, *, create: bool, log_bytes: int = SMALL_LOG_BYTES) 
 @contextmanager
 def sorting_on_disk(conn: sa.Connection) -> Iterator[None]:
     """Let SQLite sort in the system's temporary folder what its cache cannot hold: numbers only, nobody's names."""
-    if conn.dialect.name == "sqlite":
-        conn.exec_driver_sql("PRAGMA temp_store = FILE")
+    if conn.dialect.name != "sqlite":
+        yield
+        return
+    conn.exec_driver_sql("PRAGMA temp_store = FILE")
     try:
         yield
     finally:
-        if conn.dialect.name == "sqlite":
-            conn.exec_driver_sql("PRAGMA temp_store = MEMORY")
+        conn.exec_driver_sql("PRAGMA temp_store = MEMORY")
 
 
 def _make_private(path: Path) -> None:

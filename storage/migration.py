@@ -50,22 +50,19 @@ def bring_to_head(engine: sa.Engine, path: Path, *, now: Callable[[], float]) ->
 
 def _is_older(engine: sa.Engine, path: Path) -> bool:
     """Tell whether there are older tables to upgrade; an empty file gets its tables here and now."""
-    with engine.begin() as conn:
+    with engine.begin() as conn:  # in one: whoever begins with the same new file meanwhile waits, and finds the tables
         version = driver.refuse_others(conn, path)
-    if version is None:
-        _create(engine, path)
-        return False
+        if version is None:
+            _create(conn)
+            return False
     return version < schema.HEAD
 
 
-def _create(engine: sa.Engine, path: Path) -> None:
-    with engine.begin() as conn:
-        if driver.schema_version(conn, path) is not None:  # somebody else was quicker
-            return
-        for definition in _definitions():
-            conn.exec_driver_sql(definition)
-        conn.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (schema.HEAD,))
-        conn.exec_driver_sql(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+def _create(conn: sa.Connection) -> None:
+    for definition in _definitions():
+        conn.exec_driver_sql(definition)
+    conn.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (schema.HEAD,))
+    conn.exec_driver_sql(f"PRAGMA application_id = {schema.APPLICATION_ID}")
 
 
 @cache

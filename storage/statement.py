@@ -17,7 +17,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 Row = tuple[Any, ...]
 CHUNKS = (64, 16, 4, 1)
-"""Sizes in which many rows are sent: each size is one text, compiled once."""
+"""Sizes in which many values are looked up: each size is one text, compiled once."""
 
 
 class Rows:
