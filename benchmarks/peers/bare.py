@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from measured import Stretch, report
@@ -19,37 +20,48 @@ from measured import Stretch, report
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 
-def by_orjson() -> Callable[[bytes], tuple[list[str], str | None]]:
-    """Return what reads a page's handles and next cursor."""
+Read = Callable[[bytes], tuple[list[str], str | None, Any]]
+"""Returns a page's handles, its next cursor and its accounts."""
+
+
+def by_orjson() -> Read:
+    """Return what reads a page into plain dicts."""
     import orjson  # noqa: PLC0415 - of its process only
 
-    def read(body: bytes) -> tuple[list[str], str | None]:
+    def read(body: bytes) -> tuple[list[str], str | None, Any]:
         data = orjson.loads(body)["data"]
-        return [account["handle"] for account in data["accounts"]], data["page"]["nextCursor"]
+        accounts = data["accounts"]
+        return [account["handle"] for account in accounts], data["page"]["nextCursor"], accounts
 
     return read
 
 
-def by_msgspec() -> Callable[[bytes], tuple[list[str], str | None]]:
-    """Return what reads a page's handles and next cursor."""
+def by_msgspec() -> Read:
+    """Return what reads a page into typed structs."""
     import msgspec  # noqa: PLC0415 - of its process only
 
     from socialfetch.wire import FollowingPage  # noqa: PLC0415 - of its process only
 
     decode = msgspec.json.Decoder(FollowingPage).decode
 
-    def read(body: bytes) -> tuple[list[str], str | None]:
+    def read(body: bytes) -> tuple[list[str], str | None, Any]:
         data = decode(body).data
         # Where a list goes on its cursor is text.
-        return [account.handle for account in data.accounts], data.page.next_cursor  # type: ignore[return-value]
+        return [account.handle for account in data.accounts], data.page.next_cursor, data.accounts  # type: ignore[return-value]  # as said
 
     return read
 
 
 async def crawl(
-    url: str, seed: str, pages: int, concurrency: int, read: Callable[[bytes], tuple[list[str], str | None]]
+    url: str,
+    seed: str,
+    pages: int,
+    concurrency: int,
+    read: Read,
+    *,
+    keep: Callable[[str, Any], Awaitable[None]] | None = None,
 ) -> None:
-    """Read breadth first, list by list."""
+    """Read breadth first, list by list. `keep` is given whose list it was and each page's accounts."""
     waiting: deque[tuple[str, str | None]] = deque([(seed, None)])
     seen = {seed}
     asked = edges = 0
@@ -66,7 +78,7 @@ async def crawl(
                 asked += 1
                 query = "" if cursor is None else f"?cursor={cursor}"
                 async with session.get(f"{url}/v1/tiktok/profiles/{handle}/following{query}") as answer:
-                    handles, following = read(await answer.read())
+                    handles, following, accounts = read(await answer.read())
                 edges += len(handles)
                 if following is not None:
                     waiting.appendleft((handle, following))
@@ -74,6 +86,8 @@ async def crawl(
                     if each not in seen:
                         seen.add(each)
                         waiting.append((each, None))
+                if keep is not None:
+                    await keep(handle, accounts)
 
         stretch = Stretch()
         async with asyncio.TaskGroup() as group:

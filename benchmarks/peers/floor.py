@@ -10,27 +10,24 @@ memory, there is no budget, no strategy, no archive, and no way to go on after a
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import sys
 import threading
 import time
-from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-import aiohttp
-import msgspec
+import bare
 import uvloop
-from measured import Stretch, report
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from crawler.purchase import facts
-from socialfetch.wire import FollowingPage
+from socialfetch.wire import Account
 from storage.accounts import Facts
 from storage.database import Database
-from storage.driver import CACHE_KB, LOG_BYTES
+from storage.driver import LOG_BYTES, write_engine
 
 NOW = 1_800_000_000
 Rows = tuple[list[Any], list[Any], list[Any], tuple[Any, ...], tuple[Any, ...]]
@@ -47,26 +44,37 @@ STATEMENTS = (
 class Store:
     """Writes pages on a thread of its own."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, seed: str) -> None:
         Database.open(file, now=time.time).close()
-        self._conn = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-        for pragma in ("synchronous = FULL", f"cache_size = -{CACHE_KB}", f"wal_autocheckpoint = {LOG_BYTES // 4120}"):
-            self._conn.execute(f"PRAGMA {pragma}")
+        self._held = write_engine(file, create=False, log_bytes=LOG_BYTES).raw_connection()
+        self._conn: Any = self._held.driver_connection
+        self._known = {seed: 1}
+        self._visits = 0
         self._waiting: SimpleQueue[tuple[Rows, asyncio.Future[None]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write)
         self._thread.start()
 
-    def put(self, rows: Rows) -> asyncio.Future[None]:
-        """Queue a page; the future is done after its commit."""
+    def keep(self, handle: str, listed: Sequence[Account]) -> asyncio.Future[None]:
+        """Queue a page of this account's list; the future is done after its commit."""
+        self._visits += 1
+        lister = self._known[handle]
+        accounts, entries, follows = [], [], []
+        for account in listed:
+            dst = self._known.get(account.handle)
+            if dst is None:
+                dst = self._known[account.handle] = len(self._known) + 1
+                accounts.append((dst, *facts(account), 0, NOW, NOW))
+                entries.append((dst, -float(dst)))
+            follows.append((lister, dst, self._visits))
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.put((rows, future))
+        self._waiting.put(((accounts, entries, follows, (self._visits, lister, NOW), (lister, NOW)), future))
         return future
 
     def close(self) -> None:
         """Write what waits."""
         self._waiting.put(None)
         self._thread.join()
-        self._conn.close()
+        self._held.close()
 
     def _write(self) -> None:
         while (first := self._waiting.get()) is not None:
@@ -88,56 +96,13 @@ def _deliver(futures: list[asyncio.Future[None]]) -> None:
         future.set_result(None)
 
 
-async def crawl(url: str, seed: str, pages: int, concurrency: int, store: Store) -> None:
-    """Read breadth first, list by list."""
-    decode = msgspec.json.Decoder(FollowingPage).decode
-    waiting: deque[tuple[str, str | int | None]] = deque([(seed, None)])
-    known = {seed: 1}
-    asked = edges = 0
-    connector = aiohttp.TCPConnector(limit=concurrency)
-    async with aiohttp.ClientSession(connector=connector, headers={"x-api-key": "sfk_bench"}) as session:
-
-        async def work() -> None:
-            nonlocal asked, edges
-            while asked < pages:
-                if not waiting:
-                    await asyncio.sleep(0.001)
-                    continue
-                handle, cursor = waiting.popleft()
-                asked += 1
-                visit, lister = asked, known[handle]
-                query = "" if cursor is None else f"?cursor={cursor}"
-                async with session.get(f"{url}/v1/tiktok/profiles/{handle}/following{query}") as answer:
-                    data = decode(await answer.read()).data
-                edges += len(data.accounts)
-                accounts, entries, follows = [], [], []
-                for account in data.accounts:
-                    dst = known.get(account.handle)
-                    if dst is None:
-                        dst = known[account.handle] = len(known) + 1
-                        accounts.append((dst, *facts(account), 0, NOW, NOW))
-                        entries.append((dst, -float(dst)))
-                        waiting.append((account.handle, None))
-                    follows.append((lister, dst, visit))
-                if data.page.next_cursor is not None:
-                    waiting.appendleft((handle, data.page.next_cursor))
-                await store.put((accounts, entries, follows, (visit, lister, NOW), (lister, NOW)))
-
-        stretch = Stretch()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(concurrency):
-                group.create_task(work())
-        store.close()
-        stretch.end()
-    report(stretch, pages=asked, edges=edges)
-
-
 def main() -> None:
     """Run."""
     url, seed, pages, concurrency, folder = sys.argv[1:]
-    store = Store(Path(folder) / "followgraph.db")
+    store = Store(Path(folder) / "followgraph.db", seed)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(crawl(url, seed, int(pages), int(concurrency), store))
+        runner.run(bare.crawl(url, seed, int(pages), int(concurrency), bare.by_msgspec(), keep=store.keep))
+    store.close()
 
 
 if __name__ == "__main__":
