@@ -165,8 +165,11 @@ def write_engine(path: Path, *, create: bool, log_bytes: int = SMALL_LOG_BYTES) 
 
 @contextmanager
 def sorting_on_disk(conn: sa.Connection) -> Iterator[None]:
-    """Let SQLite sort in the system's temporary folder what its cache cannot hold: numbers only, nobody's names."""
-    if conn.dialect.name != "sqlite":
+    """Let SQLite sort in the system's temporary folder what its cache cannot hold: numbers only, nobody's names.
+
+    On a connection that holds temporary views or tables the sorting stays in memory: the setting would drop them.
+    """
+    if conn.dialect.name != "sqlite" or "temp" in {row[1] for row in conn.exec_driver_sql("PRAGMA database_list")}:
         yield
         return
     conn.exec_driver_sql("PRAGMA temp_store = FILE")
