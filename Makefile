@@ -66,9 +66,10 @@ benchmarks/.venv/.installed: benchmarks/requirements.txt
 	-grep -v '^#' $< | xargs -n 1 benchmarks/.venv/bin/python -m pip --quiet --disable-pip-version-check install
 	touch $@
 
-# Builds the program of the report's map anew, analysis/report/map/bundle.js. Needs node and npm.
+# Builds the program of the report's map anew, analysis/report/map/bundle.js, and what tests read GEXF files with,
+# tests/support/gexf/bundle.js. Needs node and npm.
 map:
-	cd analysis/report/map && npm install --no-package-lock --no-audit --no-fund && npm run build
+	cd analysis/report/map && npm install --no-package-lock --no-audit --no-fund && npm run build && npm run build-tests
 
 # The locks are complete, so nothing is resolved here: a resolver would want a pin for each extra too, and fail
 # on the day a package it asks for with an extra has a newer release.

@@ -114,7 +114,7 @@ def build(
     generated_at, versions = int(now()), _versions()
     chart = atlas(findings)
     html = render(findings, chart, generated_at=generated_at, versions=versions)
-    content = record(findings, generated_at=generated_at, versions=versions)
+    content = record(findings, chart, generated_at=generated_at, versions=versions)
     files = ReportFiles(
         tables=written_tables(output / "tables", findings, chart),
         json=written_json(output / "report.json", content),

@@ -28,8 +28,8 @@ SCHEMA = 2
 Table = tuple[Sequence[str], Iterable[Sequence[object]]]
 
 
-def record(findings: Findings, *, generated_at: int, versions: dict[str, str]) -> dict[str, Any]:
-    """Return the JSON object of a report; times in ISO 8601, UTC."""
+def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versions: dict[str, str]) -> dict[str, Any]:
+    """Return the JSON object of a report, whose map shows `drawn`; times in ISO 8601, UTC."""
     seen, graph, groups = findings.coverage, findings.graph, findings.groups
     return {
         "schema": SCHEMA,
@@ -80,6 +80,7 @@ def record(findings: Findings, *, generated_at: int, versions: dict[str, str]) -
                 for row in findings.communities
             ],
         },
+        "map": None if drawn is None else _map(drawn),
         "structure": {
             "components": asdict(findings.components),
             "bow_tie": asdict(findings.bow_tie),
@@ -273,6 +274,20 @@ def _resolutions(findings: Findings) -> Table:
     header = ("resolution", "communities", "largest", "modularity", "agreement", "limit", "below")
     scales = () if findings.groups is None else findings.groups.scales
     return header, [tuple(getattr(scale, name) for name in header) for scale in scales]
+
+
+def _map(drawn: Atlas) -> dict[str, int]:
+    """Return how much the map shows and leaves out; what it shows is in the tables."""
+    return {
+        "communities": drawn.shown,
+        "links": len(drawn.links),
+        "links_left_out": drawn.more_links,
+        "accounts": len(drawn.accounts),
+        "most_accounts": atlas.MOST_ACCOUNTS,
+        "follows": len(drawn.source),
+        "follows_left_out": drawn.more_follows,
+        "most_follows": atlas.MOST_FOLLOWS,
+    }
 
 
 def _map_links(drawn: Atlas | None) -> Table:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from shutil import which
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +20,6 @@ from tests.analysis.sample import Sample, Visit, write
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CHROMIUM = which("chromium") or which("chromium-browser")
 NOW = 1_793_500_000.7
 
 EVIL = "</script><script>alert(1)</script>"
@@ -72,6 +69,11 @@ def test_everything_shown_is_a_table(tmp_path: Path) -> None:
     }
     assert shown["communities"]["edges"] == [[0, 1, 1]]
     assert rows(files, "map_links") == [{"community": "1", "other": "2", "follows": "1"}]
+    told = json.loads(files.json.read_text(encoding="ascii"))["map"]
+    assert told == {
+        "communities": 2, "links": 1, "links_left_out": 0,
+        "accounts": 10, "most_accounts": 20_000, "follows": FOLLOWS, "follows_left_out": 0, "most_follows": 100_000,
+    }  # fmt: skip
 
 
 def test_the_caps_keep_the_seeds_and_the_first_and_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +88,9 @@ def test_the_caps_keep_the_seeds_and_the_first_and_are_told(tmp_path: Path, monk
     text = files.html.read_text(encoding="utf-8")
     assert f"and {len(ends)} of 11 accounts: the seeds and the first by imputed PageRank, 6 at most" in text
     assert "more are left out, those of the lowest rank first" in text
+    told = json.loads(files.json.read_text(encoding="ascii"))["map"]
+    assert (told["accounts"], told["most_accounts"], told["follows"], told["most_follows"]) == (len(ends), 6, 4, 4)
+    assert f"({told['follows_left_out']} more are left out" in text
 
 
 def test_unstable_communities_name_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +115,7 @@ def test_no_communities_no_map(tmp_path: Path) -> None:
     """Without a follow, or with too large a graph, there is no map and no program in the page."""
     files, shown = made(tmp_path, Sample(seeds=("a",)))
     assert not shown
+    assert json.loads(files.json.read_text(encoding="ascii"))["map"] is None
     html = files.html.read_text(encoding="utf-8")
     assert "<script" not in html
     assert "script-src" not in html
@@ -117,18 +123,6 @@ def test_no_communities_no_map(tmp_path: Path) -> None:
 
 
 # --- in a browser ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def opened(browser: Browser, files: ReportFiles, **settings: Any) -> tuple[Page, list[str], list[str]]:
@@ -180,6 +174,50 @@ def test_the_map_draws_and_asks_nobody(tmp_path: Path, browser: Browser) -> None
     stage.focus()
     page.keyboard.press("Escape")
     assert page.locator("[data-part=said]").inner_text() == "Nothing is selected."
+    assert wrong == []
+    assert requests == [files.html.as_uri()]
+
+
+def large() -> Sample:
+    """A network a little over the caps: 20,200 accounts in 60 groups, five follows each or six, one to anybody."""
+    rng = np.random.default_rng(1)
+    count = 20_200
+    group = rng.integers(60, size=count)
+    members = [np.flatnonzero(group == each) for each in range(60)]
+
+    def listed(at: int) -> tuple[str, ...]:
+        near, far = rng.choice(members[group[at]], 4 if at % 8 else 5), rng.integers(count)
+        return tuple(f"u{other}" for other in np.unique((*near, far)).tolist() if other != at)
+
+    return Sample(seeds=("u0", "u1"), visits={f"u{at}": Visit(listed(at)) for at in range(count)})
+
+
+def test_a_map_at_its_caps_is_drawn_searched_and_zoomed(
+    tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20,000 accounts with 100,000 follows are drawn by a browser without a graphics card, and answer."""
+    monkeypatch.setattr(communities, "WORK", 1)  # fewest runs: it is the map that is looked at
+    files, shown = made(tmp_path, large())
+    told = json.loads(files.json.read_text(encoding="ascii"))["map"]
+    assert told["follows"] == atlas.MOST_FOLLOWS
+    assert 0.95 * atlas.MOST_ACCOUNTS < told["accounts"] <= atlas.MOST_ACCOUNTS
+    page, requests, wrong = opened(browser, files)
+    page.locator("[data-part=stage] canvas").first.wait_for()
+    page.click("[data-view=accounts]")
+    stage = page.locator("[data-part=stage]")
+    assert (stage.get_attribute("data-nodes"), stage.get_attribute("data-edges")) == (
+        str(told["accounts"]), str(told["follows"]),
+    )  # fmt: skip
+    assert colours(page) > 20
+    labels = shown["accounts"]["label"]
+    last = max(at for at, label in enumerate(labels) if len(label) == len("@u99"))
+    page.fill("[data-part=query]", labels[last].removeprefix("@"))  # begins many names, and is the first shown
+    page.locator("[data-part=said]", has_text="The first 20 of").wait_for()
+    page.click("[data-part=found] button")
+    ends = shown["accounts"]["edges"]
+    drawn = ends[::2].count(last), ends[1::2].count(last)
+    said = page.locator("[data-part=said]").inner_text()
+    assert said.endswith(f"; drawn are {drawn[1]} followers and {drawn[0]} followed.")
     assert wrong == []
     assert requests == [files.html.as_uri()]
 

@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from shutil import which
 from typing import TYPE_CHECKING, Any
 
 import processes
@@ -24,9 +23,7 @@ import pytest
 
 if TYPE_CHECKING:
     from conftest import Run, Shell, Simulate
-    from playwright.sync_api import Page
-
-CHROMIUM = which("chromium") or which("chromium-browser")
+    from playwright.sync_api import Browser, Page
 
 
 until = partial(processes.until, seconds=180.0)
@@ -296,22 +293,16 @@ def test_systemd_is_told(start: Start, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
+def page(browser: Browser) -> Iterator[Page]:
     """A page of headless Chromium; errors on its console fail the test."""
-    from playwright.sync_api import sync_playwright
-
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 1280, "height": 900})
-        wrong: list[str] = []
-        opened.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        opened.on("pageerror", lambda error: wrong.append(str(error)))
-        yield opened
-        browser.close()
-        expected = ("401", "ERR_")  # a token that is missing, a daemon that ended
-        assert [line for line in wrong if not any(word in line for word in expected)] == []
+    opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    wrong: list[str] = []
+    opened.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    yield opened
+    opened.close()
+    expected = ("401", "ERR_")  # a token that is missing, a daemon that ended
+    assert [line for line in wrong if not any(word in line for word in expected)] == []
 
 
 def number(page: Page, selector: str) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import networkx as nx
@@ -27,6 +27,9 @@ from storage.database import Database
 from storage.export import Exported, Format, OutputNotWritable, replacing
 from storage.graphfiles import Place
 from tests.analysis.sample import START, Sample, Visit, closed, edges, insert, write
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 SAMPLE = Sample(
     seeds=("zoe", "ann"),
@@ -249,6 +252,30 @@ def test_gexf_keeps_the_rules_of_its_schema(path: Path, tmp_path: Path) -> None:
         assert len(set(ids)) == len(ids)
     positions = [abs(float(each.get(axis, ""))) for each in root.iter() if bare(each) == "position" for axis in "xyz"]
     assert max(positions) <= 10_000
+
+
+GEXF_READER = Path(__file__).parents[1] / "support" / "gexf" / "bundle.js"
+
+
+def test_gexf_is_the_same_graph_to_graphology(path: Path, tmp_path: Path, browser: Browser) -> None:
+    """graphology-gexf reads the graph that graphology's own JSON holds, and again what it writes of it."""
+    change(path, "UPDATE accounts SET handle = '<b>\"&' WHERE id = 1")
+    with closing(Database.open(path, now=lambda: 0.0, mode="read")) as database, database.read() as conn:
+        export.write(conn, "gexf", tmp_path / "g.gexf", places=places)
+        export.write(conn, "graphology", tmp_path / "g.json", places=places)
+    page = browser.new_page()
+    page.add_script_tag(path=GEXF_READER)
+    found = page.evaluate("text => readGexf(text)", (tmp_path / "g.gexf").read_text(encoding="utf-8"))
+    expected = page.evaluate("text => JSON.parse(text)", (tmp_path / "g.json").read_text(encoding="ascii"))
+    for node in expected["nodes"]:  # GEXF has colours in numbers, and a z
+        if "x" in node["attributes"]:
+            node["attributes"] |= {"color": "rgb(0,114,178)", "z": 0}
+    for graph in (found["read"], found["again"]):
+        assert graph["options"]["type"] == "directed"
+        assert graph["nodes"] == expected["nodes"]
+        assert [(edge["source"], edge["target"], edge["attributes"]) for edge in graph["edges"]] == [
+            (edge["source"], edge["target"], edge["attributes"]) for edge in expected["edges"]
+        ]
 
 
 def test_graphology_json_holds_the_same_graph(conn: sa.Connection, tmp_path: Path) -> None:

@@ -187,17 +187,20 @@ function find() {
   const found = part("found");
   found.replaceChildren();
   if (!wanted) return;
-  let shown = 0;
-  for (let at = 0; at < words.length && shown < RESULTS; at += 1) {
-    if (!words[at].includes(wanted)) continue;
+  const hits = [];
+  words.forEach((word, at) => word.includes(wanted) && hits.push(at));
+  // A whole name first: where one name begins others, it may be far down in the order of rank.
+  const whole = (at) => words[at] === wanted || words[at] === `@${wanted}`;
+  const first = [...hits.filter(whole), ...hits.filter((at) => !whole(at))].slice(0, RESULTS);
+  for (const at of first) {
     const button = element("button", accounts.label[at], { type: "button", dir: "auto" });
     button.addEventListener("click", () => select(at, true));
     const item = element("li");
     item.append(button);
     found.append(item);
-    shown += 1;
   }
-  said.textContent = shown ? `${shown === RESULTS ? "The first " : ""}${shown} found.` : "No account drawn has this name.";
+  if (!hits.length) said.textContent = "No account drawn has this name.";
+  else said.textContent = hits.length > RESULTS ? `The first ${RESULTS} of ${hits.length.toLocaleString("en")} found.` : `${hits.length} found.`;
 }
 
 function begin() {
