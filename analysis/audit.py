@@ -22,8 +22,9 @@ ENOUGH = 60
 SUPPORTS = (10, 5, 2)
 """sqrt(k * expected k) asked for, in turn."""
 CLIP, LARGEST_OFFSET = 1.5, 1.0
-OUTLYING, LEAST_SPREAD = 2.5, 0.15
-"""An account is flagged where F is beyond this many spreads, of at least this much."""
+OUTLYING, LEAST_SPREAD, IMPLAUSIBLE = 2.5, 0.15, 5
+"""An account is flagged where F is beyond this many spreads, of at least this much, and this many times what its
+listings tell: an uneven crawl lists many an account a third as often as others, whose F is right."""
 LEAST_IMBALANCE, MOST_IMBALANCE = 0.1, 0.25
 """Variance of the crawl's imbalance beyond the offsets: no crawl is believed to have less, or counts that agree by luck
 would rule, nor more: what scatters beyond that is noise in F, whatever a poor audit says."""
@@ -133,9 +134,10 @@ def _scatter(values: Floats) -> float:
 
 
 def _outlying(f: Floats, k: Floats, found: Fit) -> Mask:
-    """Return where F > exp(2.5 * max(tau, 0.15)) * (k + 2 * sqrt(k) + 2) / expected k of one follower."""
-    limit = np.log(k + 2 * np.sqrt(k) + 2) - np.log(found.rate) - found.offset
-    return np.asarray(np.log(f) > limit + OUTLYING * max(float(np.sqrt(found.variance)), LEAST_SPREAD))
+    """Return where F > max(exp(2.5 * max(tau, 0.15)) * (k + 2 * sqrt(k) + 2), 5 * k) / expected k of one follower."""
+    spread = float(np.exp(OUTLYING * max(float(np.sqrt(found.variance)), LEAST_SPREAD)))
+    limit = np.maximum(spread * (k + 2 * np.sqrt(k) + 2), IMPLAUSIBLE * k)
+    return np.asarray(np.log(f) > np.log(limit) - np.log(found.rate) - found.offset)
 
 
 def mend(links: Links, followers: Ints, audit: Ints | None) -> Mended:

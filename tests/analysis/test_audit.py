@@ -10,6 +10,7 @@ import pytest
 from analysis.audit import Mended, fit, mend
 from analysis.graph import UNKNOWN
 from analysis.imputation import Links
+from analysis.ranks import best, rank
 from analysis.sample import Audit, Control, Wave, times
 from benchmarks.stand_in import Seen, World, crawl, load, misreported, seen
 from tests.analysis.lists import of_lists
@@ -59,6 +60,19 @@ def test_exact_counts_stay_as_they_are(world: World) -> None:
     off = np.abs(np.log(mended.followers / np.maximum(drawn.sample.followers, 1)))
     assert np.median(off) < 0.05
     assert mended.flagged.mean() < 0.005
+
+
+def test_an_uneven_crawl_makes_no_exact_count_a_lie() -> None:
+    """On Slashdot, much listed accounts with exact counts keep them, and the true first ten stay first."""
+    world = load("soc-slashdot0902")
+    log = crawl(world, world.followers, "flow", world.credits // 20, np.random.default_rng([0, 9]), audit=0.2)
+    drawn = seen(world, world.followers, log)
+    ranking = rank(drawn.sample, drawn.audit)
+    much_listed = drawn.sample.listings >= 30
+    assert much_listed.sum() > 100
+    assert ranking.mended.flagged[much_listed].sum() <= 1
+    first = drawn.ids[best(ranking.scores, 10)]
+    assert len(np.intersect1d(first, best(world.pagerank, 10))) >= 8
 
 
 def test_bought_followers_are_flagged(world: World) -> None:
