@@ -108,6 +108,11 @@ def last_run(conn: sa.Connection) -> RunRow | None:
 
 def read(conn: sa.Connection) -> Summary:
     """Count everything; a scan of the frontier and of the follows, so seconds on a database of tens of millions."""
+    # Most of a large frontier was never touched: counted apart, it need not be sorted into groups.
+    untouched = sa.and_(
+        frontier.c.state == int(State.QUEUED), frontier.c.completeness.is_(None), frontier.c.visit_id.is_(None)
+    )
+    waiting = conn.execute(sa.select(sa.func.count()).select_from(frontier).where(untouched)).scalar_one()
     counting = (
         sa.select(
             frontier.c.state,
@@ -117,10 +122,11 @@ def read(conn: sa.Connection) -> Summary:
             sa.func.count(),
         )
         .select_from(frontier.outerjoin(visits, visits.c.id == frontier.c.visit_id))
+        .where(~untouched)
         .group_by(sa.text("1, 2, 3, 4"))
     )
     with sorting_on_disk(conn):  # SQLite groups by sorting: of ten million entries a gigabyte
-        groups: Any = conn.execute(counting).all()
+        groups: Any = [(int(State.QUEUED), None, None, None, waiting), *conn.execute(counting).all()]
     by_account = dict.fromkeys(("visited", "boundary", "hidden", "private", "not_found", "failed"), 0)
     by_state = dict.fromkeys(("queued", "leased", "done", "failed", "skipped"), 0)
     skipped: dict[str, int] = {}
