@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from analysis.graph import Ints
 from analysis.imputation import Links
 from analysis.ranks import leading
-from analysis.sample import Sample, counted, reported
+from analysis.sample import History, Sample, reported
 from analysis.sampling import NotIdentifiable
 
 Floats = npt.NDArray[np.float64]
@@ -61,7 +61,7 @@ def size(sample: Sample) -> Size | NotIdentifiable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Saturation:
-    """What each further tenth of the credits brought; all of shape (s,).
+    """What each further tenth of the crawl's own credits brought; all of shape (s,).
 
     `credits` spent so far, `accounts` known, `novelty` new accounts a credit in this step; `overlap` the share of the
     first accounts by imputed PageRank that were among the first a step earlier, NaN in the first step.
@@ -73,26 +73,35 @@ class Saturation:
     overlap: Floats
 
 
-def saturation(sample: Sample, *, first: int = 100, steps: int = STEPS) -> Saturation:
-    """Replay the crawl in the order of its visits. It costs nothing, and it never says that a ranking is right."""
-    links, n = Links.of(sample), len(sample)
-    spent = np.cumsum(sample.pages[sample.order])
-    turn = np.full(n, len(sample.order))
-    turn[sample.order] = np.arange(len(sample.order))
-    known = turn.copy()  # visited, or listed by a visit, whichever came first
-    late_first = np.argsort(-turn[sample.src], kind="stable")
-    by_list = np.full(n, len(sample.order))
-    by_list[sample.dst[late_first]] = turn[sample.src[late_first]]
+def saturation(
+    sample: Sample, history: History, followers: Floats, *, first: int = 100, steps: int = STEPS
+) -> Saturation:
+    """Replay the crawl in the order of its visits, ranking by `followers`, shape (n,), as the whole is ranked.
+
+    The credits are those of the crawl's own visits: what the audit and the control sample brought by then is known, but
+    says nothing of what more crawling would bring. It costs nothing, and it never says that a ranking is right.
+    """
+    links, n, end = Links.of(sample), len(sample), len(history)
+    read = np.full(n, end)
+    lists = np.flatnonzero(history.listing)[::-1]
+    read[history.account[lists]] = lists  # the first visit is written last
+    known = read.copy()
+    late_first = np.argsort(-read[sample.src], kind="stable")
+    by_list = np.full(n, end)
+    by_list[sample.dst[late_first]] = read[sample.src[late_first]]
     known = np.minimum(known, by_list)
-    ends = np.unique(np.searchsorted(spent, spent[-1] * np.arange(1, steps + 1) / steps)) if len(spent) else spent
-    followers = counted(sample)
-    accounts = np.array([int((known <= end).sum()) for end in ends], dtype=np.int64)
+    spent = np.cumsum(np.where(history.own, history.credits, 0))
+    total = int(spent[-1]) if end else 0
+    ends = np.unique(np.searchsorted(spent, total * np.arange(1, steps + 1) / steps))
+    ends = ends[ends >= known.min(initial=end)] if total else ends[:0]  # before the first list nobody is known
+    accounts = np.array([int((known <= at).sum()) for at in ends], dtype=np.int64)
     overlap, before = np.full(len(ends), np.nan), np.zeros(0, dtype=np.int64)
-    for step, end in enumerate(ends):
-        now = leading(links, followers, known=known <= end, read=turn <= end, first=first)
+    for step, at in enumerate(ends):
+        now = leading(links, followers, known=known <= at, read=read <= at, first=first)
         if step:
             overlap[step] = len(np.intersect1d(now, before)) / len(now)
         before = now
     credits = spent[ends]
-    novelty = np.diff(accounts, prepend=0) / np.maximum(np.diff(credits, prepend=0), 1)
+    fresh = np.cumsum(np.where(history.own, np.bincount(known[known < end], minlength=end), 0))[ends]
+    novelty = np.diff(fresh, prepend=0) / np.maximum(np.diff(credits, prepend=0), 1)
     return Saturation(credits, accounts, novelty, overlap)

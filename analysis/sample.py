@@ -23,8 +23,7 @@ class Sample:
 
     `src` and `dst` are the follows read, shape (m,). Columns of shape (n,): `followers` and `following` as reported,
     UNKNOWN where not; `complete`, whether the whole list was read; `main`, whether it was read for the crawl's own
-    sake, neither for the control sample nor for the audit; `pages`, the credits paid for it. `order` has the positions
-    of the accounts with a list, in the order in which their visits began.
+    sake, neither for the control sample nor for the audit.
     """
 
     src: Indices
@@ -33,8 +32,6 @@ class Sample:
     following: Ints
     complete: Mask
     main: Mask
-    pages: Ints
-    order: Ints
 
     def __len__(self) -> int:
         return len(self.followers)
@@ -89,13 +86,31 @@ class Audit:
     accounts: Ints
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class History:
+    """The visits in the order in which they began, columns of shape (v,).
+
+    `account` is a position, `credits` what was charged, `listing` whether a list came; `own`, whether the visit was the
+    crawl's own: neither for the control sample nor for the audit, and of an account whose list was not read before.
+    """
+
+    account: Ints
+    credits: Ints
+    listing: Mask
+    own: Mask
+
+    def __len__(self) -> int:
+        return len(self.account)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """A crawl as drawn: its sample, and the control sample and the audit where there is one."""
+    """A crawl as drawn: its sample, the control sample and the audit where there is one, and how it went."""
 
     sample: Sample
     control: Control | None
     audit: Audit | None
+    history: History
 
 
 def read_drawn(conn: Any, graph: FollowGraph) -> Drawn:
@@ -105,16 +120,16 @@ def read_drawn(conn: Any, graph: FollowGraph) -> Drawn:
     """
     n, ids = len(graph.accounts), graph.accounts.id
     queues = {name: np.zeros(n, dtype=np.bool_) for name in (Queue.MAIN, Queue.EXPLORE, Queue.AUDIT)}
-    pages, order, seen = np.zeros(n, dtype=np.int64), [], np.zeros(n, dtype=np.bool_)
+    extra = {Queue.AUDIT, *(f"{Queue.CONTROL}{wave}" for wave in range(1, sampling.WAVES + 1))}
+    own, seen = [], np.zeros(n, dtype=np.bool_)
     rows = list(sampling.visit_rows(conn))
-    places = np.searchsorted(ids, np.array([row[0] for row in rows], dtype=np.int64)).tolist()
-    for place, (_, queue, paid) in zip(places, rows, strict=True):
-        pages[place] += paid
-        if queue in queues:
-            queues[queue][place] = True
-        if not seen[place]:
+    account = np.searchsorted(ids, np.array([row[0] for row in rows], dtype=np.int64))
+    for place, (_, queue, _, has_list) in zip(account.tolist(), rows, strict=True):
+        own.append(queue not in extra and not seen[place])
+        if has_list:
             seen[place] = True
-            order.append(place)
+            if queue in queues:
+                queues[queue][place] = True
     sample = Sample(
         src=graph.src,
         dst=graph.dst,
@@ -122,11 +137,15 @@ def read_drawn(conn: Any, graph: FollowGraph) -> Drawn:
         following=graph.accounts.following,
         complete=graph.accounts.complete,
         main=queues[Queue.MAIN] | queues[Queue.EXPLORE],
-        pages=pages,
-        order=np.array(order, dtype=np.int64),
+    )
+    history = History(
+        account=account,
+        credits=np.array([row[2] for row in rows], dtype=np.int64),
+        listing=np.array([row[3] for row in rows], dtype=np.bool_),
+        own=np.array(own, dtype=np.bool_),
     )
     audited = np.flatnonzero(queues[Queue.AUDIT])
-    return Drawn(sample, _read_control(conn, ids), Audit(audited) if len(audited) else None)
+    return Drawn(sample, _read_control(conn, ids), Audit(audited) if len(audited) else None, history)
 
 
 def _read_control(conn: Any, ids: Ints) -> Control | None:

@@ -73,6 +73,7 @@ TOO_FEW_CREDITS = f"no interval: a wave of the control sample had fewer than {CR
 ALL_ALIKE = "no interval: every draw of the control sample says the same"
 NOTHING_TO_COMPARE = "no interval: the second wave, or the crawl itself, brought no whole list"
 NO_LIST = "no list was read to its end"
+NO_FACTS = "of nobody on a list read to its end are the followers, and what is to be averaged, known"
 NO_DRAW = "no list of the control sample was read to its end"
 
 
@@ -149,7 +150,7 @@ def ratio(sample: Sample, control: Control | None, parts: Parts, bounds: tuple[f
     sources = np.flatnonzero(sample.main & sample.complete & (parts.below > 0))
     if control is None:
         if not len(sources):
-            return NotIdentifiable(NO_LIST)
+            return NotIdentifiable(_without_source(sample))
         return NoInterval(_double(sample, parts, sources), NOT_RANDOM)
     theta, error, draws = _of_wave(sample, control.waves[2], parts)
     if not draws:
@@ -167,6 +168,10 @@ def ratio(sample: Sample, control: Control | None, parts: Parts, bounds: tuple[f
     kind = Uninformative if half > USELESS * abs(theta) else Interval
     low, high = max(bounds[0], theta - half), min(bounds[1], theta + half)
     return kind(value=theta, low=low, high=high, error=error, drift=drift, draws=draws)
+
+
+def _without_source(sample: Sample) -> str:
+    return NO_FACTS if (sample.main & sample.complete).any() and len(sample.src) else NO_LIST
 
 
 def _double(sample: Sample, parts: Parts, sources: Ints) -> float:
@@ -208,6 +213,6 @@ def alarm(sample: Sample) -> Alarm | NotIdentifiable:
     below = of_accounts(sample, np.zeros(len(sample))).below
     sources = np.flatnonzero(sample.main & sample.complete & (below > 0))
     if not len(sources):
-        return NotIdentifiable(NO_LIST)
+        return NotIdentifiable(_without_source(sample))
     weight = inverse_followers(sample, sources)
     return Alarm(float((weight * below[sources]).sum() / weight.sum()))

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from analysis.graph import FollowGraph, Ints, Mask
-from analysis.imputation import Links
+from analysis.imputation import Floats, Links
 from analysis.ranks import best, leading
-from analysis.sample import Sample, counted
+from analysis.sample import Sample
 from storage import sampling
 
 MOST = 10
@@ -49,11 +49,13 @@ def read_seeds(conn: Any, graph: FollowGraph) -> Ints:
     return found
 
 
-def leave_one_out(sample: Sample, seed_of: Ints, *, group: Mask, first: int = 10) -> tuple[Without, ...]:
+def leave_one_out(
+    sample: Sample, seed_of: Ints, followers: Floats, *, group: Mask, first: int = 10
+) -> tuple[Without, ...]:
     """Leave out each seed with lists, those with most lists first, MOST at most; none where there is but one.
 
     `seed_of` as from `read_seeds`; `group` marks the accounts of a community, shape (n,). The ranking is imputed
-    PageRank of followers as reported.
+    PageRank of `followers`, shape (n,).
     """
     links = Links.of(sample)
     has_list = links.listed > 0
@@ -61,7 +63,7 @@ def leave_one_out(sample: Sample, seed_of: Ints, *, group: Mask, first: int = 10
     seeds = best(lists.astype(np.float64), int((lists > 0).sum()))
     if len(seeds) < 2:
         return ()
-    ranked = partial(leading, links, counted(sample), first=first)
+    ranked = partial(leading, links, followers, first=first)
     whole = ranked(known=np.ones(len(sample), dtype=np.bool_), read=has_list)
     found = []
     for seed in seeds[:MOST].tolist():

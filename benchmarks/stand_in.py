@@ -242,8 +242,7 @@ class Seen:
 def seen(world: World, followers: Ints, log: Log, waves: tuple[tuple[Ints, Ints, int], ...] | None = None) -> Seen:
     """Turn a log, and a control sample, into what the analysis gets: only what was listed or read."""
     extra = np.unique(np.concatenate([wave[0] for wave in waves])) if waves else np.zeros(0, np.int64)
-    order = np.concatenate((log.accounts, np.setdiff1d(extra, log.accounts)))
-    sources = np.sort(order)
+    sources = np.union1d(log.accounts, extra)
     listed = gathered(world, sources)
     is_known = np.zeros(len(world), np.bool_)
     is_known[sources] = is_known[listed] = True
@@ -262,8 +261,6 @@ def seen(world: World, followers: Ints, log: Log, waves: tuple[tuple[Ints, Ints,
         following=np.where(was_listed[ids] | complete, world.following[ids], UNKNOWN),
         complete=complete,
         main=main,
-        pages=np.where(complete, world.cost[ids], 0),
-        order=at[order],
     )
     control = Control(tuple(Wave(at[a], d, c) for a, d, c in waves)) if waves else None
     return Seen(ids, sample, control, Audit(at[log.accounts[log.audited]]))

@@ -13,12 +13,24 @@ WAVES = 3
 _QUEUE = sa.func.coalesce(visits.c.queue, Queue.MAIN)
 """Visits made before there were queues are of the main one."""
 
+_LISTING = sa.case((visits.c.completeness.in_(Completeness.LISTED) & (visits.c.pages > 0), 1), else_=0)
+"""Whether a visit brought a list, 1 or 0."""
 
-def visit_rows(conn: sa.Connection) -> Iterator[tuple[int, str, int]]:
-    """Yield (account id, queue, pages) of the visits that brought a list, in the order in which they began."""
-    listing = visits.c.completeness.in_(Completeness.LISTED) & (visits.c.pages > 0)
-    query = sa.select(visits.c.account_id, _QUEUE, visits.c.pages).where(listing).order_by(visits.c.id)
-    return ((account, queue, pages) for account, queue, pages in conn.execute(query))
+
+def _paid_by_visit() -> sa.Subquery:
+    paid = sa.select(ledger.c.visit_id, sa.func.sum(ledger.c.charged).label("paid"))
+    return paid.group_by(ledger.c.visit_id).subquery()
+
+
+def visit_rows(conn: sa.Connection) -> Iterator[tuple[int, str, int, bool]]:
+    """Yield (account id, queue, credits charged, whether a list came) of each visit, in the order of beginning."""
+    paid = _paid_by_visit()
+    query = (
+        sa.select(visits.c.account_id, _QUEUE, sa.func.coalesce(paid.c.paid, 0), _LISTING)
+        .select_from(visits.outerjoin(paid, paid.c.visit_id == visits.c.id))
+        .order_by(visits.c.id)
+    )
+    return ((account, queue, int(credits), bool(listing)) for account, queue, credits, listing in conn.execute(query))
 
 
 def seed_rows(conn: sa.Connection) -> Iterator[tuple[int, int]]:
@@ -33,12 +45,10 @@ def queue_rows(conn: sa.Connection) -> list[tuple[str, int, int, int]]:
 
     In the order of the first visit. Credits charged for no visit are in none of them.
     """
-    paid = sa.select(ledger.c.visit_id, sa.func.sum(ledger.c.charged).label("paid"))
-    paid_by_visit = paid.group_by(ledger.c.visit_id).subquery()
-    listing = sa.case((visits.c.completeness.in_(Completeness.LISTED) & (visits.c.pages > 0), 1), else_=0)
+    paid = _paid_by_visit()
     query = (
-        sa.select(_QUEUE, sa.func.count(), sa.func.sum(listing), sa.func.coalesce(sa.func.sum(paid_by_visit.c.paid), 0))
-        .select_from(visits.outerjoin(paid_by_visit, paid_by_visit.c.visit_id == visits.c.id))
+        sa.select(_QUEUE, sa.func.count(), sa.func.sum(_LISTING), sa.func.coalesce(sa.func.sum(paid.c.paid), 0))
+        .select_from(visits.outerjoin(paid, paid.c.visit_id == visits.c.id))
         .group_by(_QUEUE)
         .order_by(sa.func.min(visits.c.id))
     )

@@ -14,7 +14,7 @@ from analysis.capture import Saturation, Size
 from analysis.centrality import ranking
 from analysis.graph import UNKNOWN, FollowGraph, Ints, Mask
 from analysis.ranks import Ranking, RankIntervals, best, intervals, rank
-from analysis.sample import Drawn
+from analysis.sample import Drawn, counted
 from analysis.sampling import Alarm, Average, NoInterval, NotIdentifiable
 
 Floats = npt.NDArray[np.float64]
@@ -77,6 +77,8 @@ class Estimates:
     intervals: RankIntervals | NotIdentifiable
     rivals: tuple[Rival, ...]
     places: Mapping[str, Ints]
+    followers: Floats
+    """Followers of each account as the ranking takes them, shape (n,)."""
     saturation: Saturation
 
     @property
@@ -114,6 +116,7 @@ def estimate(
         "followers_observed": ranking(observed, accounts.id),
     }
     first = order[:FIRST]
+    followers = counted(sample) if found is None else found.mended.followers
     return Estimates(
         queues=queues,
         wave_credits=None if control is None else control.credits,
@@ -130,7 +133,8 @@ def estimate(
             for name, other in orders.items()
         ),
         places={name: _places(len(graph), other) for name, other in orders.items()},
-        saturation=capture.saturation(sample, first=FIRST),
+        followers=followers,
+        saturation=capture.saturation(sample, drawn.history, followers, first=FIRST),
     )
 
 

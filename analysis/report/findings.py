@@ -215,7 +215,7 @@ def find(
         following=structure.distribution(following),
         observed=observed,
         vanished=_vanished(graph, observed),
-        without=leave_one_out(drawn.sample, seed_of, group=_largest(graph, partition)),
+        without=leave_one_out(drawn.sample, seed_of, estimates.followers, group=_largest(graph, partition)),
     )
 
 

@@ -246,8 +246,8 @@ def saturation(findings: Findings) -> str:
     step = int(curve.credits[-1] - curve.credits[-2])
     first = text.count(min(FIRST, int(curve.accounts[-1])), "account")
     return (
-        f"The last {text.count(step, 'credit')} changed {text.percent(1 - float(last))} of the first {first} and "
-        f"brought {text.decimal(float(curve.novelty[-1]))} new accounts a credit"
+        f"The last {text.count(step, 'credit')} of the crawl itself changed {text.percent(1 - float(last))} of the "
+        f"first {first} and brought {text.decimal(float(curve.novelty[-1]))} new accounts a credit"
     )
 
 

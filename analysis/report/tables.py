@@ -22,7 +22,7 @@ from analysis.sampling import Interval, NotIdentifiable, Uninformative
 from analysis.structure import Distribution, Reciprocity
 from storage.export import cell, replacing
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the JSON's shape, docs/report.schema.json: raised when a field changes its meaning or goes."""
 
 Table = tuple[Sequence[str], Iterable[Sequence[object]]]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from analysis.graph import UNKNOWN
-from analysis.sample import Sample
+from analysis.sample import History, Sample
 from tests.analysis.sample import edges
 
 
@@ -18,17 +18,15 @@ def of_lists(
     followers: Mapping[int, int] | None = None,
     following: Mapping[int, int] | None = None,
     extra: Iterable[int] = (),
-    pages: int = 1,
 ) -> Sample:
-    """Return a sample of n accounts whose `lists` were read to the end, in this order; `extra` not for the crawl."""
+    """Return a sample of n accounts whose `lists` were read to the end; `extra` not for the crawl."""
     pairs = sorted((u, v) for u, listed in lists.items() for v in listed)
     read = np.array(list(lists), dtype=np.int64)
     columns = {}
     for name, values in (("followers", followers or {}), ("following", following or {})):
         columns[name] = np.array([values.get(account, UNKNOWN) for account in range(n)], dtype=np.int64)
-    complete, paid = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.int64)
+    complete = np.zeros(n, dtype=np.bool_)
     complete[read] = True
-    paid[read] = pages
     main = complete.copy()
     main[list(extra)] = False
     return Sample(
@@ -38,8 +36,17 @@ def of_lists(
         following=columns["following"],
         complete=complete,
         main=main,
-        pages=paid,
-        order=read,
+    )
+
+
+def visits(*visited: tuple[int, int, bool, bool]) -> History:
+    """Return a history of visits: account, credits, whether a list came, whether it was the crawl's own."""
+    account, credits, listing, own = (list(column) for column in zip(*visited, strict=True)) if visited else ([],) * 4
+    return History(
+        account=np.array(account, dtype=np.int64),
+        credits=np.array(credits, dtype=np.int64),
+        listing=np.array(listing, dtype=np.bool_),
+        own=np.array(own, dtype=np.bool_),
     )
 
 

@@ -179,18 +179,21 @@ def test_rankings_stand_beside_each_other(made: tuple[dict[str, Any], str, Path]
 
 
 def test_the_replay_counts_what_was_known(made: tuple[dict[str, Any], str, Path]) -> None:
-    """After each step of the saturation curve so many accounts had been visited or listed."""
-    order, pages = READ, {h: max(1, -(-len(visit.listed) // 20)) for h, visit in CRAWL.visits.items()}
+    """After each step so many accounts had been visited or listed; credits are those before audit and control."""
+    pages = {h: max(1, -(-len(visit.listed) // 20)) for h, visit in CRAWL.visits.items()}
     curve = made[0]["estimates"]["saturation"]
-    assert curve[-1]["credits"] == sum(pages.values())
+    assert curve[-1]["credits"] == sum(pages[handle] for handle in READ[:50])
+    before = (0, 0)
     for step in curve:
         spent, known = 0, set()
-        for handle in order:
+        for handle in READ:
             spent += pages[handle]
             known |= {handle, *CRAWL.visits[handle].listed}
             if spent >= step["credits"]:
                 break
         assert (spent, len(known)) == (step["credits"], step["accounts"])
+        assert step["novelty"] == pytest.approx((len(known) - before[1]) / (spent - before[0]))
+        before = spent, len(known)
 
 
 def test_structure_agrees_with_networkx(made: tuple[dict[str, Any], str, Path]) -> None:

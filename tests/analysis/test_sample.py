@@ -61,10 +61,12 @@ def test_without_queues_every_list_is_the_crawls_own(database: Database) -> None
     sample = found.sample
     assert found.control is None
     assert found.audit is None
-    assert sample.order.tolist() == [place[handle] for handle in ("a", "c", "d", "e")]
+    assert found.history.account.tolist() == [place[handle] for handle in "acbde"]
+    assert found.history.credits.tolist() == [1, 1, 1, 3, 1]
+    assert found.history.listing.tolist() == [True, True, False, True, True]
+    assert found.history.own.all()
     assert np.flatnonzero(sample.main).tolist() == sorted(place[handle] for handle in ("a", "c", "d", "e"))
     assert np.flatnonzero(sample.complete).tolist() == sorted(place[handle] for handle in ("a", "d", "e"))
-    assert {handle: int(sample.pages[place[handle]]) for handle in "abcde"} == {"a": 1, "b": 0, "c": 1, "d": 3, "e": 1}
     assert sample.followers[[place["b"], place["c"], place["d"]]].tolist() == [9, 4, UNKNOWN]
     assert sample.listings[place["b"]] == 2
     assert sample.listed[place["d"]] == 45
@@ -83,6 +85,7 @@ def test_queues_tell_the_crawl_from_its_control_and_its_audit(database: Database
     assert np.flatnonzero(found.sample.main).tolist() == sorted([place["a"], place["e"]])
     assert found.audit is not None
     assert found.audit.accounts.tolist() == [place["c"]]
+    assert found.history.own.tolist() == [True, False, True, False, True]
     assert found.control is not None
     waves = [
         (dict(zip(wave.accounts.tolist(), wave.draws.tolist(), strict=True)), wave.credits)
@@ -106,7 +109,7 @@ def test_a_database_without_a_crawl_is_an_empty_sample(tmp_path: Path) -> None:
     with closing(Database.open(tmp_path / "empty.db", now=lambda: 0.0)) as database:
         found, _ = drawn(database)
     assert (len(found.sample), found.control, found.audit) == (0, None, None)
-    assert found.sample.order.tolist() == []
+    assert len(found.history) == 0
 
 
 def test_a_crawl_in_a_database_can_be_ranked_and_sized(tmp_path: Path) -> None:
@@ -125,11 +128,12 @@ def test_a_crawl_in_a_database_can_be_ranked_and_sized(tmp_path: Path) -> None:
     whole = size(found.sample)
     assert isinstance(whole, Size)
     assert whole.accounts == pytest.approx(len({target for _, target in pairs}), rel=0.2)
-    assert saturation(found.sample).credits[-1] == found.sample.pages.sum()
+    curve = saturation(found.sample, found.history, ranking.mended.followers)
+    assert curve.credits[-1] == found.history.credits.sum() == 1_500
 
 
-def test_an_account_read_twice_keeps_the_place_of_its_first_visit(database: Database) -> None:
-    """Pages of all its visits are paid for; a refresh does not move it."""
+def test_a_list_read_again_is_not_the_crawls_own(database: Database) -> None:
+    """A refresh buys no new list: what more crawling brings is not to be read from it."""
 
     def revisit(conn: sa.Connection) -> None:
         columns = ["id", "account_id", "run_id", "started_at", "ended_at", "completeness", "pages"]
@@ -137,5 +141,5 @@ def test_an_account_read_twice_keeps_the_place_of_its_first_visit(database: Data
 
     database.transact(revisit)
     found, place = drawn(database)
-    assert found.sample.order[0] == place["a"]
-    assert found.sample.pages[place["a"]] == 3
+    assert found.history.account.tolist()[-1] == place["a"]
+    assert found.history.own.tolist() == [True] * 5 + [False]

@@ -9,10 +9,12 @@ from math import nan, sqrt
 import numpy as np
 import pytest
 
+from analysis.graph import UNKNOWN
 from analysis.sample import Control, Sample, Wave
 from analysis.sampling import (
     ALL_ALIKE,
     NO_DRAW,
+    NO_FACTS,
     NO_LIST,
     NOT_RANDOM,
     NOTHING_TO_COMPARE,
@@ -127,7 +129,9 @@ def test_a_sample_that_says_nothing_says_so() -> None:
     unread = replace(sample, complete=np.zeros(5, dtype=np.bool_))
     assert average(unread, None, VALUES) == NotIdentifiable(NO_LIST)
     assert average(sample, Control((wave({0: 1}), wave({0: 1}), wave({3: 4}))), VALUES) == NotIdentifiable(NO_DRAW)
-    assert average(sample, None, np.full(5, nan)) == NotIdentifiable(NO_LIST)
+    assert average(sample, None, np.full(5, nan)) == NotIdentifiable(NO_FACTS)
+    nobody = replace(sample, followers=np.full(5, UNKNOWN))
+    assert alarm(nobody) == average(nobody, None, VALUES) == NotIdentifiable(NO_FACTS)
     assert alarm(unread) == NotIdentifiable(NO_LIST)
     nobody = of_lists(0, {})
     assert average(nobody, None, np.zeros(0)) == NotIdentifiable(NO_LIST)
