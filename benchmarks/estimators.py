@@ -27,7 +27,7 @@ from analysis.audit import blend, mend
 from analysis.capture import Size, size
 from analysis.imputation import Links, impute, within
 from analysis.pairs import reciprocity
-from analysis.ranks import RankIntervals, best, intervals, rank
+from analysis.ranks import Ranking, RankIntervals, best, intervals, rank
 from analysis.sampling import (
     Average,
     Interval,
@@ -58,6 +58,7 @@ NOISES = ("exact", "0.3", "0.7", "1.0", "bought")
 MEASURES = ("mean following", "following > 50", "log followers", "attribute", "follows of alike")
 SHARE = 0.2
 DEAD_ZONE = 0.35**2
+LIE = 3
 
 
 def main() -> None:
@@ -153,19 +154,21 @@ def rankings(world: World, repetitions: int) -> None:
     place = np.empty(len(world), dtype=np.int64)
     place[order] = np.arange(1, len(world) + 1)
     hundredth = max(100, len(world) // 100)
-    print(f"| budget | reported | {' | '.join(RULES)} | worst audited | sigma read | ranks covered, median width |")
-    print("| --- | --- |" + " --- |" * (len(RULES) + 3))
+    heads = (*RULES, "worst audited", "sigma read", "ranks covered, median width", "flagged: right, wrong")
+    print(f"| budget | reported | {' | '.join(heads)} |")
+    print("| --- | --- |" + " --- |" * len(heads))
     for share in NETWORKS[world.name]:
         budget = int(share * world.credits)
         for noise in NOISES:
             found: dict[str, list[tuple[float, float]]] = defaultdict(list)
-            sigmas, covered, widths = [], [], []
+            sigmas, covered, widths, flags = [], [], [], []
             for strategy in RANKED:
                 for number in range(repetitions):
                     followers = misreported(world, noise, np.random.default_rng(50 + number))
                     rng = np.random.default_rng([number, 9])
-                    scores, drawn, sigma, ranks = ranked(world, followers, strategy, budget, rng)
-                    sigmas.append(sigma)
+                    scores, drawn, ranking, ranks = ranked(world, followers, strategy, budget, rng)
+                    sigmas.append(float(np.sqrt(ranking.mended.noise)))
+                    flags.append(flagged(world, drawn, ranking))
                     for rule, (ids, values) in scores.items():
                         first = place[ids[best(values, hundredth)]]
                         found[rule].append((np.mean(first[:100] <= 100), np.mean(first <= hundredth)))
@@ -176,8 +179,21 @@ def rankings(world: World, repetitions: int) -> None:
             cells = [f"{a:.2f}/{b:.2f}" for a, b in (np.mean(found[rule], axis=0) for rule in RULES)]
             least = min(at_100 for at_100, _ in found["audited"])
             place_cell = f"{np.mean(covered):.2f} ({min(covered):.2f}), {np.median(widths):.0f}" if covered else "none"
+            right, wrong = np.mean(flags, axis=0)
             told = f"{least:.2f} | {np.mean(sigmas):.2f} | {place_cell} in {len(covered)} of {len(sigmas)}"
+            told += f" | {right:.0f}, {wrong:.0f}"
             print(f"| {share:.0%} | {noise} | {' | '.join(cells)} | {told} |", flush=True)
+
+
+def flagged(world: World, drawn: Seen, ranking: Ranking) -> tuple[int, int]:
+    """Count, among the thousand with the most followers reported, those flagged that lie and those that do not.
+
+    A lie is three times the truth and more.
+    """
+    first = best(drawn.sample.followers.astype(np.float64), 1_000)
+    flags = ranking.mended.flagged[first]
+    lies = drawn.sample.followers[first] >= LIE * world.followers[drawn.ids[first]]
+    return int((flags & lies).sum()), int((flags & ~lies).sum())
 
 
 RULES = ("followers", "within", "imputed", "unaudited", "audited", "dead zone", "control as audit")
@@ -186,8 +202,8 @@ RULES = ("followers", "within", "imputed", "unaudited", "audited", "dead zone", 
 
 def ranked(
     world: World, followers: Ints, strategy: str, budget: int, rng: np.random.Generator
-) -> tuple[dict[str, tuple[Ints, Floats]], Seen, float, object]:
-    """Rank by every rule; return scores by accounts, the audited crawl, the noise read and the intervals of ranks."""
+) -> tuple[dict[str, tuple[Ints, Floats]], Seen, Ranking, object]:
+    """Rank by every rule; return scores by accounts, the audited crawl, its ranking and the intervals of ranks."""
     plain = seen(world, followers, crawl(world, followers, strategy, budget, rng))
     links, known = Links.of(plain.sample), reported_or_listed(plain)
     scores = {
@@ -207,7 +223,7 @@ def ranked(
     log = crawl(world, followers, strategy, main_budget, rng)
     drawn = seen(world, followers, log, draw_control(world, followers, log, budget - main_budget, rng))
     scores["control as audit"] = (drawn.ids, rank(drawn.sample, drawn.control).scores)
-    return scores, audited, float(np.sqrt(mended.noise)), intervals(ranking, 100, rng)
+    return scores, audited, ranking, intervals(ranking, 100, rng)
 
 
 def reported_or_listed(drawn: Seen) -> Floats:
