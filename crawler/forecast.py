@@ -1,22 +1,24 @@
 """What a budget will buy: accounts, follows, visits and time, as ranges learned from this crawl's own yield.
 
 The known part is exact: an account's reported following says what its list costs and how much it lists. How much of a
-list is new is not known before; that share falls as a power of the follows read, which is fitted to the last part of
-what this crawl has seen, and the range is as wide as such forecasts were wrong before.
+list is new is not known before. Two ways tell, wrong in opposite directions: the share that was new falls as a power
+of the follows read, fitted to the last part of what this crawl has seen, and knows of no end; and the accounts not
+listed yet, by the reported followers of those that were. The forecast is their geometric mean, its range as wide as
+such forecasts were wrong before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import ceil, exp, inf, log, log2
+from math import ceil, exp, inf, log, log2, sqrt
 from typing import Any
 
 import numpy as np
 
 from crawler.strategy import PAGE_SIZE, Strategy, pages_left
 from storage.ordering import Candidate
-from storage.yields import Known, Waiting, Yields
+from storage.yields import Known, Numbers, Waiting, Yields
 
 PILOT = 50
 """Credits after which a forecast rests on the crawl itself."""
@@ -101,6 +103,9 @@ def forecast(known: Known, strategy: Strategy, credits: int) -> Forecast:
     read, met = float(known.yields.edges.sum()), float(known.yields.accounts.sum())
     if is_known:
         accounts = _growth(read, met, edges, *_newness(known.yields))
+        by_followers = _unlisted(known.followers, met, read, edges)
+        if by_followers is not None:
+            accounts = sqrt(accounts * by_followers)
         width = _width(known.yields, spent, credits)
     else:
         accounts, width = USUAL_NEW * edges, log(4.0)
@@ -173,6 +178,27 @@ def _growth(read: float, met: float, more: float, decline: float, newness: float
     if abs(decline + 1) < 1e-6:
         return min(more, newness * read * log(growth))
     return float(min(more, newness * read * (growth ** (decline + 1) - 1) / (decline + 1)))
+
+
+def _unlisted(followers: Numbers, met: float, read: float, more: float) -> float | None:
+    """Return how many accounts so many more follows list first; None where no account was listed twice.
+
+    An account with F followers is listed k ~ Poisson(q * F) times. q solves sum of q * F / (1 - exp(-q * F)) = follows
+    read, over the accounts listed; each of these stands for 1 / (1 - exp(-q * F)) that are there (the truncated
+    estimator of van der Heijden et al. 2003, as in `analysis.capture`), of which exp(-q * F) - exp(-q' * F) come first
+    with the follows still to be read, q' = q * (read + more) / read.
+    """
+    if not len(followers) or read <= met or not met:
+        return None
+    weight = met / len(followers)
+    low, high, rate = 0.0, 1.0, 0.5
+    for _ in range(60):  # the sum grows with q, from the number of accounts
+        expected = weight * float((rate * followers / -np.expm1(-rate * followers)).sum())
+        low, high = (rate, high) if expected < read else (low, rate)
+        rate = (low + high) / 2
+    then = min(1.0, rate * (read + more) / read)
+    coming = (np.exp(-rate * followers) - np.exp(-then * followers)) / -np.expm1(-rate * followers)
+    return min(more, weight * float(coming.sum()))
 
 
 def _newness(yields: Yields) -> tuple[float, float]:

@@ -39,10 +39,14 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What a forecast rests on. `listed_share` is follows brought for each announced; `speed` in pages a second."""
+    """What a forecast rests on. `listed_share` is follows brought for each announced; `speed` in pages a second.
+
+    `followers` are those reported of the accounts known, or of a systematic sample of them; none is below 1.
+    """
 
     yields: Yields
     waiting: Waiting
+    followers: Numbers
     listed_share: float | None
     speed: float | None
     concurrency: int
@@ -54,6 +58,7 @@ def read(conn: sa.Connection, *, concurrency: int, rate: float | None) -> Known:
     return Known(
         yields=yields(conn),
         waiting=waiting(conn),
+        followers=followers(conn),
         listed_share=listed_share(conn),
         speed=speed(conn),
         concurrency=concurrency,
@@ -85,6 +90,17 @@ def waiting(conn: sa.Connection) -> Waiting:
         .order_by(frontier.c.account_id)
     )
     return Waiting(entries=[Candidate(*row) for row in rows], weight=step)
+
+
+def followers(conn: sa.Connection) -> Numbers:
+    """Return the reported followers of the accounts known, at least 1 each; of many accounts every n-th is asked."""
+    step = max(1, frontier_size(conn) // SAMPLE)
+    rows = conn.execute(
+        sa.select(accounts.c.followers).where(
+            accounts.c.followers.is_not(None), accounts.c.id % step == 0 if step > 1 else sa.true()
+        )
+    )
+    return np.fromiter((max(1, row[0]) for row in rows), dtype=np.float64)
 
 
 def listed_share(conn: sa.Connection) -> float | None:

@@ -10,6 +10,7 @@ import rehearsal
 from cli.exits import Exit
 from crawler.strategies.registry import NAMES
 from socialfetch.simulator import network
+from tests.analysis.sample import edges
 
 if TYPE_CHECKING:
     from conftest import Run
@@ -67,6 +68,19 @@ def test_a_run_that_begins_with_nothing_forecasts_after_its_pilot(tmp_path: Path
     assert foreseen is not None
     assert 50 <= foreseen["from_credit"] <= 90
     assert foreseen["accounts"]["low"] <= foreseen["accounts"]["actual"] <= foreseen["accounts"]["high"]
+
+
+def test_a_network_that_ends_is_foreseen_to_end(tmp_path: Path) -> None:
+    """On wiki-vote two accounts in three can never be listed: near the end of the others no more is promised."""
+    pairs = edges("wiki-vote")
+    path, api = tmp_path / "wiki.db", rehearsal.service([(f"u{one}", f"u{other}") for one, other in pairs])
+    seeds = [f"u{number}" for number in sorted({one for one, _ in pairs})[:200:20]]
+    rehearsal.go(path, api, seeds=seeds, budget=200, strategy="unbiased", concurrency=8, archive=False, rng_seed=1)
+    rehearsal.go(path, api, budget=300, new_run=True, strategy="unbiased", concurrency=8, archive=False, rng_seed=1)
+    foreseen = rehearsal.state(path).runs[-1].foreseen
+    assert foreseen is not None
+    assert foreseen["accounts"]["low"] <= foreseen["accounts"]["actual"] <= foreseen["accounts"]["high"]
+    assert abs(foreseen["accounts"]["error"]) < 0.2  # by the fall of newness alone it was a third too much
 
 
 def test_what_overlays_cost_is_said(run: Run) -> None:
