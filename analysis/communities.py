@@ -111,13 +111,18 @@ def leiden_of(pairs: Any, *, resolution: float, rng_seed: int) -> Ints:
     return _labels(pairs, lambda graph: nk.community.ParallelLeiden(graph, gamma=resolution), rng_seed)
 
 
-def louvain_labels(n: int, low: Indices, high: Indices, *, resolution: float, rng_seed: int) -> Ints:
+def louvain_labels(n: int, low: Indices, high: Indices, *, resolution: float, rng_seed: int | None) -> Ints:
     """Return the community of each of n nodes by Louvain (Blondel et al. 2008; networkit), shape (n,)."""
+    return louvain_of(networkit_graph(n, low, high), resolution=resolution, rng_seed=rng_seed)
 
-    def louvain(graph: Any) -> Any:
-        return nk.community.PLM(graph, gamma=resolution, par="none randomized")
 
-    return _labels(networkit_graph(n, low, high), louvain, rng_seed)
+def louvain_of(pairs: Any, *, resolution: float, rng_seed: int | None) -> Ints:
+    """Return the community of each node of networkit's undirected graph by Louvain.
+
+    Without a seed nodes are visited in the order of their numbers, three times as fast as in a random one.
+    """
+    order = "none" if rng_seed is None else "none randomized"
+    return _labels(pairs, lambda graph: nk.community.PLM(graph, gamma=resolution, par=order), rng_seed or 0)
 
 
 def _labels(pairs: Any, method: Callable[[Any], Any], rng_seed: int) -> Ints:

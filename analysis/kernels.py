@@ -13,6 +13,7 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
+from networkx.utils import create_py_random_state
 from scipy.sparse.linalg import ArpackNoConvergence, svds
 
 from analysis.clustering import triangle_sums
@@ -161,8 +162,8 @@ def louvain_communities(
     max_level: int | None = None,
     seed: Any = None,
 ) -> list[set[Any]]:
-    """Blondel et al. 2008, by networkit on one thread."""
-    return _communities(G, louvain_labels, resolution, seed)
+    """Blondel et al. 2008, by networkit on one thread. Without a seed the result is always the same, and cheaper."""
+    return _communities(G, louvain_labels, resolution, None if seed is create_py_random_state(None) else seed)
 
 
 def leiden_communities(

@@ -134,7 +134,7 @@ def networkx(database: str, clock: Clock) -> np.ndarray:
     clock("pagerank", lambda: nx.pagerank(directed, alpha=DAMPING, tol=PRECISION / len(ids), max_iter=1_000))
     clock("components", lambda: sum(1 for _ in nx.weakly_connected_components(directed)))
     clock("cores", lambda: nx.core_number(plain))
-    found = clock("communities", lambda: nx.community.louvain_communities(plain, weight=None, seed=SEED))
+    found = clock("louvain", lambda: nx.community.louvain_communities(plain, weight=None, seed=SEED))
     label = np.empty(len(ids), dtype=np.int64)
     for number, members in enumerate(found):
         label[[key - 1 for key in members]] = number
@@ -154,6 +154,7 @@ def ours(database: str, clock: Clock) -> tuple[np.ndarray, dict[str, Any]]:
     plain = clock("build", lambda: engine.networkit_graph(len(graph), low, high))
     clock("cores", lambda: engine.cores_of(plain))
     label = clock("communities", lambda: communities.leiden_of(plain, resolution=1.0, rng_seed=SEED))
+    louvain = clock("louvain", lambda: communities.louvain_of(plain, resolution=1.0, rng_seed=None))
     # From here on nothing is compared: what the result is worth, and what the next load costs.
     reference = pagerank(graph, damping=DAMPING, precision=1e-13)
     columns = [getattr(graph.accounts, name) for name in ("id", "standing", "depth", "followers", "following")]
@@ -172,6 +173,7 @@ def ours(database: str, clock: Clock) -> tuple[np.ndarray, dict[str, Any]]:
             scan.append((scale.resolution, scale.communities, scale.agreement, scale.limit, scale.below, agreed))
     return label, {
         "bytes": size,
+        "louvain": modularity(low.astype(np.int64), high.astype(np.int64), louvain),
         "distance": float(np.abs(scores - reference).sum()),
         "again": again,
         "nmi": None if planted is None else nmi(label, planted),
