@@ -45,7 +45,7 @@ def export(
         csv and parquet write accounts and follows into a folder; all others write one file. gexf (for Gephi) and
         graphology (for sigma) draw the accounts: a position, a colour and the community of each.
     output
-        The file or folder to write.
+        The file or folder to write. A file whose name ends in .gz is compressed: graph.gexf.gz.
     dataset
         Write a data set fit to publish into this folder instead: tables, what describes them, a citation, checksums.
         Pseudonymous unless another level is asked for.

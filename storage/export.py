@@ -9,6 +9,8 @@ OutputNotWritable            a file could not be written; `path`, `problem` and 
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import os
 import re
 import stat
@@ -226,7 +228,8 @@ def exported_follows(conn: sa.Connection, mask: Mask) -> Iterator[Row]:
 def write(conn: sa.Connection, format: Format, path: Path, mask: Mask = BARE, places: Places | None = None) -> Exported:
     """Write the graph to `path`, replacing what stood there only when the new files are whole.
 
-    csv and parquet make a folder with `accounts` and `follows`, all others one file. The counts are the accounts known,
+    csv and parquet make a folder with `accounts` and `follows`, all others one file, compressed by gzip where its name
+    ends in .gz. The counts are the accounts known,
     also where the format has no place for those without a follow, and the follows written. Every row passes through
     `mask`. gexf and graphology draw the accounts at their `places`. Raises OutputNotWritable.
     """
@@ -380,7 +383,7 @@ def _write_pair(
 
 def _write_edgelist(conn: sa.Connection, path: Path, mask: Mask) -> tuple[int, int]:
     count = 0
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with _opened(path) as file:
         pairs = _labelled(conn) if mask is BARE else ((row[0], row[1]) for row in exported_follows(conn, mask))
         for count, (follower, followed) in enumerate(pairs, start=1):  # noqa: B007 - as above
             file.write(f"{_sound(follower)}\t{_sound(followed)}\n")
@@ -426,7 +429,19 @@ def _follow_table(conn: sa.Connection, mask: Mask) -> Table:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    """Yield the text of a file that stands under its name when the block ends well, compressed if that name says so."""
+    if path.suffix.lower() != ".gz":
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        return
+    with (
+        replacing(path) as temporary,
+        temporary.open("wb") as raw,
+        # Neither a time nor the temporary name in the header: the same graph makes the same bytes. Level 9, which is
+        # Python's default, takes twice as long as 6 and saves a tenth.
+        gzip.GzipFile("", "wb", compresslevel=6, fileobj=raw, mtime=0) as packed,
+        io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as file,
+    ):
         yield file
 
 

@@ -5,6 +5,8 @@ Invariant: neither the database, nor what stands beside it, nor a file of somebo
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -37,6 +39,8 @@ _SIGNS = (
 
 _HEAD_BYTES = 4096
 
+_GZIP = b"\x1f\x8b"
+
 
 def require_free(database: Path, paths: Iterable[Path]) -> None:
     """Refuse to write to `paths` where that would replace the database or a file that is no export of ours.
@@ -64,13 +68,16 @@ def require_free(database: Path, paths: Iterable[Path]) -> None:
 
 
 def is_ours(path: Path) -> bool:
-    """Tell whether a file begins as an export or a report does."""
+    """Tell whether a file begins as an export or a report does, or would unpacked."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
         if head.startswith(b"PAR1"):
             return tuple(pq.read_schema(path).names) in _TABLES
-    except (OSError, pa.ArrowException):
+        if head.startswith(_GZIP):
+            with gzip.open(path) as packed:
+                head = packed.read(_HEAD_BYTES)
+    except (OSError, EOFError, zlib.error, pa.ArrowException):
         return False
     return head.startswith(_HEADS) or any(sign in head for sign in _SIGNS)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -104,6 +105,28 @@ def test_an_edge_list_that_was_changed_stays(run: Run, tmp_path: Path) -> None:
     (tmp_path / "edges.tsv").write_text("my\town\n")
     assert run("export", "--format", "edgelist", "--output", "edges.tsv").code == 2
     assert (tmp_path / "edges.tsv").read_text() == "my\town\n"
+
+
+@pytest.mark.parametrize("format", ["graphml", "gexf", "graphology", "edgelist"])
+def test_compressed_exports_are_known_again(run: Run, tmp_path: Path, format: str) -> None:
+    """A compressed export is replaced by the next, even where no list knows of it; a stranger's file stays."""
+    run("seed", "@a")
+    place = tmp_path / "out.gz"
+    for theirs in (gzip.compress(b"# my notes\n"), gzip.compress(b"# my notes\n")[:-9], b"\x1f\x8b my notes"):
+        place.write_bytes(theirs)
+        ran = run("export", "--format", format, "--output", "out.gz")
+        assert ran.code == 2
+        assert "is no export of this database" in ran.err
+        assert place.read_bytes() == theirs
+    place.unlink()
+    for seeds in (["@b"], ["@c"]):
+        run("seed", *seeds)
+        ran = run("export", "--format", format, "--output", "out.gz", "--json")
+        assert ran.code == 0, ran.err
+        assert ran.document["files"] == {str(place): hashlib.sha256(place.read_bytes()).hexdigest()}
+    if format != "edgelist":  # in which nothing says whose it is
+        (tmp_path / "followgraph.db.outputs.jsonl").unlink()
+        assert run("export", "--format", format, "--output", "out.gz").code == 0
 
 
 def test_a_notice_of_somebody_else_stays(run: Run, tmp_path: Path) -> None:

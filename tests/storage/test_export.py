@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import gzip
 import json
 import re
 import sqlite3
@@ -334,6 +335,25 @@ def test_a_reference_graph_comes_out_whole(tmp_path: Path) -> None:
     assert sorted(f"{names[a]}\t{names[b]}" for a, b in graph.edges) == lines
 
 
+@pytest.mark.parametrize("format", ["graphml", "gexf", "graphology", "edgelist"])
+def test_a_name_that_ends_in_gz_is_compressed(path: Path, tmp_path: Path, format: Format) -> None:
+    """Compressed under such a name, and inside what it would be without; a second time the same bytes."""
+    plain, first, second = (tmp_path / name for name in ("plain", "first.gz", "second.gz"))
+    for target in (plain, first, second):
+        exported(path, format, target)
+    assert gzip.decompress(first.read_bytes()) == plain.read_bytes()
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_networkx_reads_compressed_graphs(conn: sa.Connection, tmp_path: Path) -> None:
+    """What networkx unpacks by name is the graph."""
+    export.write(conn, "gexf", tmp_path / "g.gexf.gz", places=places)
+    export.write(conn, "graphml", tmp_path / "g.graphml.gz")
+    for graph in (nx.read_gexf(tmp_path / "g.gexf.gz"), nx.read_graphml(tmp_path / "g.graphml.gz")):
+        assert set(graph.edges) == FOLLOWS
+        assert graph.nodes["2"]["label"] == "ann"
+
+
 # --- hostile text --------------------------------------------------------------------------------------------------
 
 HOSTILE = {
@@ -474,8 +494,9 @@ def test_an_export_that_fails_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(export.os, "fsync", full)
-    with pytest.raises(OutputNotWritable, match="No space left") as refused:
-        exported(path, format, tmp_path / "out" / "x")
+    for name in ("x", "x.gz"):
+        with pytest.raises(OutputNotWritable, match="No space left") as refused:
+            exported(path, format, tmp_path / "out" / name)
     assert "Free some space" in refused.value.hint
     assert not [found for found in (tmp_path / "out").rglob("*") if found.is_file()]
 
