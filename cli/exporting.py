@@ -16,7 +16,7 @@ from cli.session import Bound, Session
 
 if TYPE_CHECKING:  # pyarrow and SQLAlchemy, which the help page does without
     from cli.config import Configuration
-    from storage.export import Exported, Places
+    from storage.export import Exported, Places, Ranks
     from storage.outputs import Level, Output
     from storage.pseudonyms import Mask
     from storage.secret import ProjectKey
@@ -43,7 +43,8 @@ def export(
     ----------
     format
         csv and parquet write accounts and follows into a folder; all others write one file. gexf (for Gephi) and
-        graphology (for sigma) draw the accounts: a position, a colour and the community of each.
+        graphology (for sigma) draw the accounts: a position, a colour, the community and the rank of each, as in the
+        report. The others are raw data.
     output
         The file or folder to write. A file whose name ends in .gz is compressed: graph.gexf.gz.
     dataset
@@ -107,8 +108,9 @@ def export(
                 done = parts.write(conn, place, partitions, mask)
             else:
                 assert format is not None  # noqa: S101 - asked for above
-                drawn = _places(conn, configuration, session, secret) if format in exports.DRAWN else None
-                done = exports.write(conn, format, place, mask, drawn)
+                is_drawn = format in exports.DRAWN
+                spots, ranks = _drawn(conn, configuration, session, secret) if is_drawn else (None, None)
+                done = exports.write(conn, format, place, mask, places=spots, ranks=ranks)
         if partitions is not None:
             files = parts.files(place.resolve())
         else:
@@ -166,21 +168,26 @@ def _replaced(place: Path, format: str | None, level: Level, *, has_notice: bool
     return [place / name for name in (*(f"{stem}.{format}" for stem in stems), *(["NOTICE.txt"] if has_notice else []))]
 
 
-def _places(conn: Any, configuration: Configuration, session: Session, secret: ProjectKey | None) -> Places | None:
-    """Return where a drawing has the accounts, None for a graph too large; says so."""
-    from analysis import layout  # noqa: PLC0415 - the graph libraries, which other formats do without
+def _drawn(
+    conn: Any, configuration: Configuration, session: Session, secret: ProjectKey | None
+) -> tuple[Places | None, Ranks]:
+    """Return where a drawing has the accounts, None for a graph too large, and their ranks; says so."""
+    from analysis import drawing  # noqa: PLC0415 - the graph libraries, which other formats do without
     from analysis.communities import TooManyPairs  # noqa: PLC0415 - start-up
     from analysis.graph import read_graph  # noqa: PLC0415 - start-up
+    from analysis.sample import read_drawn  # noqa: PLC0415 - start-up
     from storage import persons  # noqa: PLC0415 - start-up
 
     asked = configuration.settings.report
     # Equals in the order of their ids would show in which order they were found.
     ties = None if secret is None else dict(persons.pseudonyms(conn, secret))
+    graph = read_graph(conn)
+    ranks = drawing.ranks(graph, read_drawn(conn, graph), top=asked.top, rng_seed=asked.rng_seed)
     try:
-        return layout.places(read_graph(conn), resolution=asked.resolution, rng_seed=asked.rng_seed, ties=ties)
+        return drawing.places(graph, resolution=asked.resolution, rng_seed=asked.rng_seed, ties=ties), ranks
     except TooManyPairs as refused:
         session.output.note(f"{refused}: the file has no positions, colours or communities", label="note")
-        return None
+        return None, ranks
 
 
 def _dataset(conn: Any, folder: Path, level: Level, mask: Mask, configuration: Configuration, *, at: float) -> Exported:

@@ -13,6 +13,7 @@ from analysis import communities
 from cli.exporting import export
 from storage.export import FORMATS
 from tests.analysis.sample import closed, write
+from tests.analysis.test_drawing import crawl
 
 if TYPE_CHECKING:
     from conftest import Run
@@ -276,11 +277,26 @@ def test_a_drawing_is_of_the_graph_as_it_is_exported(
     assert drawn(bare) == drawn(masked)
     assert {facts["community"] for _, facts in bare.nodes(data=True)} == {1, 2}
     assert len(set(drawn(bare))) == 10
+    high = [sorted(facts["pagerank_imputed"] for _, facts in graph.nodes(data=True)) for graph in (bare, masked)]
+    assert high[0] == high[1]
+    assert sum(high[0]) == pytest.approx(1)
+    assert not any("rank_lo" in facts for _, facts in bare.nodes(data=True))  # nothing audited the follower counts
     nodes = json.loads((tmp_path / "bare.json").read_text())["nodes"]
     assert {node["key"]: node["attributes"]["x"] for node in nodes} == {
         key: facts["viz"]["position"]["x"] for key, facts in bare.nodes(data=True)
     }
     assert (tmp_path / "masked.gexf.NOTICE.txt").is_file()
+
+
+def test_a_drawing_of_a_time_before_its_control_sample(run: Run, tmp_path: Path) -> None:
+    """A control sample that was not whole at a time audits nothing that is said of that time."""
+    crawl(tmp_path / "followgraph.db", audit="control")
+    for name, when, is_bounded in (("early", "2026-10-26T13:00", False), ("late", "2026-11-26", True)):
+        ran = run("export", "--format", "gexf", "--output", name, "--as-of", when)
+        assert ran.code == 0, ran.err
+        accounts = nx.read_gexf(tmp_path / name).nodes(data=True)
+        assert all("pagerank_imputed" in facts for _, facts in accounts)
+        assert any("rank_lo" in facts for _, facts in accounts) is is_bounded
 
 
 def test_a_graph_too_large_for_communities_is_exported_without(
@@ -295,6 +311,7 @@ def test_a_graph_too_large_for_communities_is_exported_without(
     graph = nx.read_gexf(tmp_path / "out.gexf")
     assert len(graph.edges) == 2
     assert not any("viz" in facts or "community" in facts for _, facts in graph.nodes(data=True))
+    assert all("pagerank_imputed" in facts for _, facts in graph.nodes(data=True))
 
 
 def test_a_partitioned_export(run: Run, tmp_path: Path) -> None:
