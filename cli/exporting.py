@@ -65,7 +65,7 @@ def export(
     # pyarrow and SQLAlchemy, which the help page does without
     from storage import export as exports  # noqa: PLC0415 - start-up
     from storage import partitions as parts  # noqa: PLC0415 - start-up
-    from storage import past, places  # noqa: PLC0415 - start-up
+    from storage import past, places, summary  # noqa: PLC0415 - start-up
     from storage.database import Database  # noqa: PLC0415 - start-up
     from storage.pseudonyms import Pseudonymous  # noqa: PLC0415 - start-up
 
@@ -99,6 +99,7 @@ def export(
             secret = projectkey.project_key(configuration, session, database)
             projectkey.warn_of_another(secret, session, database)
         with database.read() as conn, nullcontext() if when is None else past.as_of(conn, when):
+            is_rehearsal = summary.is_rehearsal(summary.all_runs(conn))
             mask = exports.BARE if secret is None else Pseudonymous(conn, secret)
             if dataset is not None:
                 done = _dataset(conn, dataset, chosen, mask, configuration, at=session.now())
@@ -116,7 +117,7 @@ def export(
         else:
             files = [place.resolve()] if dataset is not None else exports.files(done)
         if dataset is None and (secret is not None or words):
-            files.append(notice(done.path, words, is_pseudonymous=secret is not None))
+            files.append(notice(done.path, words, is_pseudonymous=secret is not None, is_rehearsal=is_rehearsal))
         made = noted(
             database.beside,
             files,
@@ -133,7 +134,7 @@ def export(
     session.output.line(
         f"{done.path} · {amount(done.accounts, 'account')} · {amount(done.edges, 'follow')}", label="wrote"
     )
-    session.output.line(_WORDS[chosen], label="note")
+    session.output.line(_REHEARSED if is_rehearsal else _WORDS[chosen], label="note")
     if dataset is not None:
         session.output.line(f"read {place / 'README.md'}, then: followgraph verify {place}", label="next")
     session.output.finish(
@@ -212,17 +213,18 @@ _WORDS = {
     "pseudonymous": "pseudonymous is not anonymous: these are still real people's data; mind where this goes",
     "aggregate": "counts only; those of fewer than 10 accounts are left out, and others that would give them away",
 }
+_REHEARSED = "a rehearsal: the accounts come from an API simulated on this machine, not from the platform"
 
 
-def notice(path: Path, words: Mapping[str, str], *, is_pseudonymous: bool) -> Path:
+def notice(path: Path, words: Mapping[str, str], *, is_pseudonymous: bool, is_rehearsal: bool) -> Path:
     """Write what an export must say of itself beside or into it. Raises OutputNotWritable."""
     from storage.export import replacing  # noqa: PLC0415 - start-up
-    from storage.places import RAW_NOTICE  # noqa: PLC0415 - start-up
+    from storage.places import RAW_NOTICE, REHEARSAL_NOTICE  # noqa: PLC0415 - start-up
     from storage.pseudonyms import NOTICE  # noqa: PLC0415 - start-up
 
     path = path.resolve()
     place = path / "NOTICE.txt" if path.is_dir() else path.with_name(f"{path.name}.NOTICE.txt")
-    said = NOTICE if is_pseudonymous else RAW_NOTICE
+    said = (REHEARSAL_NOTICE if is_rehearsal else "") + (NOTICE if is_pseudonymous else RAW_NOTICE)
     with replacing(place) as temporary:
         temporary.write_text(
             said + "".join(f"\n{word}: {text}" for word, text in words.items()) + "\n", encoding="utf-8"

@@ -19,6 +19,11 @@ from storage.graphfiles import GEXF_SIGN, GRAPHOLOGY_SIGN
 from storage.pseudonyms import NOTICE
 
 RAW_NOTICE = "These are data of real people: mind where they go.\n"
+REHEARSAL_NOTICE = """\
+A rehearsal: the answers came from an API simulated on this machine, not from the platform.
+Beside the data of a study would stand:
+
+"""
 
 _BESIDE = ("", "-wal", "-shm", "-journal", ".lock", ".outputs.jsonl")
 """What SQLite and we put beside a database, by ending."""
@@ -28,6 +33,7 @@ _HEADS = (
     *(f"{','.join(columns)}\r\n".encode("ascii") for columns in _TABLES),
     NOTICE.encode("ascii"),
     RAW_NOTICE.encode("ascii"),
+    REHEARSAL_NOTICE.encode("ascii"),
 )
 _SIGNS = (
     b'<key id="node_label" for="node" attr.name="label"',

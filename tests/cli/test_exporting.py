@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
@@ -11,6 +12,7 @@ import pytest
 
 from analysis import communities
 from cli.exporting import export
+from storage.database import Database
 from storage.export import FORMATS
 from tests.analysis.sample import closed, write
 from tests.analysis.test_drawing import crawl
@@ -153,6 +155,24 @@ def test_people_are_told(run: Run) -> None:
     ran = run("export", "--format", "edgelist", "--output", "edges.tsv")
     assert "edges.tsv · 1 account · 0 follows" in ran.out
     assert "people" in ran.out
+
+
+@pytest.mark.parametrize(("source", "is_told"), [("127.0.0.1", True), ("api.example", False)])
+def test_a_rehearsal_is_told(
+    run: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, source: str, *, is_told: bool
+) -> None:
+    """Of accounts that a simulated API made up nobody says that they are real people, here or beside the file."""
+    write(tmp_path / "followgraph.db", closed([(1, 2)]))
+    settings = json.dumps({"source": source})
+    with closing(Database.open(tmp_path / "followgraph.db", now=lambda: 0.0)) as database:
+        database.transact(lambda conn: conn.exec_driver_sql("UPDATE runs SET settings = ?", (settings,)))
+    environ = {"HOME": str(tmp_path_factory.mktemp("home"))}
+    for more in ([], ["--pseudonymise"], ["--pseudonymise"]):
+        ran = run("export", "--format", "edgelist", "--output", "e.tsv", *more, environ=environ)
+        assert ran.code == 0, ran.err
+        assert ("a rehearsal" in ran.out) is is_told
+        assert ("real people" in ran.out) is not is_told
+    assert (tmp_path / "e.tsv.NOTICE.txt").read_text().startswith("A rehearsal") is is_told
 
 
 def study(run: Run, tmp_path: Path) -> dict[str, str]:
