@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from analysis.communities import NOWHERE, consensus, runs_for
 from analysis.graph import FollowGraph
 from analysis.layout import by_followers, colour, packed
@@ -30,7 +28,7 @@ def places(
     layout = packed(found.partition, by_followers(graph, ties))
 
     def place(key: str) -> Place | None:
-        at = _position(graph, key)
+        at = graph.position(int(key))
         if at is None or label[at] == NOWHERE:
             return None
         community = int(label[at])
@@ -56,13 +54,7 @@ def ranks(graph: FollowGraph, drawn: Drawn, *, top: int, rng_seed: int) -> Calla
         limits = dict(zip(doubt.accounts.tolist(), bounds, strict=True))
 
     def rank(key: str) -> Rank | None:
-        at = _position(graph, key)
+        at = graph.position(int(key))
         return None if at is None else Rank(float(score[at]), *limits.get(at, (None, None)))
 
     return rank
-
-
-def _position(graph: FollowGraph, key: str) -> int | None:
-    ids, wanted = graph.accounts.id, int(key)
-    at = int(np.searchsorted(ids, wanted))
-    return at if at < len(ids) and ids[at] == wanted else None
