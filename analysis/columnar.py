@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
-from analysis.accounts import NUMBERS, Accounts, Mask
+from analysis.accounts import NUMBERS, Accounts, Ints, Mask
+from analysis.degrees import DegreeView, DiDegreeView, InDegreeView, Nodes, OutDegreeView
 from analysis.engine import Indices, component_labels, core_numbers, symmetrised
 from analysis.summary import as_html
 from storage.export import STANDINGS
@@ -97,7 +99,10 @@ class Columnar:
         return iter(self.accounts.id.tolist())
 
     def __contains__(self, node: object) -> bool:
-        return isinstance(node, int) and self._position(node) is not None
+        try:
+            return self.position(node) is not None
+        except TypeError:
+            return False
 
     def number_of_nodes(self) -> int:
         """Return how many accounts there are; nothing is built for it."""
@@ -112,8 +117,8 @@ class Columnar:
 
     def has_edge(self, u: object, v: object) -> bool:
         """Return whether an edge leads from the account of id u to that of id v; nothing is built for it."""
-        source = self._position(u) if isinstance(u, int) else None
-        target = self._position(v) if isinstance(v, int) else None
+        source = self.position(u)
+        target = None if source is None else self.position(v)
         if source is None or target is None:
             return False
         src, dst = self._edges
@@ -125,9 +130,29 @@ class Columnar:
     def _edges(self) -> tuple[Indices, Indices]:
         raise NotImplementedError
 
-    def _position(self, key: int) -> int | None:
+    def nbunch_iter(self, nbunch: Any = None) -> Iterator[Any]:
+        """Return the nodes of a bunch that are in the graph, as networkx does; nothing is built for it."""
+        found: Iterator[Any] = nx.Graph.nbunch_iter(Nodes(self), nbunch)
+        return found
+
+    def position(self, node: object) -> int | None:
+        """Return where the columns have an account by its id, None where there is none.
+
+        As in a dictionary, what equals an id is that id, of whatever type, and what cannot be a key is a TypeError.
+        """
+        # Numbers that are equal have equal hashes, and that of a whole number from 0 to 2**61 - 2 is itself.
+        key = hash(node)
         at = int(np.searchsorted(self.accounts.id, key))
-        return at if at < len(self) and self.accounts.id[at] == key else None
+        return at if at < len(self) and int(self.accounts.id[at]) == node else None
+
+    def degrees(self, kind: str) -> Ints:
+        """Return the degree of every account, shape (n,); `kind` is in, out or both. Counted once."""
+        counted: dict[str, Ints] = self.__dict__.setdefault("_counted", {})
+        if kind not in counted:
+            ends = {"out": self._edges[:1], "in": self._edges[1:], "both": self._edges}[kind]
+            counts = [np.bincount(end, minlength=len(self)) for end in ends]
+            counted[kind] = np.sum(counts, axis=0, dtype=np.int64)
+        return counted[kind]
 
 
 # networkx has no types that a base class could be checked by.
@@ -151,6 +176,10 @@ class FollowGraph(Columnar, nx.DiGraph):  # type: ignore[misc]
 
     _succ = property(lambda self: self._dictionaries[1])
     _pred = property(lambda self: self._dictionaries[2])
+
+    degree = cached_property(DiDegreeView)
+    in_degree = cached_property(InDegreeView)
+    out_degree = cached_property(OutDegreeView)
 
     @property
     def _edges(self) -> tuple[Indices, Indices]:
@@ -204,7 +233,7 @@ class FollowGraph(Columnar, nx.DiGraph):  # type: ignore[misc]
 
         Raises `networkx.NodeNotFound`.
         """
-        start = self._position(key)
+        start = self.position(key)
         if start is None:
             raise nx.NodeNotFound(f"no account has the id {key}")
         keep = np.zeros(len(self), dtype=np.bool_)
@@ -253,6 +282,8 @@ class PairGraph(Columnar, nx.Graph):  # type: ignore[misc]
     """
 
     _plain = nx.Graph
+
+    degree = cached_property(DegreeView)
 
     def __init__(self, accounts: Accounts, low: Indices, high: Indices) -> None:
         self.accounts = accounts

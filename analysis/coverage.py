@@ -12,8 +12,6 @@ from analysis.graph import LISTED, STANDINGS, UNKNOWN, FollowGraph, Ints, Mask
 from storage import export, summary
 from storage.summary import RunRow
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credits:
@@ -99,7 +97,7 @@ class Coverage:
     @property
     def is_rehearsal(self) -> bool:
         """Whether nothing came from anywhere but this machine: a simulated API, not the platform."""
-        return bool(self.sources) and all(source in LOOPBACK for source in self.sources)
+        return summary.is_rehearsal(self.runs)
 
 
 def read_coverage(conn: Any, graph: FollowGraph) -> Coverage:

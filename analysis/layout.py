@@ -6,17 +6,16 @@ near what says only who shares a community.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from analysis.centrality import in_degree
-from analysis.communities import NOWHERE, Partition, consensus, runs_for
+from analysis.communities import NOWHERE, Partition
 from analysis.engine import Floats
 from analysis.graph import FollowGraph, Ints
-from storage.graphfiles import Place
 
 SPAN = 9_000.0
 """The largest distance from the middle; programs that read GEXF clip beyond 10,000."""
@@ -108,27 +107,3 @@ def by_followers(graph: FollowGraph, ties: Mapping[int, str] | None = None) -> I
 def colour(community: int) -> str:
     """Return the colour of a community, counted from 0."""
     return COLOURS[community] if community < len(COLOURS) else OTHER
-
-
-def places(
-    graph: FollowGraph, *, resolution: float, rng_seed: int, ties: Mapping[int, str] | None = None
-) -> Callable[[str], Place | None]:
-    """Return what gives an account's place by its id, None for one without a current follow.
-
-    The communities are those of the report with this resolution and seed. `ties` orders accounts that as many follow,
-    so that the order of discovery does not show. Raises TooManyPairs.
-    """
-    found = consensus(graph, resolution=resolution, rng_seed=rng_seed, runs=runs_for(graph))
-    label = found.partition.label
-    layout = packed(found.partition, by_followers(graph, ties))
-    ids = graph.accounts.id
-
-    def place(key: str) -> Place | None:
-        at = int(np.searchsorted(ids, int(key)))
-        if at == len(ids) or ids[at] != int(key) or label[at] == NOWHERE:
-            return None
-        community = int(label[at])
-        x, y = layout.place[at].tolist()
-        return Place(community + 1, round(float(found.stability[community]), 4), x, y, colour(community))
-
-    return place

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from analysis.audit import Mended, mend
 from analysis.graph import Ints, Mask
 from analysis.imputation import DAMPING, Imputed, Links, impute, within
-from analysis.sample import Audit, Control, Sample, times
+from analysis.sample import Audit, Control, Drawn, Sample, times
 from analysis.sampling import NotIdentifiable
 
 Floats = npt.NDArray[np.float64]
@@ -136,6 +136,12 @@ def intervals(ranking: Ranking, count: int, rng: np.random.Generator) -> RankInt
         places[draw] = _places((1 - DAMPING) / n + DAMPING * (seen + unseen * share))[:count]
     low, high = np.percentile(places, [2.5, 97.5], axis=0)
     return RankIntervals(rows[:count], np.floor(low).astype(np.int64), np.ceil(high).astype(np.int64))
+
+
+def ranked(drawn: Drawn, count: int, rng_seed: int) -> tuple[Ranking, RankIntervals | NotIdentifiable]:
+    """Rank the accounts of a crawl by the best audit it has, and say between which ranks the first `count` are."""
+    found = rank(drawn.sample, drawn.audit or drawn.control)
+    return found, intervals(found, count, np.random.default_rng(rng_seed))
 
 
 def _eta(ranking: Ranking, rows: Ints, k: Floats) -> float:

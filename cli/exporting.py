@@ -16,7 +16,7 @@ from cli.session import Bound, Session
 
 if TYPE_CHECKING:  # pyarrow and SQLAlchemy, which the help page does without
     from cli.config import Configuration
-    from storage.export import Exported, Places
+    from storage.export import Exported, Places, Ranks
     from storage.outputs import Level, Output
     from storage.pseudonyms import Mask
     from storage.secret import ProjectKey
@@ -43,9 +43,10 @@ def export(
     ----------
     format
         csv and parquet write accounts and follows into a folder; all others write one file. gexf (for Gephi) and
-        graphology (for sigma) draw the accounts: a position, a colour and the community of each.
+        graphology (for sigma) draw the accounts: a position, a colour, the community and the rank of each, as in the
+        report. The others are raw data.
     output
-        The file or folder to write.
+        The file or folder to write. A file whose name ends in .gz is compressed: graph.gexf.gz.
     dataset
         Write a data set fit to publish into this folder instead: tables, what describes them, a citation, checksums.
         Pseudonymous unless another level is asked for.
@@ -64,7 +65,7 @@ def export(
     # pyarrow and SQLAlchemy, which the help page does without
     from storage import export as exports  # noqa: PLC0415 - start-up
     from storage import partitions as parts  # noqa: PLC0415 - start-up
-    from storage import past, places  # noqa: PLC0415 - start-up
+    from storage import past, places, summary  # noqa: PLC0415 - start-up
     from storage.database import Database  # noqa: PLC0415 - start-up
     from storage.pseudonyms import Pseudonymous  # noqa: PLC0415 - start-up
 
@@ -98,6 +99,7 @@ def export(
             secret = projectkey.project_key(configuration, session, database)
             projectkey.warn_of_another(secret, session, database)
         with database.read() as conn, nullcontext() if when is None else past.as_of(conn, when):
+            is_rehearsal = summary.is_rehearsal(summary.all_runs(conn))
             mask = exports.BARE if secret is None else Pseudonymous(conn, secret)
             if dataset is not None:
                 done = _dataset(conn, dataset, chosen, mask, configuration, at=session.now())
@@ -107,14 +109,15 @@ def export(
                 done = parts.write(conn, place, partitions, mask)
             else:
                 assert format is not None  # noqa: S101 - asked for above
-                drawn = _places(conn, configuration, session, secret) if format in exports.DRAWN else None
-                done = exports.write(conn, format, place, mask, drawn)
+                is_drawn = format in exports.DRAWN
+                spots, ranks = _drawn(conn, configuration, session, secret) if is_drawn else (None, None)
+                done = exports.write(conn, format, place, mask, places=spots, ranks=ranks)
         if partitions is not None:
             files = parts.files(place.resolve())
         else:
             files = [place.resolve()] if dataset is not None else exports.files(done)
         if dataset is None and (secret is not None or words):
-            files.append(notice(done.path, words, is_pseudonymous=secret is not None))
+            files.append(notice(done.path, words, is_pseudonymous=secret is not None, is_rehearsal=is_rehearsal))
         made = noted(
             database.beside,
             files,
@@ -131,7 +134,7 @@ def export(
     session.output.line(
         f"{done.path} · {amount(done.accounts, 'account')} · {amount(done.edges, 'follow')}", label="wrote"
     )
-    session.output.line(_WORDS[chosen], label="note")
+    session.output.line(_REHEARSED if is_rehearsal else _WORDS[chosen], label="note")
     if dataset is not None:
         session.output.line(f"read {place / 'README.md'}, then: followgraph verify {place}", label="next")
     session.output.finish(
@@ -166,21 +169,26 @@ def _replaced(place: Path, format: str | None, level: Level, *, has_notice: bool
     return [place / name for name in (*(f"{stem}.{format}" for stem in stems), *(["NOTICE.txt"] if has_notice else []))]
 
 
-def _places(conn: Any, configuration: Configuration, session: Session, secret: ProjectKey | None) -> Places | None:
-    """Return where a drawing has the accounts, None for a graph too large; says so."""
-    from analysis import layout  # noqa: PLC0415 - the graph libraries, which other formats do without
+def _drawn(
+    conn: Any, configuration: Configuration, session: Session, secret: ProjectKey | None
+) -> tuple[Places | None, Ranks]:
+    """Return where a drawing has the accounts, None for a graph too large, and their ranks; says so."""
+    from analysis import drawing  # noqa: PLC0415 - the graph libraries, which other formats do without
     from analysis.communities import TooManyPairs  # noqa: PLC0415 - start-up
     from analysis.graph import read_graph  # noqa: PLC0415 - start-up
+    from analysis.sample import read_drawn  # noqa: PLC0415 - start-up
     from storage import persons  # noqa: PLC0415 - start-up
 
     asked = configuration.settings.report
     # Equals in the order of their ids would show in which order they were found.
     ties = None if secret is None else dict(persons.pseudonyms(conn, secret))
+    graph = read_graph(conn)
+    ranks = drawing.ranks(graph, read_drawn(conn, graph), top=asked.top, rng_seed=asked.rng_seed)
     try:
-        return layout.places(read_graph(conn), resolution=asked.resolution, rng_seed=asked.rng_seed, ties=ties)
+        return drawing.places(graph, resolution=asked.resolution, rng_seed=asked.rng_seed, ties=ties), ranks
     except TooManyPairs as refused:
         session.output.note(f"{refused}: the file has no positions, colours or communities", label="note")
-        return None
+        return None, ranks
 
 
 def _dataset(conn: Any, folder: Path, level: Level, mask: Mask, configuration: Configuration, *, at: float) -> Exported:
@@ -205,17 +213,18 @@ _WORDS = {
     "pseudonymous": "pseudonymous is not anonymous: these are still real people's data; mind where this goes",
     "aggregate": "counts only; those of fewer than 10 accounts are left out, and others that would give them away",
 }
+_REHEARSED = "a rehearsal: the accounts come from an API simulated on this machine, not from the platform"
 
 
-def notice(path: Path, words: Mapping[str, str], *, is_pseudonymous: bool) -> Path:
+def notice(path: Path, words: Mapping[str, str], *, is_pseudonymous: bool, is_rehearsal: bool) -> Path:
     """Write what an export must say of itself beside or into it. Raises OutputNotWritable."""
     from storage.export import replacing  # noqa: PLC0415 - start-up
-    from storage.places import RAW_NOTICE  # noqa: PLC0415 - start-up
+    from storage.places import RAW_NOTICE, REHEARSAL_NOTICE  # noqa: PLC0415 - start-up
     from storage.pseudonyms import NOTICE  # noqa: PLC0415 - start-up
 
     path = path.resolve()
     place = path / "NOTICE.txt" if path.is_dir() else path.with_name(f"{path.name}.NOTICE.txt")
-    said = NOTICE if is_pseudonymous else RAW_NOTICE
+    said = (REHEARSAL_NOTICE if is_rehearsal else "") + (NOTICE if is_pseudonymous else RAW_NOTICE)
     with replacing(place) as temporary:
         temporary.write_text(
             said + "".join(f"\n{word}: {text}" for word, text in words.items()) + "\n", encoding="utf-8"

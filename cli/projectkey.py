@@ -1,6 +1,6 @@
 """Where the project key of a study lies: named by a flag or setting, remembered by the database, or in the home folder.
 
-It is made when it is first needed, never inside the database's folder.
+It is made when it is first needed, never where it would go along with the database's folder.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def find(configuration: Configuration, session: Session, database: Database) -> 
     named = configuration.settings.policy.key_file
     if named is not None:
         path = _expanded(named, session)
-        secret.refuse_inside(path, database.beside)
+        secret.refuse_inside(path, database.beside, _home(session))
         if not path.exists() and configuration.origins["policy.key_file"] == "--key":
             raise KeyUnusable(f"there is no project key at {path}", hint="Check --key: a new one would join nothing.")
     else:
@@ -50,7 +50,7 @@ def find(configuration: Configuration, session: Session, database: Database) -> 
             return None
         path = secret.default_path(folder, database.beside)
         if not path.exists():
-            secret.refuse_inside(path, database.beside)
+            secret.refuse_inside(path, database.beside, _home(session))
     if path.exists():
         return secret.read(path)
     made = secret.create(path)
@@ -62,8 +62,13 @@ def _folder(session: Session) -> Path | None:
     named = session.environ.get("XDG_DATA_HOME", "")
     if named.startswith("/"):
         return Path(named) / "followgraph" / "keys"
-    home = session.environ.get("HOME", "")
-    return Path(home) / ".local" / "share" / "followgraph" / "keys" if home.startswith("/") else None
+    home = _home(session)
+    return None if home is None else home / ".local" / "share" / "followgraph" / "keys"
+
+
+def _home(session: Session) -> Path | None:
+    named = session.environ.get("HOME", "")
+    return Path(named) if named.startswith("/") else None
 
 
 def _expanded(text: str, session: Session) -> Path:

@@ -18,6 +18,9 @@ Kind = Literal["text", "count", "time", "share"]
 PLACE_COLUMNS: dict[str, Kind] = {"community": "count", "community_stability": "share"}
 """Words of an account's place, beside its position and colour."""
 
+RANK_COLUMNS: dict[str, Kind] = {"pagerank_imputed": "share", "rank_lo": "count", "rank_hi": "count"}
+"""Words of an account's rank."""
+
 GEXF_SIGN, GRAPHOLOGY_SIGN = "<creator>followgraph</creator>", '{"attributes":{"generator":"followgraph"}'
 """What stands near the beginning of the files."""
 
@@ -31,6 +34,14 @@ class Place(NamedTuple):
     y: float
     colour: str
     """As `#rrggbb`."""
+
+
+class Rank(NamedTuple):
+    """How high an account stands, as far as a crawl can tell, and between which ranks, where that can be said."""
+
+    pagerank: float
+    low: int | None
+    high: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +89,11 @@ def graphml(file: TextIO, accounts: Table, follows: Table) -> tuple[int, int]:
 def gexf(file: TextIO, accounts: Table, follows: Table) -> tuple[int, int]:
     """Write GEXF 1.3 (https://gexf.net/schema.html); return how many accounts and follows.
 
-    The last value of an account's row is its Place or None. Attributes have the columns' names for their ids and
-    titles: none of them is a word of GEXF's own. A colour has no alpha, with which Gephi Lite would ignore it.
+    The last two values of an account's row are its Rank and its Place, or None. Attributes have the columns' names for
+    their ids and titles: none of them is a word of GEXF's own. A colour has no alpha, with which Gephi Lite would
+    ignore it.
     """
-    node = {**dict(list(accounts.columns.items())[2:]), **PLACE_COLUMNS}
+    node = {**dict(list(accounts.columns.items())[2:]), **PLACE_COLUMNS, **RANK_COLUMNS}
     edge = dict(list(follows.columns.items())[2:])
 
     def attributes(columns: Mapping[str, Kind], values: list[Any]) -> str:
@@ -104,11 +116,12 @@ def gexf(file: TextIO, accounts: Table, follows: Table) -> tuple[int, int]:
         file.writelines(f"<attribute {each}/>\n" for each in declared)
         file.write("</attributes>\n")
     file.write("<nodes>\n")
-    for known, (key, label, *values, place) in enumerate(accounts.rows, start=1):  # noqa: B007 - as above
+    for known, (key, label, *values, rank, place) in enumerate(accounts.rows, start=1):  # noqa: B007 - as above
         named = "" if label is None else f" label={_quoted(label)}"
         where = [None] * len(PLACE_COLUMNS) if place is None else [place.community, place.stability]
+        ranked = [None] * len(RANK_COLUMNS) if rank is None else rank
         drawn = "" if place is None else _drawn(place)
-        file.write(f'<node id="{key}"{named}>{attributes(node, [*values, *where])}{drawn}</node>\n')
+        file.write(f'<node id="{key}"{named}>{attributes(node, [*values, *where, *ranked])}{drawn}</node>\n')
     file.write("</nodes>\n<edges>\n")
     for edges, (source, target, *values) in enumerate(follows.rows, start=1):
         content = attributes(edge, values)
@@ -129,7 +142,7 @@ def _drawn(place: Place) -> str:
 def graphology(file: TextIO, accounts: Table, follows: Table) -> tuple[int, int]:
     """Write graphology's JSON (https://graphology.github.io/serialization.html), one node or edge a line.
 
-    The last value of an account's row is its Place or None. Returns how many accounts and follows.
+    The last two values of an account's row are its Rank and its Place, or None. Returns how many accounts and follows.
     """
     names, edge_names = list(accounts.columns)[1:], list(follows.columns)[2:]
 
@@ -140,11 +153,13 @@ def graphology(file: TextIO, accounts: Table, follows: Table) -> tuple[int, int]
     known = edges = 0
     file.write(GRAPHOLOGY_SIGN)
     file.write(',"options":{"type":"directed","multi":false,"allowSelfLoops":true},\n"nodes":[')
-    for known, (key, *values, place) in enumerate(accounts.rows, start=1):
+    for known, (key, *values, rank, place) in enumerate(accounts.rows, start=1):
         attributes = dict(zip(names, values, strict=True))
         if place is not None:
             attributes |= dict(zip(PLACE_COLUMNS, place[:2], strict=True))
             attributes |= {"x": place.x, "y": place.y, "color": place.colour}
+        if rank is not None:
+            attributes |= dict(zip(RANK_COLUMNS, rank, strict=True))
         written({"key": key}, attributes, known)
     file.write('\n],\n"edges":[')
     for edges, (source, target, *values) in enumerate(follows.rows, start=1):

@@ -1,8 +1,8 @@
 """The database as it was known at an earlier time, for every function that reads it.
 
-Views of a connection's own stand before the tables `accounts`, `frontier`, `follows`, `past_follows` and `visits`, so
-that reading code needs no second form. What has no history keeps today's value: facts of accounts, depth, why an entry
-is skipped or failed. Invariant: the database itself is only read.
+Views of a connection's own stand before the tables `accounts`, `frontier`, `follows`, `past_follows`, `visits` and
+`control_draws`, so that reading code needs no second form. What has no history keeps today's value: facts of accounts,
+depth, why an entry is skipped or failed. Invariant: the database itself is only read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from storage.driver import shadowed
-from storage.schema import frontier, visits
+from storage.sampling import WAVES
+from storage.schema import Queue, frontier, visits
 
 
 def _columns(table: sa.Table, alias: str, otherwise: dict[str, str]) -> str:
@@ -46,6 +47,7 @@ _ENTRY = _columns(
         "leased_at": "CAST(NULL AS BIGINT)",
     },
 )
+_CONTROL = ", ".join(f"'{Queue.CONTROL}{wave}'" for wave in range(1, WAVES + 1))
 _VIEWS = {
     "accounts": "SELECT * FROM main.accounts WHERE first_seen_at <= {at}",
     # A visit that began before then and ended later was still a part.
@@ -77,6 +79,14 @@ LEFT JOIN (
 ) n ON n.account_id = f.account_id
 LEFT JOIN main.visits v ON v.id = n.id
 """,  # noqa: S608 - constants
+    # Draws have no times of their own: a control sample is of then if all that it read or drew was known.
+    "control_draws": f"""
+SELECT d.* FROM main.control_draws d WHERE d.run_id NOT IN (
+    SELECT run_id FROM main.visits WHERE started_at > {{at}} AND queue IN ({_CONTROL})
+    UNION
+    SELECT e.run_id FROM main.control_draws e JOIN main.accounts a ON a.id = e.account_id WHERE a.first_seen_at > {{at}}
+)
+""",  # noqa: S608 - as above
 }
 
 

@@ -5,6 +5,8 @@ Invariant: neither the database, nor what stands beside it, nor a file of somebo
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +19,11 @@ from storage.graphfiles import GEXF_SIGN, GRAPHOLOGY_SIGN
 from storage.pseudonyms import NOTICE
 
 RAW_NOTICE = "These are data of real people: mind where they go.\n"
+REHEARSAL_NOTICE = """\
+A rehearsal: the answers came from an API simulated on this machine, not from the platform.
+Beside the data of a study would stand:
+
+"""
 
 _BESIDE = ("", "-wal", "-shm", "-journal", ".lock", ".outputs.jsonl")
 """What SQLite and we put beside a database, by ending."""
@@ -26,6 +33,7 @@ _HEADS = (
     *(f"{','.join(columns)}\r\n".encode("ascii") for columns in _TABLES),
     NOTICE.encode("ascii"),
     RAW_NOTICE.encode("ascii"),
+    REHEARSAL_NOTICE.encode("ascii"),
 )
 _SIGNS = (
     b'<key id="node_label" for="node" attr.name="label"',
@@ -36,6 +44,8 @@ _SIGNS = (
 """What stands near the beginning of a file for graph programs and of a report of ours."""
 
 _HEAD_BYTES = 4096
+
+_GZIP = b"\x1f\x8b"
 
 
 def require_free(database: Path, paths: Iterable[Path]) -> None:
@@ -64,13 +74,16 @@ def require_free(database: Path, paths: Iterable[Path]) -> None:
 
 
 def is_ours(path: Path) -> bool:
-    """Tell whether a file begins as an export or a report does."""
+    """Tell whether a file begins as an export or a report does, or would unpacked."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
         if head.startswith(b"PAR1"):
             return tuple(pq.read_schema(path).names) in _TABLES
-    except (OSError, pa.ArrowException):
+        if head.startswith(_GZIP):
+            with gzip.open(path) as packed:
+                head = packed.read(_HEAD_BYTES)
+    except (OSError, EOFError, zlib.error, pa.ArrowException):
         return False
     return head.startswith(_HEADS) or any(sign in head for sign in _SIGNS)
 

@@ -89,11 +89,17 @@ def default_path(folder: Path, database: Path) -> Path:
     return folder / f"{database.stem}-{place}.key"
 
 
-def refuse_inside(path: Path, database: Path) -> None:
-    """Refuse a key beside its data: who copies the folder would have both. Raises KeyUnusable."""
-    folder = database.resolve().parent
-    if path.resolve().is_relative_to(folder):
+def refuse_inside(path: Path, database: Path, home: Path | None) -> None:
+    """Refuse a key where it would go along with its data: who gets the database's folder would have both.
+
+    Raises KeyUnusable.
+    """
+    folder, key = database.resolve().parent, path.resolve()
+    # A study's folder is given away whole, with all that lies below it. The home folder, or one that holds it, is not:
+    # there a file in another folder, such as the one where keys are made, is apart from the data.
+    is_of_a_study = home is None or not home.resolve().is_relative_to(folder)
+    if key.parent == folder or (is_of_a_study and key.is_relative_to(folder)):
         raise errors.KeyUnusable(
             f"the project key {path} would lie in the database's folder: who gets the folder would get both",
-            hint="Name a file elsewhere with --key or policy.key_file, such as one in your home folder.",
+            hint="Name a file in a folder of its own with --key or policy.key_file, such as ~/keys/study.key.",
         )

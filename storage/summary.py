@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ import sqlalchemy as sa
 
 from storage.driver import sorting_on_disk
 from storage.schema import Completeness, State, accounts, follows, frontier, ledger, runs, visits
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,17 @@ def last_run(conn: sa.Connection) -> RunRow | None:
     return None if row is None else RunRow(**row._mapping)
 
 
+def all_runs(conn: sa.Connection) -> list[RunRow]:
+    """Return every run, oldest first."""
+    return [RunRow(**row._mapping) for row in conn.execute(_RUNS.order_by(runs.c.id))]
+
+
+def is_rehearsal(rows: Iterable[RunRow]) -> bool:
+    """Tell whether nothing came from anywhere but this machine: a simulated API, not the platform."""
+    sources = {run.source for run in rows if run.source}
+    return bool(sources) and sources <= set(LOOPBACK)
+
+
 def read(conn: sa.Connection) -> Summary:
     """Count everything; a scan of the frontier and of the follows, so seconds on a database of tens of millions."""
     # Most of a large frontier was never touched: counted apart, it need not be sorted into groups.
@@ -156,9 +169,8 @@ def read(conn: sa.Connection) -> Summary:
     edges = conn.execute(
         sa.select(sa.func.count()).select_from(follows).where(follows.c.ended_visit.is_(None))
     ).scalar_one()
-    rows = conn.execute(_RUNS.order_by(runs.c.id)).all()
     return Summary(
-        runs=[RunRow(**row._mapping) for row in rows],
+        runs=all_runs(conn),
         charged=charged,
         uncertain=uncertain,
         pages=pages,

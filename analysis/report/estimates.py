@@ -13,7 +13,7 @@ from analysis import capture, sampling
 from analysis.capture import Saturation, Size
 from analysis.centrality import ranking
 from analysis.graph import UNKNOWN, FollowGraph, Ints, Mask
-from analysis.ranks import Ranking, RankIntervals, best, intervals, rank
+from analysis.ranks import Ranking, RankIntervals, best, ranked
 from analysis.sample import Drawn, counted
 from analysis.sampling import Alarm, Average, NoInterval, NotIdentifiable
 
@@ -107,9 +107,8 @@ def estimate(
     order = np.zeros(0, dtype=np.int64)
     doubt: RankIntervals | NotIdentifiable = NotIdentifiable("no follow was read")
     if len(graph.src):
-        found = rank(sample, drawn.audit or control)
+        found, doubt = ranked(drawn, top, rng_seed)
         order = best(found.scores, len(graph))
-        doubt = intervals(found, top, np.random.default_rng(rng_seed))
     orders = {
         "followers_reported": ranking(accounts.followers, accounts.id)[: int((accounts.followers != UNKNOWN).sum())],
         "pagerank_within_crawl": ranking(within, accounts.id),

@@ -167,9 +167,88 @@ def test_what_networkx_refuses_is_refused(call: Callable[[Any], Any]) -> None:
         nx.is_weakly_connected(GRAPHS["small"].induced([]))
 
 
+DEGREES: dict[str, Callable[[Any], Any]] = {
+    "all": list,
+    "called": lambda view: (list(view()), view() is view, list(view(None, None))),
+    "as a dictionary": lambda view: (dict(view()), len(view), str(view), repr(view)),
+    "of one": lambda view: (view(5), view[5], view(np.int64(5)), view[5.0], type(view[5])),
+    "of some": lambda view: (list(view([8, 5, 5, 6, "x"])), len(view([8, 5])), view([8, 5])[11], repr(view([8]))),
+    "of some, lazily": lambda view: list(view(node for node in (8.0, np.int64(5), 6))),
+    "of none": lambda view: list(view([])),
+    "of some, then all": lambda view: list(view([8])()),
+    "ordered": lambda view: sorted(view, key=lambda pair: (-pair[1], pair[0])),
+    "not there": lambda view: view[6],
+    "no key": lambda view: view[[5]],
+    "no node and no bunch": lambda view: list(view(6)),
+    "a text": lambda view: list(view("ab")),
+    "a bunch of bunches": lambda view: list(view([5, [8]])),
+}
+
+
+def said(call: Callable[[], Any]) -> Any:
+    """What a call returns, or the error that it ends in."""
+    try:
+        return call()
+    except (KeyError, TypeError, nx.NetworkXError) as error:
+        return type(error), str(error)
+
+
+@pytest.mark.usefixtures("no_dictionaries")
+@pytest.mark.parametrize("graph", ["small", "middling", "sparse"])
+@pytest.mark.parametrize("case", DEGREES)
+def test_degree_views_are_networkxs_without_dictionaries(graph: str, case: str) -> None:
+    """Degrees of all, of one, of a bunch and of nobody, and every refusal, are those of the plain graph."""
+    arrows, pairs = GRAPHS[graph], GRAPHS[graph].pairs()
+    plain, plain_pairs = arrows.to_networkx(attributes=False), pairs.to_networkx(attributes=False)
+    for ours, theirs in (
+        (arrows.degree, plain.degree),
+        (arrows.in_degree, plain.in_degree),
+        (arrows.out_degree, plain.out_degree),
+        (pairs.degree, plain_pairs.degree),
+    ):
+        found, expected = (said(lambda view=view: DEGREES[case](view)) for view in (ours, theirs))
+        assert found == expected
+
+
+@pytest.mark.usefixtures("no_dictionaries")
+def test_what_counts_degrees_builds_no_dictionaries() -> None:
+    """Functions of networkx that ask for degrees only run on the arrays; so do a node's presence and its edges."""
+    graph = GRAPHS["middling"]
+    plain = graph.to_networkx(attributes=False)
+    for call in (
+        lambda g: dict(nx.degree(g)),
+        nx.degree_histogram,
+        nx.density,
+        nx.number_of_nodes,
+        lambda g: g.size(),
+        lambda g: list(nx.degree(g, [5, 8])),
+        lambda g: list(g.nbunch_iter()),
+        lambda g: [node in g for node in (5, 5.0, np.int64(5), 6, "5", None, [5])],
+        lambda g: [g.has_edge(*ends) for ends in ((5, 5.5), (np.int64(5), 8), (6, 5), ("x", [5]))],
+    ):
+        assert call(graph) == call(plain)
+
+
+def test_weighted_degrees_are_networkxs_own() -> None:
+    """What an edge weighs stands in networkx's dictionaries alone, which are laid for it."""
+    graph = drawn(30, 80, rng_seed=5)
+    plain = graph.to_networkx()
+    list(graph.degree)
+    assert "_built" not in graph.__dict__
+    for each in (graph, plain):
+        nx.set_edge_attributes(each, {edge: sum(edge) for edge in plain.edges}, "w")
+    for name in ("degree", "in_degree", "out_degree"):
+        ours, theirs = getattr(graph, name), getattr(plain, name)
+        assert dict(ours(weight="w")) == dict(theirs(weight="w"))
+        assert list(ours([5, 8], weight="w")) == list(theirs([5, 8], weight="w"))
+        assert (ours(5, weight="w"), ours(weight="w")[5]) == (theirs(5, weight="w"), theirs(weight="w")[5])
+        assert list(ours(weight="w")()) == list(theirs)
+    assert graph.size(weight="w") == plain.size(weight="w")
+
+
 @pytest.mark.usefixtures("no_dictionaries")
 def test_communities_cover_the_graph_and_repeat() -> None:
-    """Leiden and Louvain part the accounts, alike for one seed and for none, with a modularity as high as networkx's."""
+    """Leiden and Louvain part the accounts, alike for one seed and for none, as modularly as networkx does."""
     graph = GRAPHS["middling"]
     pairs = graph.pairs()
     plain = pairs.to_networkx(attributes=False)

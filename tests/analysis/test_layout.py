@@ -1,9 +1,7 @@
-"""The layout: circles that do not overlap, accounts inside their own, the same in every process."""
+"""The layout: circles that do not overlap, accounts inside their own."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ import pytest
 from analysis import layout
 from analysis.communities import NOWHERE, Partition
 from analysis.graph import load_graph
-from tests.analysis.sample import closed, edges, write
+from tests.analysis.sample import closed, write
 
 
 def partition(*sizes: int, outside: int = 0) -> Partition:
@@ -78,26 +76,3 @@ def test_ties_are_broken_as_asked(tmp_path: Path) -> None:
     assert by_id[1:] == sorted(set(ids) - {first})
     turned = {key: f"{1000 - key}" for key in ids}
     assert graph.accounts.id[layout.by_followers(graph, turned)].tolist() == [first, *by_id[:0:-1]]
-
-
-def test_places_are_the_same_in_every_process(tmp_path: Path) -> None:
-    """Another process with another hash seed comes to the same places, to the last digit."""
-    path = write(tmp_path / "graph.db", closed(edges("email-eu-core")))
-    graph = load_graph(path)
-    place = layout.places(graph, resolution=1.0, rng_seed=1)
-    here = [place(str(key)) for key in graph.accounts.id.tolist()]
-    code = (
-        "import sys; from analysis import layout; from analysis.graph import load_graph; "
-        "graph = load_graph(sys.argv[1]); place = layout.places(graph, resolution=1.0, rng_seed=1); "
-        "print([place(str(key)) for key in graph.accounts.id.tolist()])"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code, str(path)],
-        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2], env={"PYTHONHASHSEED": "7"},
-    )  # fmt: skip
-    assert ran.stdout.strip() == str(here)
-    assert place("999999") is None
-    communities = {one.community for one in here if one}
-    assert len(communities) > 3
-    for one in here:
-        assert one is None or one.colour == layout.colour(one.community - 1)

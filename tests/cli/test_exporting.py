@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
@@ -10,8 +12,10 @@ import pytest
 
 from analysis import communities
 from cli.exporting import export
+from storage.database import Database
 from storage.export import FORMATS
 from tests.analysis.sample import closed, write
+from tests.analysis.test_drawing import crawl
 
 if TYPE_CHECKING:
     from conftest import Run
@@ -106,6 +110,28 @@ def test_an_edge_list_that_was_changed_stays(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "edges.tsv").read_text() == "my\town\n"
 
 
+@pytest.mark.parametrize("format", ["graphml", "gexf", "graphology", "edgelist"])
+def test_compressed_exports_are_known_again(run: Run, tmp_path: Path, format: str) -> None:
+    """A compressed export is replaced by the next, even where no list knows of it; a stranger's file stays."""
+    run("seed", "@a")
+    place = tmp_path / "out.gz"
+    for theirs in (gzip.compress(b"# my notes\n"), gzip.compress(b"# my notes\n")[:-9], b"\x1f\x8b my notes"):
+        place.write_bytes(theirs)
+        ran = run("export", "--format", format, "--output", "out.gz")
+        assert ran.code == 2
+        assert "is no export of this database" in ran.err
+        assert place.read_bytes() == theirs
+    place.unlink()
+    for seeds in (["@b"], ["@c"]):
+        run("seed", *seeds)
+        ran = run("export", "--format", format, "--output", "out.gz", "--json")
+        assert ran.code == 0, ran.err
+        assert ran.document["files"] == {str(place): hashlib.sha256(place.read_bytes()).hexdigest()}
+    if format != "edgelist":  # in which nothing says whose it is
+        (tmp_path / "followgraph.db.outputs.jsonl").unlink()
+        assert run("export", "--format", format, "--output", "out.gz").code == 0
+
+
 def test_a_notice_of_somebody_else_stays(run: Run, tmp_path: Path) -> None:
     """The notice beside an export is written over no other file."""
     run("seed", "@a")
@@ -129,6 +155,24 @@ def test_people_are_told(run: Run) -> None:
     ran = run("export", "--format", "edgelist", "--output", "edges.tsv")
     assert "edges.tsv · 1 account · 0 follows" in ran.out
     assert "people" in ran.out
+
+
+@pytest.mark.parametrize(("source", "is_told"), [("127.0.0.1", True), ("api.example", False)])
+def test_a_rehearsal_is_told(
+    run: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, source: str, *, is_told: bool
+) -> None:
+    """Of accounts that a simulated API made up nobody says that they are real people, here or beside the file."""
+    write(tmp_path / "followgraph.db", closed([(1, 2)]))
+    settings = json.dumps({"source": source})
+    with closing(Database.open(tmp_path / "followgraph.db", now=lambda: 0.0)) as database:
+        database.transact(lambda conn: conn.exec_driver_sql("UPDATE runs SET settings = ?", (settings,)))
+    environ = {"HOME": str(tmp_path_factory.mktemp("home"))}
+    for more in ([], ["--pseudonymise"], ["--pseudonymise"]):
+        ran = run("export", "--format", "edgelist", "--output", "e.tsv", *more, environ=environ)
+        assert ran.code == 0, ran.err
+        assert ("a rehearsal" in ran.out) is is_told
+        assert ("real people" in ran.out) is not is_told
+    assert (tmp_path / "e.tsv.NOTICE.txt").read_text().startswith("A rehearsal") is is_told
 
 
 def study(run: Run, tmp_path: Path) -> dict[str, str]:
@@ -253,11 +297,26 @@ def test_a_drawing_is_of_the_graph_as_it_is_exported(
     assert drawn(bare) == drawn(masked)
     assert {facts["community"] for _, facts in bare.nodes(data=True)} == {1, 2}
     assert len(set(drawn(bare))) == 10
+    high = [sorted(facts["pagerank_imputed"] for _, facts in graph.nodes(data=True)) for graph in (bare, masked)]
+    assert high[0] == high[1]
+    assert sum(high[0]) == pytest.approx(1)
+    assert not any("rank_lo" in facts for _, facts in bare.nodes(data=True))  # nothing audited the follower counts
     nodes = json.loads((tmp_path / "bare.json").read_text())["nodes"]
     assert {node["key"]: node["attributes"]["x"] for node in nodes} == {
         key: facts["viz"]["position"]["x"] for key, facts in bare.nodes(data=True)
     }
     assert (tmp_path / "masked.gexf.NOTICE.txt").is_file()
+
+
+def test_a_drawing_of_a_time_before_its_control_sample(run: Run, tmp_path: Path) -> None:
+    """A control sample that was not whole at a time audits nothing that is said of that time."""
+    crawl(tmp_path / "followgraph.db", audit="control")
+    for name, when, is_bounded in (("early", "2026-10-26T13:00", False), ("late", "2026-11-26", True)):
+        ran = run("export", "--format", "gexf", "--output", name, "--as-of", when)
+        assert ran.code == 0, ran.err
+        accounts = nx.read_gexf(tmp_path / name).nodes(data=True)
+        assert all("pagerank_imputed" in facts for _, facts in accounts)
+        assert any("rank_lo" in facts for _, facts in accounts) is is_bounded
 
 
 def test_a_graph_too_large_for_communities_is_exported_without(
@@ -272,6 +331,7 @@ def test_a_graph_too_large_for_communities_is_exported_without(
     graph = nx.read_gexf(tmp_path / "out.gexf")
     assert len(graph.edges) == 2
     assert not any("viz" in facts or "community" in facts for _, facts in graph.nodes(data=True))
+    assert all("pagerank_imputed" in facts for _, facts in graph.nodes(data=True))
 
 
 def test_a_partitioned_export(run: Run, tmp_path: Path) -> None:

@@ -98,7 +98,33 @@ def test_a_key_inside_the_study_is_refused(run: Run, crawled: Path) -> None:
     ran = run("forget", name(1), "--db", crawled, "--key", crawled.parent / "my.key", "--json")
     assert ran.code == 5
     assert ran.document["error"]["code"] == "key_unusable"
-    assert "elsewhere" in ran.document["error"]["hint"]
+    assert "a folder of its own" in ran.document["error"]["hint"]
+
+
+@pytest.mark.parametrize("home", [".", "me"])
+def test_a_study_in_the_home_folder_itself(run: Run, tmp_path: Path, home: str) -> None:
+    """The home folder, or one above it, is not given away as a study is: a key lies apart in another folder of it."""
+    environ = {"HOME": str(tmp_path / home)}
+    assert run("seed", "@anna", "@berta", "--db", "study.db", environ=environ).code == 0
+    report = run("report", "--db", "study.db", "--output", "r", "--json", environ=environ)
+    assert report.code == 0, report.err
+    export = ("export", "--format", "csv", "--output", "out", "--pseudonymise", "--db", "study.db", "--json")
+    assert run(*export, environ=environ).code == 0
+    [key] = tmp_path.rglob("*.key")
+    assert key.parent == tmp_path / home / ".local" / "share" / "followgraph" / "keys"
+    beside = run(*export, "--key", "beside.key", environ=environ)
+    assert beside.code == 5
+    assert "who gets the folder would get both" in beside.err + str(beside.document)
+
+
+def test_no_key_is_made_below_a_study(run: Run, tmp_path: Path) -> None:
+    """Below a study's own folder no key is made, however deep, and wherever a setting puts data."""
+    (tmp_path / "study").mkdir()
+    environ = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "study" / "data")}
+    run("seed", "@anna", "--db", "study/a.db", environ=environ)
+    ran = run("export", "--format", "csv", "--output", "o", "--pseudonymise", "--db", "study/a.db", environ=environ)
+    assert ran.code == 5
+    assert not list(tmp_path.rglob("*.key"))
 
 
 def test_a_mistyped_key_is_not_made(run: Run, tmp_path: Path, crawled: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import gzip
 import json
 import re
 import sqlite3
@@ -25,7 +26,7 @@ from hypothesis import strategies as st
 from storage import export
 from storage.database import Database
 from storage.export import Exported, Format, OutputNotWritable, replacing
-from storage.graphfiles import Place
+from storage.graphfiles import Place, Rank
 from tests.analysis.sample import START, Sample, Visit, closed, edges, insert, write
 
 if TYPE_CHECKING:
@@ -177,10 +178,14 @@ def places(key: str) -> Place | None:
     return None if key == "5" else Place(int(key), 0.75, 10.5 * int(key), -9000.0, "#0072b2")
 
 
+def ranks(key: str) -> Rank | None:
+    return Rank(0.1 ** int(key), *((1, 3) if key == "2" else (None, None)))
+
+
 def test_gexf_is_read_back_by_networkx(conn: sa.Connection, tmp_path: Path) -> None:
     """networkx reads the same directed graph, typed, with the place and colour of each account that has one."""
     target = tmp_path / "g.gexf"
-    assert export.write(conn, "gexf", target, places=places) == Exported(target, 5, 5)
+    assert export.write(conn, "gexf", target, places=places, ranks=ranks) == Exported(target, 5, 5)
     graph = nx.read_gexf(target)
     assert graph.is_directed()
     assert set(graph.edges) == FOLLOWS
@@ -197,13 +202,17 @@ def test_gexf_is_read_back_by_networkx(conn: sa.Connection, tmp_path: Path) -> N
         "last_seen": "2026-10-26T07:36:22Z",
         "community": 2,
         "community_stability": 0.75,
+        "pagerank_imputed": 0.1**2,
+        "rank_lo": 1,
+        "rank_hi": 3,
         "viz": {
             "color": {"r": 0, "g": 114, "b": 178, "a": 1.0},
             "position": {"x": 21.0, "y": -9000.0, "z": 0.0},
         },
     }
     assert graph.nodes["3"]["label"] is None
-    assert not {"community", "viz", "completeness"} & set(graph.nodes["5"])
+    assert not {"community", "viz", "completeness", "rank_lo", "rank_hi"} & set(graph.nodes["5"])
+    assert graph.nodes["5"]["pagerank_imputed"] == 0.1**5
     edge = graph.edges["1", "2"]
     assert (edge["first_seen"], edge["last_seen"]) == ("2026-10-26T07:34:20Z", "2026-10-26T07:34:20Z")
 
@@ -212,7 +221,7 @@ def test_gexf_keeps_the_rules_of_its_schema(path: Path, tmp_path: Path) -> None:
     """Only elements of GEXF 1.3, each attribute declared once with one type and a title that is no word of GEXF."""
     change(path, "UPDATE accounts SET handle = '<b>\"&' WHERE id = 1")
     with closing(Database.open(path, now=lambda: 0.0, mode="read")) as database, database.read() as conn:
-        export.write(conn, "gexf", tmp_path / "g.gexf", places=places)
+        export.write(conn, "gexf", tmp_path / "g.gexf", places=places, ranks=ranks)
     text = (tmp_path / "g.gexf").read_text(encoding="utf-8")
     assert "alpha" not in text
     assert not re.search(r"<viz:color[^>]* a=", text)
@@ -244,7 +253,7 @@ def test_gexf_keeps_the_rules_of_its_schema(path: Path, tmp_path: Path) -> None:
         assert used
         for value in used:
             type_, given = types[value.get("for")], value.get("value", "")
-            assert type_ == "string" or re.fullmatch(r"-?\d+(\.\d+)?", given)
+            assert type_ == "string" or re.fullmatch(r"-?\d+(\.\d+)?(e-\d+)?", given)
             assert type_ != "long" or "." not in given
     for kind in ("node", "edge"):
         ids = [each.get("id") for each in root.iter() if bare(each) == kind]
@@ -261,8 +270,8 @@ def test_gexf_is_the_same_graph_to_graphology(path: Path, tmp_path: Path, browse
     """graphology-gexf reads the graph that graphology's own JSON holds, and again what it writes of it."""
     change(path, "UPDATE accounts SET handle = '<b>\"&' WHERE id = 1")
     with closing(Database.open(path, now=lambda: 0.0, mode="read")) as database, database.read() as conn:
-        export.write(conn, "gexf", tmp_path / "g.gexf", places=places)
-        export.write(conn, "graphology", tmp_path / "g.json", places=places)
+        export.write(conn, "gexf", tmp_path / "g.gexf", places=places, ranks=ranks)
+        export.write(conn, "graphology", tmp_path / "g.json", places=places, ranks=ranks)
     page = browser.new_page()
     page.add_script_tag(path=GEXF_READER)
     found = page.evaluate("text => readGexf(text)", (tmp_path / "g.gexf").read_text(encoding="utf-8"))
@@ -280,7 +289,9 @@ def test_gexf_is_the_same_graph_to_graphology(path: Path, tmp_path: Path, browse
 
 def test_graphology_json_holds_the_same_graph(conn: sa.Connection, tmp_path: Path) -> None:
     """A serialized graph as graphology imports it: ids are strings, what is missing is left out."""
-    assert export.write(conn, "graphology", tmp_path / "g.json", places=places) == Exported(tmp_path / "g.json", 5, 5)
+    assert export.write(conn, "graphology", tmp_path / "g.json", places=places, ranks=ranks) == Exported(
+        tmp_path / "g.json", 5, 5
+    )
     found = json.loads((tmp_path / "g.json").read_text(encoding="ascii"))
     assert found["options"] == {"type": "directed", "multi": False, "allowSelfLoops": True}
     assert {(edge["source"], edge["target"]) for edge in found["edges"]} == FOLLOWS
@@ -301,9 +312,13 @@ def test_graphology_json_holds_the_same_graph(conn: sa.Connection, tmp_path: Pat
         "x": 21.0,
         "y": -9000.0,
         "color": "#0072b2",
+        "pagerank_imputed": 0.1**2,
+        "rank_lo": 1,
+        "rank_hi": 3,
     }
     assert "label" not in nodes["3"]
-    assert not {"x", "community"} & set(nodes["5"])
+    assert not {"x", "community", "rank_lo", "rank_hi"} & set(nodes["5"])
+    assert nodes["5"]["pagerank_imputed"] == 0.1**5
 
 
 @pytest.mark.parametrize("format", export.FORMATS)
@@ -332,6 +347,25 @@ def test_a_reference_graph_comes_out_whole(tmp_path: Path) -> None:
     graph = nx.read_graphml(tmp_path / "g.graphml")
     names = nx.get_node_attributes(graph, "label")
     assert sorted(f"{names[a]}\t{names[b]}" for a, b in graph.edges) == lines
+
+
+@pytest.mark.parametrize("format", ["graphml", "gexf", "graphology", "edgelist"])
+def test_a_name_that_ends_in_gz_is_compressed(path: Path, tmp_path: Path, format: Format) -> None:
+    """Compressed under such a name, and inside what it would be without; a second time the same bytes."""
+    plain, first, second = (tmp_path / name for name in ("plain", "first.gz", "second.gz"))
+    for target in (plain, first, second):
+        exported(path, format, target)
+    assert gzip.decompress(first.read_bytes()) == plain.read_bytes()
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_networkx_reads_compressed_graphs(conn: sa.Connection, tmp_path: Path) -> None:
+    """What networkx unpacks by name is the graph."""
+    export.write(conn, "gexf", tmp_path / "g.gexf.gz", places=places, ranks=ranks)
+    export.write(conn, "graphml", tmp_path / "g.graphml.gz")
+    for graph in (nx.read_gexf(tmp_path / "g.gexf.gz"), nx.read_graphml(tmp_path / "g.graphml.gz")):
+        assert set(graph.edges) == FOLLOWS
+        assert graph.nodes["2"]["label"] == "ann"
 
 
 # --- hostile text --------------------------------------------------------------------------------------------------
@@ -474,8 +508,9 @@ def test_an_export_that_fails_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(export.os, "fsync", full)
-    with pytest.raises(OutputNotWritable, match="No space left") as refused:
-        exported(path, format, tmp_path / "out" / "x")
+    for name in ("x", "x.gz"):
+        with pytest.raises(OutputNotWritable, match="No space left") as refused:
+            exported(path, format, tmp_path / "out" / name)
     assert "Free some space" in refused.value.hint
     assert not [found for found in (tmp_path / "out").rglob("*") if found.is_file()]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from study import Study, facts
 
 from storage import changes, export, past, summary
+from tests.analysis.sample import insert
 
 DAY = 86_400.0
 
@@ -104,3 +105,23 @@ def test_the_file_stays_closed_to_writing(in_file: Callable[..., Study]) -> None
         assert conn.exec_driver_sql("SELECT count(*) FROM follows").scalar_one() == 4
         assert conn.exec_driver_sql("PRAGMA query_only").scalar_one() == 1
     assert made.path.read_bytes() == before
+
+
+def test_a_control_sample_is_of_a_day_when_it_was_whole(study: Callable[..., Study]) -> None:
+    """Draws have no times: a sample that reads, or drew, what was not known on a day is not of that day."""
+    made, days = history(study)
+    known = made.read(lambda conn: dict(conn.exec_driver_sql("SELECT handle, id FROM accounts").all()))
+    rows = [(7, 1, 0, known["x"]), (7, 2, 0, known["y"]), (7, 3, 0, known["a"]), (8, 1, 0, known["q"])]
+    made.db.transact(lambda conn: insert(conn, "control_draws", ["run_id", "wave", "place", "account_id"], rows))
+
+    def runs(at: float) -> set[int]:
+        with made.db.read() as conn, past.as_of(conn, at):
+            return set(conn.exec_driver_sql("SELECT run_id FROM control_draws").scalars())
+
+    assert runs(days[0] - 1) == set()
+    assert runs(days[0]) == {7}
+    assert runs(days[1]) == {7, 8}
+    made.db.transact(lambda conn: conn.exec_driver_sql(
+        f"UPDATE visits SET run_id = 7, queue = 'control-3' WHERE started_at > {int(days[1])}"
+    ))  # fmt: skip
+    assert (runs(days[1]), runs(days[3])) == ({8}, {7, 8})
