@@ -19,7 +19,7 @@ from analysis.report.estimates import read_queues
 from analysis.report.findings import Progress, Settings, find
 from analysis.report.naming import veiled
 from analysis.report.page import render, written_page
-from analysis.report.provenance import File, bibliography, methods, written_text
+from analysis.report.provenance import File, bibliography, content_of, methods, written_text
 from analysis.report.tables import record, written_json, written_tables
 from analysis.sample import read_drawn
 from analysis.seeds import read_seeds
@@ -121,6 +121,7 @@ def build(
             incidents=happened,
             renamed=renamed,
             seeded_at=seeded_at,
+            content=content_of(graph),
         )
     progress("writing", 4, 5)
     generated_at, versions = int(now()), _versions()

@@ -227,4 +227,8 @@ def _below(findings: Findings) -> str:
     rows = findings.communities
     inside = sum(row.accounts for row in rows)
     below = sum(row.accounts for row in rows if row.stability < SURE)
-    return f", and {text.percent(below, inside)} of the accounts are in one below 80\u202f%" if inside else ""
+    return (
+        f", and {text.percent(below, inside)} of the accounts are in one of a stability below 80\u202f%"
+        if inside
+        else ""
+    )

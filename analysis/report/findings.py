@@ -149,6 +149,8 @@ class Findings:
     """Accounts seen under another handle than before, and accounts that lost theirs to another account."""
     seeded_at: Sequence[int] = ()
     """When the seeds were named, as far as the database tells."""
+    content: str = ""
+    """SHA-256 of the graph, by `analysis.report.provenance.content_of`."""
 
     @property
     def partition(self) -> Partition | None:

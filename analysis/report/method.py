@@ -93,9 +93,9 @@ _MISSING = {"hidden": "hidden", "private": "found private", "not_found": "vanish
 
 def _seeded(findings: Findings) -> str:
     times = findings.seeded_at
-    when = f" {text.span(times[0], times[-1])}" if times else ""
+    named = f"The seeds were named {text.span(times[0], times[-1])}; " if times else ""
     return (
-        f"The seeds were named{when}; the database tells who they are, not why: "
+        f"{named}{'the' if named else 'The'} database tells who the seeds are, not why: "
         "[how they were chosen is for the authors to say]."
     )
 
@@ -204,7 +204,7 @@ def _ranked(findings: Findings) -> list[str]:
     parts = [
         f"Accounts are ranked by imputed PageRank (Brin & Page 1998; damping {DAMPING}): the links read as they are, "
         "and for followers that are reported and were not seen what an unread follow hands on average.",
-        _noise(made.ranking),
+        _noise(made.ranking, "audit" if made.is_audited else "control sample"),
         f"An account is flagged, and its followers are taken from the listings alone, where it reports more than "
         f"exp({OUTLYING:g} max(τ, {LEAST_SPREAD:g})) times the followers that its listings and their counting error "
         "make plausible; τ is the spread of the ratio of listings to followers beyond chance, from the median "
@@ -225,10 +225,11 @@ def _ranked(findings: Findings) -> list[str]:
     return parts
 
 
-def _noise(found: Ranking) -> str:
+def _noise(found: Ranking, sample: str) -> str:
+    """Return how the noise of follower counts was dealt with; it was measured, if it was, on `sample`."""
     sigma = f"σ of their logarithm {found.mended.noise**0.5:.2f}"
     where = (
-        f"measured on the balanced sample of lists ({sigma})"
+        f"measured on the lists of the {sample} ({sigma})"
         if found.mended.audited
         else f"not measured, and taken to be {UNAUDITED:g} of the variance of listings over followers ({sigma})"
     )

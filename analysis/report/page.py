@@ -80,7 +80,7 @@ def render(
         caveats=warnings,
         references=provenance.references_of(findings, versions, generated_at),
         citation=provenance.citation(findings, versions, generated_at),
-        content=provenance.content_of(findings.graph),
+        content=findings.content,
         seeds_hash=provenance.seeds_hash(findings),
         files=beside,
         dictionary=TABLES,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
+
 from analysis.graph import FollowGraph
 from analysis.report import prose, references, text
 from analysis.report.caveats import caveats
@@ -38,9 +40,9 @@ def content_of(graph: FollowGraph) -> str:
 
     Equal graphs have equal ones, whatever their accounts are called.
     """
-    found = sha256(graph.accounts.id.astype("<i8").tobytes())
+    found = sha256(np.ascontiguousarray(graph.accounts.id, dtype="<i8").data)
     for ends in (graph.src, graph.dst):
-        found.update(ends.astype("<u4").tobytes())
+        found.update(np.ascontiguousarray(ends, dtype="<u4").data)
     return found.hexdigest()
 
 
@@ -57,7 +59,7 @@ def citation(findings: Findings, versions: dict[str, str], generated_at: int) ->
     return (
         f"[Authors] ({text.iso(generated_at)[:4]}): {prose.title(findings)}. followgraph report made on "
         f"{text.day(generated_at)} with followgraph {versions['followgraph']}.{when} Content SHA-256 "
-        f"{content_of(findings.graph)[:16]}."
+        f"{findings.content[:16]}."
     )
 
 

@@ -19,7 +19,7 @@ from analysis.report.atlas import Atlas
 from analysis.report.estimates import Mean, reason_of, value_of
 from analysis.report.findings import Findings, scattered
 from analysis.report.log import log
-from analysis.report.provenance import content_of, seeds_hash
+from analysis.report.provenance import seeds_hash
 from analysis.sampling import Interval, NotIdentifiable, Uninformative
 from analysis.structure import Distribution, Reciprocity
 from storage.export import cell, replacing
@@ -42,7 +42,7 @@ def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
             "accounts": len(graph),
             "edges": len(graph.src),
             "removed": asdict(graph.removed),
-            "content_sha256": content_of(graph),
+            "content_sha256": findings.content,
         },
         "coverage": {
             **_timed(asdict(seen)),

@@ -132,7 +132,7 @@ def test_what_was_bought_beside_the_crawl_is_in_credits(tmp_path: Path) -> None:
     text = spoken(files.html.read_text(encoding="utf-8"))
     assert f"Of the credits {control:,} (" in text
     assert f") bought a control sample and {audit:,} (" in text
-    assert "the noise of the counts was measured on the balanced sample of lists" in text
+    assert "the noise of the counts was measured on the lists of the audit" in text
     assert "; assumed reported follower counts" not in text
 
 
@@ -169,7 +169,7 @@ def test_the_caveats_carry_this_crawls_numbers(tmp_path: Path) -> None:
     assert "1 of 7 accounts asked for (14.3 %) no longer existed" in text
     inside = [row for row in found["communities"]["list"] if row["stability"] < 0.8]
     assert inside == []
-    assert "and 0 % of the accounts are in one below 80 %" in text
+    assert "and 0 % of the accounts are in one of a stability below 80 %" in text
     flagged = found["estimates"]["ranking"]["flagged"]
     assert f"{flagged} account{'' if flagged == 1 else 's'} report" in text
 
