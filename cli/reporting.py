@@ -20,9 +20,6 @@ if TYPE_CHECKING:  # pydantic, which the help page does without
 
 FOLDER = Path("followgraph-report")
 
-LARGE_PAGE = 15_000_000
-"""Bytes of a page beyond which browsers have trouble."""
-
 
 def report(
     *,
@@ -33,7 +30,7 @@ def report(
     show_names: bool = False,
     session: Bound,
 ) -> None:
-    """Write the report: report.html, which works offline, report.json and tables/*.csv. Spends nothing.
+    """Write the report: report.html, which works offline, report.json, methods.md and tables/*.csv. Spends nothing.
 
     The database is only read. Same database, same seed: same report. An older report is replaced; where any other file
     stands in its place, the command ends with exit code 2.
@@ -67,6 +64,7 @@ def written(
     """
     settings = configuration.settings
     from analysis.report.build import build  # noqa: PLC0415 - the graph libraries, which the help page does without
+    from analysis.report.page import LARGE  # noqa: PLC0415 - likewise
     from storage.database import beside  # noqa: PLC0415 - start-up
     from storage.places import require_free  # noqa: PLC0415 - start-up
 
@@ -91,7 +89,7 @@ def written(
     seconds = session.now() - begun
     noted(
         database,
-        [files.html, files.json, *files.tables],
+        [files.html, files.json, files.methods, files.bibliography, *files.tables],
         session,
         kind="report",
         level="raw",  # seeds are named in every report
@@ -103,15 +101,18 @@ def written(
     size = f"{amount(files.accounts, 'account')} · {amount(files.edges, 'follow')}"
     line(f"{size}, in {durations.clock_face(seconds)}", label="read")
     line(f"{files.html} · {files.html.stat().st_size / 1e6:,.1f} MB, opens offline", label="wrote")
-    if files.html.stat().st_size > LARGE_PAGE:
+    if files.html.stat().st_size > LARGE:
         session.output.note(
             "so large a page opens slowly or not at all: a smaller --top makes it smaller", label="WARN"
         )
     line(f"{files.json} · the same numbers for programs", label="")
+    line(f"{files.methods} · the method, ready to paste; {files.bibliography.name} for BibTeX", label="")
     line(f"{folder / 'tables'} · {amount(len(files.tables), 'table')}", label="")
     return {
         "html": str(files.html),
         "json": str(files.json),
+        "methods": str(files.methods),
+        "bibliography": str(files.bibliography),
         "tables": [str(path) for path in files.tables],
         "accounts": files.accounts,
         "edges": files.edges,
@@ -146,7 +147,8 @@ def _replaced(folder: Path) -> list[Path]:
     page = folder / "report.html"
     if is_ours(page):
         return [folder, page]
-    return [folder, page, folder / "report.json", *sorted((folder / "tables").glob("*.csv"))]
+    others = [folder / name for name in ("report.json", "methods.md", "references.bib")]
+    return [folder, page, *others, *sorted((folder / "tables").glob("*.csv"))]
 
 
 def _key(configuration: Configuration, session: Session) -> ProjectKey | None:

@@ -19,10 +19,11 @@ from analysis.report.estimates import read_queues
 from analysis.report.findings import Progress, Settings, find
 from analysis.report.naming import veiled
 from analysis.report.page import render, written_page
+from analysis.report.provenance import File, bibliography, content_of, methods, written_text
 from analysis.report.tables import record, written_json, written_tables
 from analysis.sample import read_drawn
 from analysis.seeds import read_seeds
-from storage import export, persons, retention, sampling
+from storage import export, incidents, persons, retention, sampling
 from storage.changes import events, revisited
 from storage.database import Database
 from storage.secret import ProjectKey
@@ -41,6 +42,8 @@ class ReportFiles:
 
     html: Path
     json: Path
+    methods: Path
+    bibliography: Path
     tables: tuple[Path, ...]
     accounts: int
     edges: int
@@ -74,6 +77,7 @@ def build(
             graph = read_graph(conn)
             coverage = read_coverage(conn, graph)
             purges = retention.purges(conn)
+            happened, renamed, seeded_at = incidents.read(conn), incidents.renamed(conn), incidents.seeded_at(conn)
             drawn, queues = read_drawn(conn, graph), read_queues(sampling.queue_rows(conn))
             seed_of = read_seeds(conn, graph)
             # Read now, in the state that the rest was read in: a graph under other names has no texts.
@@ -109,15 +113,32 @@ def build(
             names=names,
             progress=progress,
         )
-        findings = replace(found, policy=policy, purges=purges, changes=changed)
+        findings = replace(
+            found,
+            policy=policy,
+            purges=purges,
+            changes=changed,
+            incidents=happened,
+            renamed=renamed,
+            seeded_at=seeded_at,
+            content=content_of(graph),
+        )
     progress("writing", 4, 5)
     generated_at, versions = int(now()), _versions()
     chart = atlas(findings)
-    html = render(findings, chart, generated_at=generated_at, versions=versions)
     content = record(findings, chart, generated_at=generated_at, versions=versions)
+    tables = written_tables(output / "tables", findings, chart)
+    data = written_json(output / "report.json", content)
+    words = written_text(output / "methods.md", methods(findings, versions, generated_at))
+    references = written_text(output / "references.bib", bibliography(findings, versions, generated_at))
+    # The page comes last: it carries the checksums of all others.
+    beside = [File.of(path, output) for path in (data, words, references, *tables)]
+    html = render(findings, chart, beside, generated_at=generated_at, versions=versions)
     files = ReportFiles(
-        tables=written_tables(output / "tables", findings, chart),
-        json=written_json(output / "report.json", content),
+        tables=tables,
+        json=data,
+        methods=words,
+        bibliography=references,
         html=written_page(output / "report.html", html),
         accounts=len(graph),
         edges=len(graph.src),

@@ -10,12 +10,13 @@ from markupsafe import Markup
 from analysis.report import text
 from analysis.report.findings import Findings
 
+SURE = 0.8
+"""Stability below which membership is no evidence (research/interface.md, section 11)."""
+
 
 def caveats(findings: Findings) -> list[tuple[str, Markup]]:
     """Return heading and text of each, the ones that hold for every crawl first."""
     seen = findings.coverage
-    unlisted = seen.standings["hidden"] + seen.standings["private"] + seen.standings["not_found"]
-    cut = seen.standings["capped"] + seen.standings["partial"]
     whole = seen.announced_complete
     share = text.percent(whole.read, whole.reported)
     held = f"Lists read to their end held {share} of the follows that the same profiles announce."
@@ -23,11 +24,15 @@ def caveats(findings: Findings) -> list[tuple[str, Markup]]:
     made, groups = findings.estimates, findings.groups
     stable, doubtful, unstable = groups.counted() if groups is not None else (0, 0, 0)
     shared = made.rivals[1]
+    flagged = int(made.flagged.sum())
+    gone = seen.standings["not_found"]
+    asked = seen.visited + gone + seen.standings["hidden"] + seen.standings["private"]
     texts = [
         (
             "This is not a random sample.",
             "Accounts were reached by following links from {}. Such crawls favour accounts that many follow (Kurant, "
-            "Markopoulou &amp; Thiran 2010, 2011). Nothing here describes the users of the platform. {}",
+            "Markopoulou &amp; Thiran 2010; Kurant, Markopoulou &amp; Thiran 2011). Nothing here describes the users "
+            "of the platform. {}",
             (
                 text.count(seen.seeds, "seed"),
                 "No interval is printed, because none would be right."
@@ -42,23 +47,32 @@ def caveats(findings: Findings) -> list[tuple[str, Markup]]:
         ),
         (
             "Only outgoing lists were bought.",
-            "Of {} out of {} it was never asked whom they follow. An observed follower count says by how many of the "
-            "{} an account is followed, never how many followers it has.",
+            "{} of {} ({}) are known only because somebody listed them or because they are seeds: whom they follow was "
+            "never asked, and is unknown, not nobody. An observed follower count says by how many of the {} an account "
+            "is followed, never how many followers it has.",
             (
                 text.number(seen.unasked),
                 text.count(seen.known, "known account"),
+                text.percent(seen.unasked, seen.known),
                 text.count(seen.visited, "visited account"),
             ),
         ),
         (
             "Hidden, private and vanished accounts are missing, and not at random.",
-            "In this crawl: {}. A private account that was not tried stands among those never visited or left out.",
-            (text.count(unlisted, "account"),),
+            "In this crawl: {}. Whoever walks a network past private accounts gets estimates that are off by them "
+            "(Nakajima &amp; Shudo 2023), and a control sample cannot read their lists either.",
+            (_unlisted(findings),),
         ),
         (
             "Lists may be incomplete.",
-            "{} cut or broken off, and an empty list may be a hidden one. {}",
-            (text.count(cut, "list was", "lists were"), held),
+            "{} at the limit of pages and {} broken off, {} of the visited. Lists may come newest first, and then what "
+            "a cut one lacks are the oldest follows. An empty list can mean a hidden one. {}",
+            (
+                text.count(seen.standings["capped"], "list was cut", "lists were cut"),
+                text.number(seen.standings["partial"]),
+                text.percent(seen.standings["capped"] + seen.standings["partial"], seen.visited),
+                held,
+            ),
         ),
         (
             "Centrality suffers from what is missing.",
@@ -70,35 +84,43 @@ def caveats(findings: Findings) -> list[tuple[str, Markup]]:
         ),
         (
             "Communities are one of many good partitions.",
-            "Another seed or resolution gives another one. Here {} stable, {} doubtful and {} unstable over {}. "
-            "Membership of a community that is not stable is no evidence about a person.",
+            "Another seed or resolution gives another one. Here {} stable, {} doubtful and {} unstable over {}{}. "
+            "Membership of a community whose stability is below 80\u202f% is no evidence about a person.",
             (
                 text.count(stable, "community is", "communities are"),
                 text.number(doubtful),
                 text.number(unstable),
                 text.count(groups.runs if groups is not None else 0, "seeded run"),
+                _below(findings),
             ),
         ),
         (
             "Time passed.",
-            "The pages came {}; follows change meanwhile, and handles too. {} no longer stood in a later "
-            "complete list and {} left out.",
+            "The pages came {}; follows change meanwhile, and handles too: {} seen under a new handle, and {} lost "
+            "theirs to another account. {} no longer stood in a later complete list and {} left out.",
             (
                 text.span(seen.first_page_at, seen.last_page_at),
+                text.count(findings.renamed[0], "account was", "accounts were"),
+                text.number(findings.renamed[1]),
                 text.count(seen.ended_edges, "follow seen before", "follows seen before"),
                 "is" if seen.ended_edges == 1 else "are",
             ),
         ),
         (
             "Following is not endorsement, attention or friendship.",
-            "Bots and bought followers were not removed; reported follower counts are the platform’s own.",
-            (),
+            "Bots and bought followers were not removed; reported follower counts are the platform’s own. {} far more "
+            "than the lists read make plausible, and {} flagged, not taken out.",
+            (text.count(flagged, "account reports", "accounts report"), "is" if flagged == 1 else "are"),
         ),
         (
             "Running it again gives less.",
-            "{} of the known accounts had vanished when they were visited, and others will. Whoever deletes what the "
-            "platform deletes cannot repeat this report number by number.",
-            (text.percent(seen.standings["not_found"], seen.known),),
+            "{} of {} ({}) no longer existed, and others will go. Whoever deletes what the platform deletes cannot "
+            "repeat this report number by number.",
+            (
+                text.number(gone),
+                text.count(asked, "account asked for", "accounts asked for"),
+                text.percent(gone, asked),
+            ),
         ),
         (
             "Do not use this to judge or to contact individuals.",
@@ -121,14 +143,14 @@ def caveats(findings: Findings) -> list[tuple[str, Markup]]:
                 ),
             )
         )
-    gone = sum(purge.get("accounts_missing", 0) + purge.get("accounts_unseen", 0) for purge in findings.purges)
-    if gone:
+    deleted = sum(purge.get("accounts_missing", 0) + purge.get("accounts_unseen", 0) for purge in findings.purges)
+    if deleted:
         texts.append(
             (
                 "Accounts were deleted by rule.",
                 "{} that had vanished or were not seen for long {} deleted, with the follows between them and others; "
                 "report.json says for each time how they differed.",
-                (text.count(gone, "account"), "was" if gone == 1 else "were"),
+                (text.count(deleted, "account"), "was" if deleted == 1 else "were"),
             )
         )
     if seen.credits.uncertain:
@@ -177,3 +199,36 @@ def _without(findings: Findings) -> str:
             f", and {text.percent(min(known), 1)} to {text.percent(max(known), 1)} of the largest community is known"
         )
     return f"{words}."
+
+
+def _unlisted(findings: Findings) -> str:
+    """Return how many accounts show no list, by why: those not asked because they are known to be private too."""
+    seen = findings.coverage
+    hidden, private, gone = (seen.standings[word] for word in ("hidden", "private", "not_found"))
+    known = seen.skipped.get("private", 0)
+    missing = hidden + private + gone + known
+    return (
+        f"{text.count(missing, 'account')} ({text.percent(missing, seen.known)} of the known): {hidden:,} hid "
+        f"{'its' if hidden == 1 else 'their'} list, {private:,} turned out private, {known:,} more {_are(known)} known "
+        f"to be private and {'was' if known == 1 else 'were'} not asked, {gone:,} no longer {_exist(gone)}"
+    )
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _exist(number: int) -> str:
+    return "exists" if number == 1 else "exist"
+
+
+def _below(findings: Findings) -> str:
+    """Return which part of the accounts is in communities that most runs do not find again."""
+    rows = findings.communities
+    inside = sum(row.accounts for row in rows)
+    below = sum(row.accounts for row in rows if row.stability < SURE)
+    return (
+        f", and {text.percent(below, inside)} of the accounts are in one of a stability below 80\u202f%"
+        if inside
+        else ""
+    )

@@ -18,6 +18,7 @@ from analysis.report.estimates import Estimates, Queue, estimate
 from analysis.report.groups import Groups, group
 from analysis.sample import Drawn
 from analysis.seeds import Without, leave_one_out
+from storage.incidents import Incident
 
 THIN_SUPPORT = 5
 """Followed by fewer visited accounts than this, a score rests on next to nothing."""
@@ -143,6 +144,13 @@ class Findings:
     """How the study treats people, in words, by what it is about."""
     purges: Sequence[Mapping[str, Any]] = ()
     """What was deleted by the study's rules, purge by purge."""
+    incidents: Sequence[Incident] = ()
+    renamed: tuple[int, int] = (0, 0)
+    """Accounts seen under another handle than before, and accounts that lost theirs to another account."""
+    seeded_at: Sequence[int] = ()
+    """When the seeds were named, as far as the database tells."""
+    content: str = ""
+    """SHA-256 of the graph, by `analysis.report.provenance.content_of`."""
 
     @property
     def partition(self) -> Partition | None:

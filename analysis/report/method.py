@@ -1,117 +1,324 @@
-"""The paragraph on method that a paper can take over: what was drawn how, computed by what, and with which seeds."""
+"""The paragraphs on method that a paper can take over: what was drawn how, computed by what, and with which seeds.
+
+They are plain text, one list for the page and for methods.md; `analysis.report.references` knows papers by label.
+"""
 
 from __future__ import annotations
 
-from markupsafe import Markup
+import json
+from typing import Any
 
+from analysis.audit import LEAST_SPREAD, OUTLYING, UNAUDITED
 from analysis.centrality import DAMPING
 from analysis.communities import RARE
 from analysis.coverage import Coverage
-from analysis.ranks import RankIntervals
+from analysis.ranks import DRAWS, Ranking, RankIntervals
 from analysis.report import text
 from analysis.report.estimates import reason_of
 from analysis.report.findings import Findings
+from analysis.report.log import stopped
+from analysis.sampling import NotIdentifiable
+from storage.schema import Queue
+from storage.summary import RunRow
 
 MOST_RUNS = 10
 """Runs that are told of one by one."""
 
+STRATEGIES = {
+    "flow": "flow hands cash from the seeds on along the follows read and buys first what holds most of it for its "
+    "pages (on-line page importance, Abiteboul, Preda & Cobena 2003)",
+    "rank": "rank buys first whom most are reported to follow, for the pages of the list",
+    "core": "core buys first by observed followers times the square root of reported followers",
+    "community": "community buys first what holds much of the seeds’ cash and is listed often for its followers",
+    "discover": "discover buys the pages that are expected to show most new accounts, as its own yield has taught it",
+    "unbiased": "unbiased draws accounts with chances inversely proportional to their reported followers",
+    "bfs": "bfs reads lists in the order in which accounts were discovered (breadth first)",
+}
+"""What a strategy buys first, as a clause."""
 
-def method(findings: Findings, versions: dict[str, str], generated_at: int) -> Markup:
-    """Return the paragraph that a paper can take over."""
-    seen, settings, partition = findings.coverage, findings.settings, findings.partition
-    if seen.first_page_at is None:
-        return Markup("No following list was collected yet, so there is no method to describe.")
-    parts = [
-        Markup(
-            "Following lists were collected page by page from {} {} with followgraph {}, by link tracing "
-            "from {} (strategy: {}; {}, {} charged, {} uncertain)."
-        ).format(
-            _source(seen),
-            text.span(seen.first_page_at, seen.last_page_at),
-            versions["followgraph"],
-            text.count(seen.seeds, "seed account"),
-            text.listing(list(seen.strategies)),
-            text.count(len(seen.runs), "run"),
-            text.count(seen.credits.charged, "credit"),
-            text.number(seen.credits.uncertain),
-        ),
-        Markup(
-            "Of {}, {} were visited, {} of them completely. A follow points from the follower to the followed; {} are "
-            "current, self-follows and repeats taken out."
-        ).format(
-            text.count(seen.known, "known account"),
-            text.number(seen.visited),
-            text.number(seen.standings["complete"]),
-            text.number(seen.edges),
-        ),
-        *_drawing(findings),
-        Markup(
-            "Accounts are ranked by imputed PageRank (damping {}; {} reported follower counts, blended with how often "
-            "lists named an account; followers not seen hand on what an unread follow hands on average). Beside it "
-            "stand the sort by reported followers and PageRank within the crawl (Brin &amp; Page 1998; scipy {}). {}"
-        ).format(
-            DAMPING,
-            findings.estimates.ranking.basis if findings.estimates.ranking else "no",
-            versions["scipy"],
-            "Intervals of ranks are 2.5 to 97.5 % of 200 draws of the noise of follower counts."
-            if isinstance(findings.estimates.intervals, RankIntervals)
-            else f"There are {reason_of(findings.estimates.intervals)}."
-            if findings.estimates.ranking
-            else "",
-        ),
+LIMITS = {
+    "max_pages_per_account": "at most {:,} pages of a list",
+    "max_depth": "at most {:,} hops from a seed",
+    "per_day": "at most {:,} credits a day",
+    "per_seed": "at most {:,} credits a seed",
+    "retry_reserve": "{:,} credits kept for second calls",
+    "cost_exponent": "worth divided by pages to the power of {:g}",
+}
+"""Settings of a run that change what it buys, told where they are set."""
+
+SHARES = {"explore": "of the picks by lot", "control": "for a control sample", "audit": "for an audit"}
+
+
+def method(findings: Findings, versions: dict[str, str], generated_at: int) -> list[str]:
+    """Return the paragraphs that a paper can take over, as plain text."""
+    if findings.coverage.first_page_at is None:
+        return ["No following list was collected yet, so there is no method to describe."]
+    paragraphs = [
+        [*_collected(findings, versions), *_drawing(findings)],
+        _estimated(findings),
+        _ranked(findings),
+        [*_grouped(findings), *_shaped(findings)],
+        [*_treated(findings), *_computed(findings, versions, generated_at)],
     ]
-    groups = findings.groups
-    if partition is not None and groups is not None and partition.pairs:
-        parts.append(
-            Markup(
-                "Communities are what {} runs of Leiden (Traag, Waltman &amp; van Eck 2019; networkit {}, resolution "
-                "{}, seeds {} to {}) agree on, by the pairs that more than {} of them keep together (Lancichinetti "
-                "&amp; Fortunato 2012), on {}, directions dropped; a community found in pieces was parted into them "
-                "({} so). Stability is the mean Jaccard similarity with the best counterpart in each run (Hennig 2007)."
-            ).format(
-                text.number(groups.runs),
-                versions["networkit"],
-                f"{settings.resolution:g}",
-                settings.rng_seed,
-                settings.rng_seed + groups.runs - 1,
-                text.percent(RARE),
-                text.count(partition.pairs, "connected pair"),
-                text.number(partition.split),
-            )
-        )
-    parts.append(
-        Markup(
-            "Degree tails were fitted after Clauset, Shalizi &amp; Newman 2009. Computed on {} with Python {}, "
-            "networkx {} and numpy {}; seed of everything random in the report: {}."
-        ).format(text.day(generated_at), versions["python"], versions["networkx"], versions["numpy"], settings.rng_seed)
+    return [" ".join(sentences) for sentences in paragraphs if sentences]
+
+
+def _collected(findings: Findings, versions: dict[str, str]) -> list[str]:
+    seen = findings.coverage
+    removed = findings.graph.removed
+    missing = [f"{seen.standings[word]:,} {meant}" for word, meant in _MISSING.items()]
+    missing.append(f"{seen.skipped.get('private', 0):,} known to be private and not asked")
+    out = (
+        f"Taken out were {text.count(removed.loops, 'self-follow')}, {text.count(removed.duplicates, 'repeat')} and "
+        f"{text.count(removed.orphans, 'follow')} of unknown accounts."
+        if removed.loops or removed.duplicates or removed.orphans
+        else "There were no self-follows, repeats or follows of unknown accounts to take out."
     )
-    return Markup(" ").join(parts)
+    cut = [f"{seen.standings['capped']:,} cut at the limit of pages", f"{seen.standings['partial']:,} broken off"]
+    return [
+        f"Following lists were collected page by page from {_source(seen)} "
+        f"{text.span(seen.first_page_at, seen.last_page_at)} with followgraph {versions['followgraph']}, by link "
+        f"tracing from {text.count(seen.seeds, 'seed account')} (strategy: {text.listing(list(seen.strategies))}; "
+        f"{text.count(len(seen.runs), 'run')}, {text.count(seen.credits.charged, 'credit')} charged, "
+        f"{seen.credits.uncertain:,} uncertain; a credit is a page).",
+        _seeded(findings),
+        f"Of {text.count(seen.known, 'known account')}, {seen.visited:,} were visited, {seen.standings['complete']:,} "
+        f"of them completely; of the other lists {text.listing(cut)}. Not read: {text.listing(missing)}.",
+        f"A follow points from the follower to the followed; {seen.edges:,} are current. {out}",
+    ]
 
 
-def _drawing(findings: Findings) -> list[Markup]:
-    """Return how the sample was drawn beside the crawl itself, run by run, and what that allows."""
+_MISSING = {"hidden": "hidden", "private": "found private", "not_found": "vanished", "failed": "failed"}
+
+
+def _seeded(findings: Findings) -> str:
+    times = findings.seeded_at
+    named = f"The seeds were named {text.span(times[0], times[-1])}; " if times else ""
+    return (
+        f"{named}{'the' if named else 'The'} database tells who the seeds are, not why: "
+        "[how they were chosen is for the authors to say]."
+    )
+
+
+def _drawing(findings: Findings) -> list[str]:
+    """Return how the sample was drawn, run by run, and what shares went to the samples beside the crawl itself."""
     seen, made = findings.coverage, findings.estimates
-    runs = "; ".join(
-        f"run {run.id}: {run.strategy}, rng seed {run.rng_seed}, budget {run.budget:,}, "
-        f"{'ended by ' + run.stop_reason.replace('_', ' ') if run.stop_reason else 'not ended'}"
-        for run in seen.runs[:MOST_RUNS]
+    clauses = [STRATEGIES[name] for name in seen.strategies if name in STRATEGIES]
+    parts = [f"Which list was bought next the strategy decided: {'; '.join(clauses)}."] if clauses else []
+    if seen.runs:
+        more = f"; {len(seen.runs) - MOST_RUNS:,} more runs" if len(seen.runs) > MOST_RUNS else ""
+        parts.append(f"The runs, one by one: {'; '.join(map(_run, seen.runs[:MOST_RUNS]))}{more}.")
+        if not any(_limited(run) for run in seen.runs):
+            parts.append("No run had a filter or a limit of pages or hops.")
+    bought = {queue.name: queue.credits for queue in made.queues}
+    control = sum(credits for name, credits in bought.items() if name.startswith(Queue.CONTROL))
+    audit, all_credits = bought.get(Queue.AUDIT, 0), sum(bought.values())
+    parts.append(
+        f"Of the credits {control:,} ({text.percent(control, all_credits)}) bought a control sample and {audit:,} "
+        f"({text.percent(audit, all_credits)}) an audit of reported follower counts."
+        if control or audit
+        else "No credit went to a control sample or to an audit of reported follower counts."
     )
-    more = f"; {len(seen.runs) - MOST_RUNS:,} more runs" if len(seen.runs) > MOST_RUNS else ""
-    parts = [Markup("The runs were {}{}.").format(runs, more)] if runs else []
-    if made.wave_credits is None:
-        parts.append(Markup("There was no control sample, so no average has an interval: the sample is not random."))
-    else:
-        parts.append(
-            Markup(
-                "A control sample was drawn in three waves of {} accounts, with probabilities proportional to how "
-                "often lists of the wave before named an account over its followers; averages are ratios weighted by "
-                "1 / followers (Hansen &amp; Hurwitz 1943) over the last wave, their 95 % intervals two standard "
-                "errors of the last two waves and half the distance from the crawl’s own estimates."
-            ).format(text.listing([text.number(draws) for draws in made.draws]))
-        )
-    if made.is_audited:
-        parts.append(Markup("A part of the credits bought an audit of reported follower counts."))
     return parts
+
+
+def _run(run: RunRow) -> str:
+    asked = _settings(run)
+    told = [f"run {run.id}: {run.strategy}", f"rng seed {run.rng_seed}", f"budget {run.budget:,}"]
+    for name, what in SHARES.items():
+        share = asked.get(name)
+        if isinstance(share, (int, float)) and share:
+            of = "" if name == "explore" else "of the budget "
+            told.append(f"{text.percent(share)} {of}{what}")
+    told += _limited(run)
+    told.append(f"stopped because {stopped(run.stop_reason)}" if run.stop_reason else "not ended")
+    return ", ".join(told)
+
+
+def _limited(run: RunRow) -> list[str]:
+    """Return the limits and filters of a run in words."""
+    asked = _settings(run)
+    found = [
+        words.format(value)
+        for name, words in LIMITS.items()
+        if isinstance(value := asked.get(name), (int, float)) and (value or name == "max_depth")
+    ]
+    caps = asked.get("per_depth")
+    if isinstance(caps, list) and caps:
+        found.append(f"at most {text.listing([str(cap) for cap in caps])} credits by hops from a seed")
+    wanted = asked.get("filter")
+    if isinstance(wanted, dict) and wanted:
+        terms = [f"{name.replace('_', ' ')} {_term(value)}" for name, value in sorted(wanted.items())]
+        found.append(f"bought only accounts with {text.listing(terms)} (seeds always)")
+    return found
+
+
+def _term(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return text.shown(", ".join(map(str, value)) if isinstance(value, list) else str(value))
+
+
+def _settings(run: RunRow) -> dict[str, Any]:
+    try:
+        found = json.loads(run.settings)
+    except (ValueError, RecursionError):  # changed by somebody
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _estimated(findings: Findings) -> list[str]:
+    made = findings.estimates
+    if made.wave_credits is None:
+        parts = ["There was no control sample, so no average has an interval: the sample is not random."]
+    else:
+        parts = [
+            "A control sample was drawn in three waves of "
+            f"{text.listing([text.number(draws) for draws in made.draws])} accounts, with probabilities proportional "
+            "to how often lists of the wave before named an account over its followers. Its averages are ratios "
+            "weighted by 1 / followers (Hansen & Hurwitz 1943) over the last wave; their 95\u202f% intervals are two "
+            "standard errors of the last two waves and half the distance from the crawl’s own estimates."
+        ]
+    size = (
+        f"Size and coverage were not estimated: {made.size.reason}."
+        if isinstance(made.size, NotIdentifiable)
+        else "Size and coverage were estimated by a capture model: how often lists named an account is Poisson, its "
+        "mean proportional to the reported followers and zeros not seen (van der Heijden et al. 2003), summed over the "
+        "accounts listed by their chance of being listed (Horvitz & Thompson 1952); both are orders of magnitude."
+    )
+    return [
+        *parts,
+        size,
+        "To see whether more credits would change the answer, the crawl was replayed in the order of its visits, and "
+        "the first accounts compared after each tenth of the credits.",
+    ]
+
+
+def _ranked(findings: Findings) -> list[str]:
+    made = findings.estimates
+    if made.ranking is None:
+        return []
+    doubt = made.intervals
+    parts = [
+        f"Accounts are ranked by imputed PageRank (Brin & Page 1998; damping {DAMPING}): the links read as they are, "
+        "and for followers that are reported and were not seen what an unread follow hands on average.",
+        _noise(made.ranking, "audit" if made.is_audited else "control sample"),
+        f"An account is flagged, and its followers are taken from the listings alone, where it reports more than "
+        f"exp({OUTLYING:g} max(τ, {LEAST_SPREAD:g})) times the followers that its listings and their counting error "
+        "make plausible; τ is the spread of the ratio of listings to followers beyond chance, from the median "
+        f"absolute deviation (Hampel 1974), here {made.ranking.mended.fit.variance**0.5:.2f}. So were "
+        f"{text.count(int(made.ranking.mended.flagged.sum()), 'account')}.",
+        f"Intervals of ranks are 2.5 to 97.5\u202f% of {DRAWS} draws of the noise of follower counts."
+        if isinstance(doubt, RankIntervals)
+        else f"There are {reason_of(doubt)}.",
+        "Ranks are read in tiers. Beside them stand the sort by reported followers, PageRank within the crawl and the "
+        "sort by observed followers.",
+    ]
+    if findings.without:
+        parts.append(
+            f"How far findings hang on the seeds was seen by leaving out one seed at a time with all lists read "
+            "because of it (the delete-one jackknife, Efron & Stein 1981), for "
+            f"{text.count(len(findings.without), 'seed')}."
+        )
+    return parts
+
+
+def _noise(found: Ranking, sample: str) -> str:
+    """Return how the noise of follower counts was dealt with; it was measured, if it was, on `sample`."""
+    sigma = f"σ of their logarithm {found.mended.noise**0.5:.2f}"
+    where = (
+        f"measured on the lists of the {sample} ({sigma})"
+        if found.mended.audited
+        else f"not measured, and taken to be {UNAUDITED:g} of the variance of listings over followers ({sigma})"
+    )
+    words = (
+        "Reported follower counts were blended with how often lists named an account, each by the inverse of its "
+        f"variance; the noise of the counts was {where}."
+    )
+    if found.basis == "exploratory":
+        words += (
+            " Too few accounts were listed often enough to judge follower counts, so the ranking is exploratory: the "
+            "geometric mean of the ranks by imputed PageRank and by PageRank within the crawl."
+        )
+    return words
+
+
+def _grouped(findings: Findings) -> list[str]:
+    partition, groups, settings = findings.partition, findings.groups, findings.settings
+    if partition is None or groups is None or not partition.pairs:
+        return []
+    parts = [
+        f"Communities are what {groups.runs:,} runs of Leiden (Traag, Waltman & van Eck 2019; modularity, Newman & "
+        f"Girvan 2004, with resolution {settings.resolution:g}, Reichardt & Bornholdt 2006; seeds {settings.rng_seed} "
+        f"to {settings.rng_seed + groups.runs - 1}) agree on: the consensus of the pairs that more than "
+        f"{100 * RARE:g}\u202f% of them keep together (Lancichinetti & Fortunato 2012), on "
+        f"{text.count(partition.pairs, 'connected pair')}, directions dropped; a community found in pieces was parted "
+        f"into them ({partition.split:,} so).",
+        "Stability is the mean Jaccard similarity with the best counterpart in each run (Hennig 2007).",
+    ]
+    if groups.scales:
+        parts.append(
+            f"The same was done at {text.count(len(groups.scales), 'resolution')} of {groups.sweep_runs:,} runs each, "
+            "and communities under the limit of resolution were counted (Fortunato & Barthélemy 2007)."
+        )
+    if any(one.words for one in groups.portraits):
+        parts.append("Words that set a community apart are by the log-likelihood ratio (Dunning 1993).")
+    return parts
+
+
+def _shaped(findings: Findings) -> list[str]:
+    if not findings.coverage.edges:
+        return []
+    parts = [
+        "All known accounts were sorted into the bow-tie around the largest strong component (Broder et al. 2000) and "
+        "into k-cores, directions dropped (Seidman 1983).",
+        "Reciprocity and degree correlation (Newman 2003) are given between completely visited accounts, the only ones "
+        "between which a missing follow is known to be missing.",
+    ]
+    if any(findings.tails.values()):
+        parts.append(
+            "Degree tails were fitted and compared with a lognormal and an exponential after Clauset, Shalizi & Newman "
+            "2009."
+        )
+    return parts
+
+
+def _treated(findings: Findings) -> list[str]:
+    """Return how the study treats people: what its policy says, and what came of it."""
+    stated = [
+        f"{heading[:1].lower()}{heading[1:]}: {text.shown(words)}"
+        for heading, words in findings.policy.items()
+        if words != "not stated"
+    ]
+    parts = [f"The study’s rules for the people in it: {'; '.join(stated)}."] if stated else []
+    if "Approval" in findings.policy and findings.policy["Approval"] == "not stated":
+        parts.append("No approval by an ethics board is stated.")
+    if findings.changes is not None:
+        parts.append(f"Read again were the lists of {text.count(findings.changes.revisited.accounts, 'account')}.")
+    if findings.purges:
+        parts.append(f"Accounts, answers or fields were deleted by these rules {_times(len(findings.purges))}.")
+    if findings.settings.unnamed:
+        parts.append(
+            f"In the report {text.count(findings.settings.unnamed, 'account')} "
+            f"{'has' if findings.settings.unnamed == 1 else 'have'} a pseudonym, which is not anonymity."
+        )
+    return parts
+
+
+def _computed(findings: Findings, versions: dict[str, str], generated_at: int) -> list[str]:
+    return [
+        f"Computed on {text.day(generated_at)} with Python {versions['python']}, NetworKit {versions['networkit']} "
+        f"(Staudt, Sazonovs & Meyerhenke 2016), SciPy {versions['scipy']} (Virtanen et al. 2020), NumPy "
+        f"{versions['numpy']} (Harris et al. 2020), networkx {versions['networkx']} (Hagberg, Schult & Swart 2008) and "
+        f"Matplotlib {versions['matplotlib']} (Hunter 2007); seed of everything random in the report: "
+        f"{findings.settings.rng_seed}."
+    ]
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number:,} times"
 
 
 def _source(seen: Coverage) -> str:

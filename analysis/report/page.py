@@ -12,10 +12,13 @@ import numpy as np
 
 from analysis.graph import STANDINGS
 from analysis.ranks import TIERS, RankIntervals
-from analysis.report import atlas, caveats, figures, prose, text
+from analysis.report import atlas, caveats, figures, prose, provenance, text
 from analysis.report.atlas import Atlas
+from analysis.report.dictionary import TABLES, file_words
 from analysis.report.findings import Central, Findings, scattered
+from analysis.report.log import log
 from analysis.report.method import method
+from analysis.report.provenance import File
 from analysis.structure import Distribution
 from storage.export import replacing
 
@@ -26,12 +29,19 @@ A page with a map allows that one program besides, by its hash."""
 
 COMMUNITIES_SHOWN = 12
 SEEDS_SHOWN = 20
+LOGGED = 100
 LINKS_SHOWN = 30
 STEPS = (0, 1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500)
 
 
-def render(findings: Findings, drawn: Atlas | None, *, generated_at: int, versions: dict[str, str]) -> str:
-    """Return the report as HTML; `drawn` is what its map shows."""
+LARGE = 15_000_000
+"""Bytes of a page beyond which browsers have trouble."""
+
+
+def render(
+    findings: Findings, drawn: Atlas | None, beside: Sequence[File], *, generated_at: int, versions: dict[str, str]
+) -> str:
+    """Return the report as HTML; `drawn` is what its map shows, `beside` are the files of the report but the page."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -49,8 +59,10 @@ def render(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
         "iso": text.iso,
         "shown": text.shown,
     }
-    environment.globals |= {"percent": text.percent, "count": text.count, "name": prose.name}
-    return environment.get_template("report.html.j2").render(
+    environment.globals |= {"percent": text.percent, "count": text.count, "name": prose.name, "file_words": file_words}
+    texts = method(findings, versions, generated_at)
+    warnings = caveats.caveats(findings)
+    values = dict(  # noqa: C408 - names, as the template has them
         policy=POLICY if drawn is None else f"{POLICY}; script-src {atlas.script_source()}",
         map=drawn,
         map_data=atlas.embedded(findings, drawn) if drawn else None,
@@ -64,8 +76,16 @@ def render(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
         generated_at=generated_at,
         versions=versions,
         brief=prose.brief(findings),
-        method=method(findings, versions, generated_at),
-        caveats=caveats.caveats(findings),
+        method=texts,
+        caveats=warnings,
+        references=provenance.references_of(findings, versions, generated_at),
+        citation=provenance.citation(findings, versions, generated_at),
+        content=findings.content,
+        seeds_hash=provenance.seeds_hash(findings),
+        files=beside,
+        dictionary=TABLES,
+        log=log(findings)[:LOGGED],
+        logged=len(log(findings)),
         too_large=prose.too_large(findings) if findings.partition is None else None,
         standings=[(word, *prose.STANDING_WORDS[word]) for word in STANDINGS],
         coverage_figure=figures.coverage(findings),
@@ -97,6 +117,10 @@ def render(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
         followers_steps=list(_steps(findings.followers)),
         following_steps=list(_steps(findings.following)),
     )
+    template = environment.get_template("report.html.j2")
+    html = template.render(values, large=None)
+    size = len(html.encode(errors="replace"))
+    return html if size <= LARGE else template.render(values, large=size / 1e6)
 
 
 def written_page(path: Path, html: str) -> Path:

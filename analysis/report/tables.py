@@ -18,6 +18,8 @@ from analysis.report import atlas, text
 from analysis.report.atlas import Atlas
 from analysis.report.estimates import Mean, reason_of, value_of
 from analysis.report.findings import Findings, scattered
+from analysis.report.log import log
+from analysis.report.provenance import seeds_hash
 from analysis.sampling import Interval, NotIdentifiable, Uninformative
 from analysis.structure import Distribution, Reciprocity
 from storage.export import cell, replacing
@@ -36,7 +38,12 @@ def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
         "generated_at": text.iso(generated_at),
         "versions": versions,
         "settings": asdict(findings.settings),
-        "graph": {"accounts": len(graph), "edges": len(graph.src), "removed": asdict(graph.removed)},
+        "graph": {
+            "accounts": len(graph),
+            "edges": len(graph.src),
+            "removed": asdict(graph.removed),
+            "content_sha256": findings.content,
+        },
         "coverage": {
             **_timed(asdict(seen)),
             "accounts": seen.accounts,
@@ -51,6 +58,10 @@ def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
         "vanished": asdict(findings.vanished),
         "changes": _changes(findings),
         "purges": [_timed(dict(purge) | {"purged_at": purge["at"]}) for purge in findings.purges],
+        "renamed": {"accounts": findings.renamed[0], "taken_over": findings.renamed[1]},
+        "log": list(_logged(findings)),
+        "seeds_sha256": seeds_hash(findings),
+        "seeds_named": [text.iso(at) for at in findings.seeded_at],
         "seeds": [{"id": str(key), "handle": handle} for key, handle in findings.seeds],
         "without_seed": [
             {"id": str(graph.accounts.id[row.seed]), "handle": graph.accounts.handle[row.seed], "lists": row.lists}
@@ -76,8 +87,9 @@ def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
                     **asdict(row),
                     "trust": row.trust,
                     "top": [{"id": str(key), "handle": handle} for key, handle in row.top],
+                    "portrait": _portrait(findings, at),
                 }
-                for row in findings.communities
+                for at, row in enumerate(findings.communities)
             ],
         },
         "map": None if drawn is None else _map(drawn),
@@ -99,6 +111,23 @@ def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
             "following_of_complete": _spread(findings.following),
         },
     }
+
+
+def _portrait(findings: Findings, at: int) -> dict[str, Any] | None:
+    """Return what the page tells of a community in words; None of those it does not. Whom an unstable one holds is not
+    said there, and not here."""
+    groups = findings.groups
+    if groups is None or at >= len(groups.portraits):
+        return None
+    one, accounts = groups.portraits[at], findings.graph.accounts
+    told: dict[str, Any] = {"density": one.density, "conductance": one.conductance}
+    for name, positions in (("most_followed_within", one.top), ("most_connected_outside", one.bridges)):
+        told[name] = [{"id": str(accounts.id[each]), "handle": accounts.handle[each]} for each in positions]
+    for name, shares in (("words", one.words), ("regions", one.regions), ("languages", one.languages)):
+        told[name] = [{"value": value, "share": share} for value, share in shares]
+    if findings.communities[at].trust == "unstable":
+        return {name: [] if isinstance(value, list) else value for name, value in told.items()}
+    return told
 
 
 def _changes(findings: Findings) -> dict[str, Any] | None:
@@ -198,6 +227,7 @@ def written_tables(folder: Path, findings: Findings, drawn: Atlas | None) -> tup
         "changes_by_month": _months(findings),
         "changes_by_account": _changed(findings),
         "cores": _cores(findings),
+        "log": _log(findings),
         "map_links": _map_links(drawn),
         "map_accounts": _map_accounts(findings, drawn),
         "map_follows": _map_follows(drawn),
@@ -317,6 +347,16 @@ def _map_follows(drawn: Atlas | None) -> Table:
 
 def _cores(findings: Findings) -> Table:
     return ("k", "accounts"), list(enumerate(findings.cores.accounts.tolist()))
+
+
+def _log(findings: Findings) -> Table:
+    header = ("at", "until_at", "run", "kind", "words")
+    return header, [tuple(row[name] for name in header) for row in _logged(findings)]
+
+
+def _logged(findings: Findings) -> Iterator[dict[str, Any]]:
+    for entry in log(findings):
+        yield _timed(asdict(entry)) | {"at": text.iso(entry.at) or None}
 
 
 def _degrees(findings: Findings) -> Table:

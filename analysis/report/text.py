@@ -120,6 +120,14 @@ def span(first: int | None, last: int | None) -> str:
     return f"on {day(first)}" if day(first) == day(last) else f"between {day(first)} and {day(last)}"
 
 
+def duration(seconds: float) -> str:
+    """Return how long something lasted, in its largest unit: `45 s`, `12 min`, `3.5 hours`, `2.0 days`."""
+    for unit, size, places in (("days", 86_400, 1), ("hours", 3_600, 1), ("min", 60, 0)):
+        if seconds >= size:
+            return f"{seconds / size:,.{places}f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def listing(words: list[str]) -> str:
     """Return words as an enumeration: `a`, `a and b`, `a, b and c`."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"

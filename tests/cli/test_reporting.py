@@ -53,7 +53,7 @@ def test_a_place_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
 def test_only_a_report_is_replaced(run: Run, tmp_path: Path) -> None:
     """A page, a file of numbers or a table of somebody else stays; an older report is replaced."""
     run("seed", "@a")
-    for name in ("report.html", "report.json", "tables/accounts.csv"):
+    for name in ("report.html", "report.json", "methods.md", "references.bib", "tables/accounts.csv"):
         place = tmp_path / "out" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text("mine")

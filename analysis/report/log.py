@@ -1,0 +1,135 @@
+"""The log of a report: stops and incidents in the order in which they happened, for gaps are data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.report import text
+from analysis.report.findings import Findings
+from storage.incidents import Incident
+
+STOP_WORDS = {
+    "frontier_empty": "nothing was left to buy",
+    "budget_exhausted": "its budget was reached",
+    "deadline": "its time was up",
+    "low_yield": "a credit brought hardly anything new",
+    "interrupted": "somebody stopped it",
+    "unauthorized": "the provider refused the key",
+    "insufficient_credits": "the provider’s balance was used up",
+    "payment_required": "the provider asked for a payment",
+    "breaker_failures": "too many calls failed",
+    "breaker_no_yield": "many credits brought no new follow",
+    "overcharged": "an answer cost more than its price",
+    "unreachable": "the provider could not be reached",
+}
+"""Why a run stopped, to stand after "because"."""
+
+ORIGINS = {"command": "by command", "page": "on the daemon’s page", "daemon": "by the daemon itself"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line: times in Unix seconds, None where the database keeps none; `until_at` where it lasted."""
+
+    at: int | None
+    until_at: int | None = None
+    run: int | None = None
+    kind: str
+    words: str
+
+
+def log(findings: Findings) -> tuple[Entry, ...]:
+    """Return every entry, earliest first; those without a time stand before all others."""
+    entries = [*_runs(findings), *map(_entry, findings.incidents), *_purges(findings)]
+    return tuple(sorted(entries, key=lambda one: (one.at or 0, one.run or 0)))
+
+
+def stopped(reason: str) -> str:
+    """Return why a run stopped, to stand after "because"."""
+    return STOP_WORDS.get(reason, f"of {_plain(reason)}")
+
+
+def _runs(findings: Findings) -> Iterator[Entry]:
+    for run in findings.coverage.runs:
+        yield Entry(
+            at=run.started_at,
+            run=run.id,
+            kind="began",
+            words=f"Run {run.id} began: strategy {_plain(run.strategy)}, budget {text.count(run.budget, 'credit')}.",
+        )
+        if run.stop_reason is not None:
+            spent = f"{text.count(run.charged, 'credit')} charged, {run.uncertain:,} uncertain"
+            at_work = f", {text.duration(run.active_s)} at work" if run.active_s else ""
+            words = f"Run {run.id} stopped because {stopped(run.stop_reason)}: {spent}{at_work}."
+            yield Entry(at=run.ended_at, run=run.id, kind="stopped", words=words)
+
+
+def _purges(findings: Findings) -> Iterator[Entry]:
+    for purge in findings.purges:
+        counts = [f"{_plain(name)} {count:,}" for name, count in sorted(purge.items()) if _is_count(name, count)]
+        yield Entry(at=purge["at"], kind="purged", words=f"Deleted by rule: {', '.join(counts) or 'nothing'}.")
+
+
+def _is_count(name: str, value: object) -> bool:
+    return name != "at" and isinstance(value, int) and not isinstance(value, bool)
+
+
+def _entry(found: Incident) -> Entry:
+    words = _WORDS[found.kind](found.facts)
+    return Entry(at=found.at, until_at=found.until_at, run=found.run, kind=found.kind, words=words)
+
+
+def _paused(facts: Mapping[str, Any]) -> str:
+    why = f", because {stopped(facts['why'])}" if facts["why"] else ""
+    return f"Paused {_origin(facts)}{why}."
+
+
+def _budget(facts: Mapping[str, Any]) -> str:
+    until = f", to be spent until {text.shown(facts['until_day'])}" if facts["until_day"] else ""
+    note = f" ({text.shown(facts['note'])})" if facts["note"] else ""
+    return f"The budget was raised by {text.count(facts['credits'], 'credit')}{until}{note}."
+
+
+def _settings(facts: Mapping[str, Any]) -> str:
+    changes = [
+        f"{_plain(name)} {_value(change['before'])} → {_value(change['after'])}" for name, change in facts.items()
+    ]
+    return f"Went on with other settings: {'; '.join(changes)}."
+
+
+def _calls(facts: Mapping[str, Any]) -> str:
+    calls = text.count(facts["calls"], "call")
+    credits = f", {text.count(facts['credits'], 'credit')} perhaps charged" if facts["credits"] else ", none charged"
+    return f"{calls} brought no page: {_plain(facts['cause'])}{credits}."
+
+
+def _notice(facts: Mapping[str, Any]) -> str:
+    cause = f": {_plain(facts['cause'])}" if facts["cause"] else ""
+    return f"The daemon gave notice of {_plain(facts['event'])}{cause}."
+
+
+_WORDS = {
+    "paused": _paused,
+    "drained": lambda facts: f"Asked {_origin(facts)} to finish what was in flight and end.",
+    "set": lambda facts: f"Setting changed while it ran: {text.shown(facts['key'])} = {text.shown(facts['value'])}.",
+    "budget": _budget,
+    "settings": _settings,
+    "strategy": lambda facts: f"Went on by strategy {_plain(facts['after'])} instead of {_plain(facts['before'])}.",
+    "calls": _calls,
+    "silence": lambda facts: f"No answer came for {text.duration(facts['seconds'])}.",
+    "notice": _notice,
+}
+
+
+def _origin(facts: Mapping[str, Any]) -> str:
+    return ORIGINS.get(facts["origin"], "by somebody")
+
+
+def _value(value: object) -> str:
+    return "not set" if value in (None, [], {}, "") else text.shown(str(value))
+
+
+def _plain(word: str) -> str:
+    return text.shown(word.replace("_", " "))

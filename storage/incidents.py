@@ -1,0 +1,175 @@
+"""What happened to a crawl besides pages: orders, raised budgets, other settings, failed calls, silences, notices.
+
+For a reader who has to know where the gaps of the data come from. No account is named.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage.journal import Act
+from storage.orders import Act as Order
+from storage.runs import DAY
+from storage.schema import Outcome, budget_changes, handle_history, journal, ledger, notices, processes
+from storage.schema import orders as ordered
+
+SILENCE_S = 600
+"""Seconds without an answer inside a run from which on it is a silence."""
+
+_UNTOLD = frozenset({DAY, "lot_seed", "rng_seed"})
+"""Settings that differ from run to run without anybody having changed them."""
+
+_PURGED = "purged"
+"""A notice of what has a receipt too."""
+
+_ERASED = frozenset({"forgotten", _PURGED})
+"""Causes in the ledger that are not of a call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """One thing that happened. Times in Unix seconds, None where the database keeps none; `until_at` where it lasted.
+
+    `kind` is paused, drained, set, budget, settings, strategy, calls, silence or notice; `facts` are its particulars.
+    """
+
+    at: int | None
+    until_at: int | None = None
+    run: int | None = None
+    kind: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read(conn: sa.Connection) -> list[Incident]:
+    """Return all of them, kind by kind, each in the order in which they happened. Reads the ledger twice."""
+    return [*_ordered(conn), *_budgets(conn), *_begun(conn), *_calls(conn), *_silences(conn), *_notices(conn)]
+
+
+def renamed(conn: sa.Connection) -> tuple[int, int]:
+    """Return how many accounts were seen under another handle than before, and how many lost theirs to another."""
+    rows = conn.execute(
+        sa.select(handle_history.c.reason, sa.func.count(sa.distinct(handle_history.c.account_id))).group_by(
+            handle_history.c.reason
+        )
+    )
+    found = {reason: int(count) for reason, count in rows}
+    return found.get("renamed", 0), found.get("taken_over", 0)
+
+
+def seeded_at(conn: sa.Connection) -> list[int]:
+    """Return when each seed was named, where the journal tells, in Unix seconds; earliest first."""
+    details = conn.execute(sa.select(journal.c.details).where(journal.c.act == Act.SEEDED)).scalars()
+    times = [_read(text).get("at") for text in details]
+    return sorted(at for at in times if isinstance(at, int) and at > 0)
+
+
+def _ordered(conn: sa.Connection) -> Iterator[Incident]:
+    rows: Any = conn.execute(sa.select(ordered).order_by(ordered.c.id)).all()
+    ends = [row.at for row in rows if row.act == Order.RESUME]
+    for row in rows:
+        if row.act == Order.PAUSE:
+            until = next((at for at in ends if at >= row.at), None)
+            why = str(_read(row.details).get("why") or "").partition(":")[0]
+            facts = {"origin": row.origin, "why": why or None}
+            yield Incident(at=row.at, until_at=until, kind="paused", facts=facts)
+        elif row.act == Order.DRAIN:
+            yield Incident(at=row.at, kind="drained", facts={"origin": row.origin})
+        elif row.act == Order.SET:
+            asked = _read(row.details)
+            facts = {"key": str(asked.get("key")), "value": str(asked.get("value")), "answer": row.answer}
+            yield Incident(at=row.at, kind="set", facts=facts)
+
+
+def _budgets(conn: sa.Connection) -> Iterator[Incident]:
+    rows: Any = conn.execute(sa.select(budget_changes).order_by(budget_changes.c.id))
+    for row in rows:
+        facts = {"credits": row.credits, "note": row.note, "until_day": row.until_day}
+        yield Incident(at=row.at, run=row.run_id, kind="budget", facts=facts)
+
+
+def _begun(conn: sa.Connection) -> Iterator[Incident]:
+    """Yield where a process began with other settings than the one before it, or went on with another strategy."""
+    times: Any = conn.execute(sa.select(processes.c.id, processes.c.started_at))
+    started: dict[Any, int] = dict(iter(times))
+    acts = sa.select(journal.c.act, journal.c.details, ledger.c.at)
+    query = acts.outerjoin(ledger, ledger.c.id == journal.c.ledger_id).where(journal.c.act.in_([Act.BEGAN, Act.CHOSE]))
+    before: dict[str, Any] | None = None
+    strategy, run = "", None
+    rows: Any = conn.execute(query.order_by(journal.c.id))
+    for act, text, at in rows:
+        details = _read(text)
+        chosen, settings = str(details.get("strategy")), details.get("settings")
+        if act == Act.CHOSE:
+            if strategy not in {"", chosen}:
+                yield Incident(at=at, run=run, kind="strategy", facts={"before": strategy, "after": chosen})
+            strategy = chosen
+        if not isinstance(settings, dict):
+            continue
+        run = details.get("run")
+        names = sorted({*settings, *(before or {})} - _UNTOLD)
+        other = {
+            name: {"before": before.get(name), "after": settings.get(name)}
+            for name in names
+            if before is not None and before.get(name) != settings.get(name)
+        }
+        if other:
+            yield Incident(at=started.get(details.get("process"), at), run=run, kind="settings", facts=other)
+        before, strategy = settings, chosen
+
+
+def _calls(conn: sa.Connection) -> Iterator[Incident]:
+    """Yield the calls that brought no page, by run and cause."""
+    failed = ledger.c.cause.is_not(None) & ledger.c.cause.not_in(_ERASED) & (ledger.c.outcome != Outcome.SETTLED)
+    credits = ledger.c.charged + ledger.c.uncertain
+    rows: Any = conn.execute(
+        sa.select(
+            *(ledger.c.run_id, ledger.c.cause, sa.func.count(), sa.func.sum(credits)),
+            *(sa.func.min(ledger.c.at), sa.func.max(ledger.c.at)),
+        )
+        .where(failed)
+        .group_by(ledger.c.run_id, ledger.c.cause)
+        .order_by(ledger.c.run_id, sa.func.min(ledger.c.id))
+    )
+    for run, cause, count, credits_of, first, last in rows:
+        facts = {"cause": cause, "calls": int(count), "credits": int(credits_of)}
+        yield Incident(at=first, until_at=last, run=run, kind="calls", facts=facts)
+
+
+def _silences(conn: sa.Connection) -> Iterator[Incident]:
+    """Yield where a run went on for SILENCE_S and more without any answer."""
+    before = sa.select(
+        ledger.c.run_id,
+        ledger.c.at,
+        sa.func.lag(ledger.c.at).over(order_by=ledger.c.id).label("last_at"),
+        sa.func.lag(ledger.c.run_id).over(order_by=ledger.c.id).label("last_run"),
+    ).subquery()
+    query = (
+        sa.select(before.c.run_id, before.c.last_at, before.c.at)
+        .where(before.c.last_run == before.c.run_id, before.c.at - before.c.last_at >= SILENCE_S)
+        .order_by(before.c.last_at, before.c.run_id)
+    )
+    rows: Any = conn.execute(query)
+    for run, last, at in rows:
+        yield Incident(at=last, until_at=at, run=run, kind="silence", facts={"seconds": at - last})
+
+
+def _notices(conn: sa.Connection) -> Iterator[Incident]:
+    told = sa.select(notices.c.at, notices.c.event, notices.c.details).where(notices.c.event != _PURGED)
+    rows: Any = conn.execute(told.order_by(notices.c.id))
+    for at, event, text in rows:
+        cause = _read(text).get("cause")
+        yield Incident(at=at, kind="notice", facts={"event": event, "cause": None if cause is None else str(cause)})
+
+
+def _read(text: str) -> dict[str, Any]:
+    """Return a JSON object; an empty one where somebody changed it into something else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

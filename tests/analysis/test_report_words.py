@@ -1,0 +1,324 @@
+"""The words around a report's findings: method, references, caveats, dictionary, log, and what makes it citable."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import html as markup
+import json
+import re
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from analysis.graph import load_graph
+from analysis.report import page
+from analysis.report.build import ReportFiles, build
+from analysis.report.dictionary import FILES, TABLES
+from analysis.report.references import REFERENCES, SOFTWARE
+from storage.database import Database
+from tests.analysis.sample import START, Sample, Visit, insert, write
+from tests.analysis.test_report_estimates import drawn
+
+NOW = 1_793_500_000.7
+
+SMALL = Sample(
+    seeds=("ann", "bob"),
+    visits={
+        "ann": Visit(("bob", "cat", "dan", "eve")),
+        "bob": Visit(("ann", "cat")),
+        "cat": Visit(("ann", "bob", "hub"), "capped"),
+        "eve": Visit(("ann",), "partial"),
+        "dan": Visit((), "hidden"),
+        "liz": Visit((), "private"),
+        "old": Visit((), "not_found"),
+    },
+    skipped={"gus": "private", "pam": "private", "max": "private"},
+)
+
+
+def built(tmp_path: Path, change: Any = None, **asked: Any) -> tuple[ReportFiles, dict[str, Any], str, str]:
+    """Build a report of SMALL, altered by `change`; return files, JSON, the page and its text."""
+    tmp_path.mkdir(exist_ok=True)
+    path = write(tmp_path / "a.db", SMALL)
+    if change is not None:
+        with closing(Database.open(path, now=lambda: NOW)) as database:
+            database.transact(change)
+    files = build(path, tmp_path / "report", now=lambda: NOW, **asked)
+    html = files.html.read_text(encoding="utf-8")
+    return files, json.loads(files.json.read_text()), html, spoken(html)
+
+
+def spoken(html: str) -> str:
+    """Return the text of a page, on one line."""
+    body = re.sub(r"<(style|script)\b.*?</\1>", "", html, flags=re.DOTALL)
+    return " ".join(markup.unescape(re.sub("<[^>]+>", "", body)).split())
+
+
+def entries(files: ReportFiles) -> list[tuple[str, str]]:
+    [path] = [path for path in files.tables if path.stem == "log"]
+    with path.open(encoding="utf-8", newline="") as file:
+        return [(row["kind"], row["words"]) for row in csv.DictReader(file)]
+
+
+# --- the method ----------------------------------------------------------------------------------------------------
+
+
+def test_the_method_is_on_the_page_and_beside_it(tmp_path: Path) -> None:
+    """methods.md holds the page's own paragraphs, word for word once Markdown's escapes are undone."""
+    files, _, html, _ = built(tmp_path)
+    shown = [markup.unescape(text) for text in re.findall('<p class="method">(.*?)</p>', html, re.DOTALL)]
+    written = re.sub(r"\\(.)", r"\1", files.methods.read_text(encoding="utf-8"))
+    assert len(shown) == 6
+    assert [text for text in shown if text not in written] == []
+
+
+@pytest.mark.parametrize("is_drawn", [True, False])
+def test_every_citation_has_its_reference(tmp_path: Path, is_drawn: bool) -> None:
+    """Whoever is cited on the page, name and year, stands in its list and in the BibTeX file, and nobody else does."""
+    path = drawn(tmp_path / "a.db") if is_drawn else write(tmp_path / "a.db", SMALL)
+    files = build(path, tmp_path / "report", now=lambda: NOW)
+    html = files.html.read_text(encoding="utf-8")
+    told = spoken("".join(re.findall(r'<p class="method">.*?</p>|<ol class="caveats">.*?</ol>', html, re.DOTALL)))
+    cited = set(re.findall(r"[^\s(]+ (?:19\d\d|20[01]\d|202[0-5])(?=[;,.)])", told))
+    references = {one.label: one for one in REFERENCES if one.line in spoken(html)}
+    bibtex = files.bibliography.read_text(encoding="utf-8")
+    assert len(references) > 15
+    for label, paper in references.items():
+        assert label in told
+        assert f"{{{paper.key}," in bibtex
+    assert [words for words in cited if not any(label.endswith(words) for label in references)] == []
+    assert "Broder et al. 2000" in references
+    for package in SOFTWARE:
+        assert f"{package}-software" in bibtex
+    assert bibtex.count("{") == bibtex.count("}")
+
+
+def test_the_method_names_what_the_runs_were_asked(tmp_path: Path) -> None:
+    """Shares, limits, filters and the day on which the seeds were named are told; hostile settings are no Markdown."""
+
+    def change(conn: sa.Connection) -> None:
+        settings = {
+            "control": 0.2,
+            "audit": 0.1,
+            "max_depth": 2,
+            "max_pages_per_account": 10,
+            "filter": {"min_followers": 1000, "regions": ["DE", "<b>*AT*</b>"]},
+        }
+        conn.exec_driver_sql("UPDATE runs SET settings = ?", (json.dumps(settings),))
+        details = json.dumps({"handle": "ann", "at": START})
+        insert(conn, "journal", ["ledger_id", "act", "details"], [(0, "seeded", details)])
+
+    files, found, html, text = built(tmp_path, change)
+    assert "20.0 % of the budget for a control sample, 10.0 % of the budget for an audit" in text
+    assert "at most 10 pages of a list, at most 2 hops from a seed" in text
+    assert "bought only accounts with min followers 1,000 and regions DE, <b>*AT*</b> (seeds always)" in text
+    assert "The seeds were named on 26 October 2026" in text
+    assert len(found["seeds_named"]) == 1
+    assert "<b>*AT*" not in html
+    assert r"\<b\>\*AT\*\</b\>" in files.methods.read_text(encoding="utf-8")
+    assert "No run had a filter" in built(tmp_path / "b")[3]
+
+
+def test_what_was_bought_beside_the_crawl_is_in_credits(tmp_path: Path) -> None:
+    """The shares of control sample and audit are those of the queues, and the noise of counts is told in a sentence."""
+    files = build(drawn(tmp_path / "a.db"), tmp_path / "report", now=lambda: NOW)
+    bought = {queue["name"]: queue["credits"] for queue in json.loads(files.json.read_text())["estimates"]["queues"]}
+    control, audit = sum(bought[f"control-{wave}"] for wave in (1, 2, 3)), bought["audit"]
+    text = spoken(files.html.read_text(encoding="utf-8"))
+    assert f"Of the credits {control:,} (" in text
+    assert f") bought a control sample and {audit:,} (" in text
+    assert "the noise of the counts was measured on the lists of the audit" in text
+    assert "; assumed reported follower counts" not in text
+
+
+def test_the_policy_and_the_approval_are_part_of_the_method(tmp_path: Path) -> None:
+    """What the study's rules say of people stands in the text that a paper takes over."""
+    rules = {"Legal basis": "not stated", "Approval": "IRB 2026-117", "Vanished accounts": "deleted"}
+    files, *_ = built(tmp_path, policy=rules)
+    method = files.methods.read_text(encoding="utf-8")
+    assert "The study’s rules for the people in it: approval: IRB 2026-117; vanished accounts: deleted." in method
+    assert "not stated" not in method
+    files, *_ = built(tmp_path / "b", policy=rules | {"Approval": "not stated"})
+    assert "No approval by an ethics board is stated." in files.methods.read_text(encoding="utf-8")
+
+
+# --- the caveats ---------------------------------------------------------------------------------------------------
+
+
+def test_the_caveats_carry_this_crawls_numbers(tmp_path: Path) -> None:
+    """Shares of the unasked, the hidden, the cut, the renamed and the vanished, and all the private, are counted."""
+
+    def change(conn: sa.Connection) -> None:
+        rows = [(1, "anna", "renamed", 5), (1, "anne", "renamed", 6), (3, "bob", "taken_over", 7)]
+        insert(conn, "handle_history", ["account_id", "handle", "reason", "until_at"], rows)
+
+    _, found, _, text = built(tmp_path, change)
+    known = found["coverage"]["known"]
+    assert known == 11
+    assert "4 of 11 known accounts (36.4 %) are known only because" in text
+    assert "In this crawl: 6 accounts (54.5 % of the known): 1 hid its list, 1 turned out private, 3 more are" in text
+    assert "1 list was cut at the limit of pages and 1 broken off, 50.0 % of the visited" in text
+    assert "newest first" in text
+    assert "1 account was seen under a new handle, and 1 lost theirs to another account" in text
+    assert found["renamed"] == {"accounts": 1, "taken_over": 1}
+    assert "1 of 7 accounts asked for (14.3 %) no longer existed" in text
+    inside = [row for row in found["communities"]["list"] if row["stability"] < 0.8]
+    assert inside == []
+    assert "and 0 % of the accounts are in one of a stability below 80 %" in text
+    flagged = found["estimates"]["ranking"]["flagged"]
+    assert f"{flagged} account{'' if flagged == 1 else 's'} report" in text
+
+
+# --- files, dictionary, log ----------------------------------------------------------------------------------------
+
+
+def test_every_column_of_every_table_is_described(tmp_path: Path) -> None:
+    """The data dictionary has the columns of each table in their order and no others, and the page shows it all."""
+    files, _, _, text = built(tmp_path)
+    assert {path.stem for path in files.tables} == set(TABLES)
+    for path in files.tables:
+        with path.open(encoding="utf-8", newline="") as file:
+            assert next(csv.reader(file)) == list(TABLES[path.stem].columns), path.name
+    for described in TABLES.values():
+        for words in (described.rows, *described.columns.values()):
+            assert words in text
+    for name, words in FILES.items():
+        assert f"{name}{words}" in text
+
+
+def test_checksums_are_those_of_the_files(tmp_path: Path) -> None:
+    """Each file beside the page stands there with its size and SHA-256."""
+    files, _, html, _ = built(tmp_path)
+    beside = [path for path in (tmp_path / "report").rglob("*") if path.is_file() and path != files.html]
+    assert len(beside) == len(files.tables) + 3
+    for path in beside:
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in html
+
+
+def test_stops_and_incidents_are_logged(tmp_path: Path) -> None:
+    """Pauses, raised budgets, other settings, failed calls, silences and notices stand in the log, in their order."""
+
+    def change(conn: sa.Connection) -> None:
+        orders = [
+            (START + 10, "pause", "{}", "command"),
+            (START + 20, "resume", "{}", "page"),
+            (START + 30, "set", '{"key": "crawl.rate", "value": 5}', "page"),
+            (START + 40, "drain", "not json", "daemon"),
+        ]
+        insert(conn, "orders", ["at", "act", "details", "origin"], orders)
+        changes = [(START + 50, 1, 500, "grant 7b", "command")]
+        insert(conn, "budget_changes", ["at", "run_id", "credits", "note", "origin"], changes)
+        processes = [(key, 1, "host", 1, START + at, START + at) for key, at in ((1, 0), (2, 60), (3, 70))]
+        insert(conn, "processes", ["id", "run_id", "host", "pid", "started_at", "heartbeat_at"], processes)
+        notes = [
+            (0, "began", {"process": 1, "run": 1, "strategy": "flow", "settings": {"rate": None, "rng_seed": 1}}),
+            (0, "chose", {"strategy": "flow"}),
+            (0, "began", {"process": 2, "run": 1, "strategy": "flow", "settings": {"rate": 5.0, "rng_seed": 2}}),
+            (0, "began", {"process": 3, "run": 1, "strategy": "core", "settings": {"rate": 5.0, "rng_seed": 2}}),
+            (2, "chose", {"strategy": "core-pages"}),
+        ]
+        rows = [(last, act, json.dumps(details)) for last, act, details in notes]
+        insert(conn, "journal", ["ledger_id", "act", "details"], rows)
+        ends = conn.execute(sa.text("SELECT max(at) FROM ledger")).scalar_one()
+        calls = [(1, "", ends + 5, "released", 0, 0, "rate_limited"), (1, "", ends + 8, "uncertain", 0, 1, "timeout")]
+        calls += [(1, "", ends + 9, "released", 0, 0, "rate_limited"), (1, "", ends + 4_000, "settled", 1, 0, None)]
+        insert(conn, "ledger", ["run_id", "cursor", "at", "outcome", "charged", "uncertain", "cause"], calls)
+        told = [
+            (START + 80, "trouble", "a", '{"cause": "unreachable", "detail": "/home/me"}'),
+            (1, "purged", "b", "{}"),
+        ]
+        insert(conn, "notices", ["at", "event", "subject", "details"], told)
+
+    files, found, _, text = built(tmp_path, change)
+    logged = entries(files)
+    assert logged == [(row["kind"], row["words"]) for row in found["log"]]
+    assert [kind for kind, _ in logged] == [
+        *("began", "paused", "set", "drained", "budget", "settings", "notice"),
+        *("strategy", "stopped", "calls", "calls", "silence"),
+    ]
+    words = dict(logged)
+    assert words["paused"] == "Paused by command."
+    times = [datetime.fromisoformat(found["log"][1][name]).timestamp() - START for name in ("at", "until_at")]
+    assert times == [10, 20]
+    assert words["set"] == "Setting changed while it ran: crawl.rate = 5."
+    assert words["budget"] == "The budget was raised by 500 credits (grant 7b)."
+    assert words["settings"] == "Went on with other settings: rate not set → 5.0."
+    assert words["strategy"] == "Went on by strategy core-pages instead of core."
+    assert ("calls", "2 calls brought no page: rate limited, none charged.") in logged
+    assert ("calls", "1 call brought no page: timeout, 1 credit perhaps charged.") in logged
+    assert words["silence"] == "No answer came for 1.1 hours."
+    assert words["notice"] == "The daemon gave notice of trouble: unreachable."
+    assert words["stopped"].startswith("Run 1 stopped because its budget was reached:")
+    assert all(line in text for _, line in logged)
+    assert "/home/me" not in text
+
+
+# --- the header ----------------------------------------------------------------------------------------------------
+
+
+def test_content_and_seeds_have_checksums(tmp_path: Path) -> None:
+    """The content's checksum is that of ids and follows, on the page too; many seeds have one as well."""
+    _, found, html, text = built(tmp_path)
+    graph = load_graph(tmp_path / "a.db", keep=False)
+    content = b"".join(
+        part.tobytes() for part in (graph.accounts.id.astype("<i8"), graph.src.astype("<u4"), graph.dst.astype("<u4"))
+    )
+    assert found["graph"]["content_sha256"] == hashlib.sha256(content).hexdigest()
+    assert found["graph"]["content_sha256"] in html
+    assert found["seeds_sha256"] == hashlib.sha256(b"ann\nbob\n").hexdigest()
+    assert found["seeds_sha256"] not in html
+    assert "Pseudonymised, not anonymous" not in text
+    cite = re.findall("How to cite this report(.*?)Caveats", text)[-1]
+    assert "[Authors] (2026): The follow graph around @ann and @bob." in cite
+    assert found["graph"]["content_sha256"][:16] in cite
+    names = [f"s{number}" for number in range(30)]
+    path = write(tmp_path / "many.db", Sample(seeds=tuple(names), visits={"s0": Visit(("s1",))}))
+    many = build(path, tmp_path / "many", now=lambda: NOW).html.read_text(encoding="utf-8")
+    assert hashlib.sha256("".join(f"{name}\n" for name in sorted(names)).encode()).hexdigest() in many
+
+
+def test_pseudonyms_are_announced_in_the_header(tmp_path: Path) -> None:
+    """Where accounts are not named the header says what that is worth."""
+    _, found, html, _ = built(tmp_path, min_followers_to_name=5_000)
+    header = spoken(html[: html.index("</header>")])
+    assert f"Pseudonymised, not anonymous: {found['settings']['unnamed']} accounts have a pseudonym" in header
+
+
+def test_a_large_page_says_so_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens a page that browsers have trouble with reads it there, not only who made it."""
+    assert "A large page." not in built(tmp_path)[3]
+    monkeypatch.setattr(page, "LARGE", 50_000)
+    assert "A large page." in built(tmp_path / "b")[3]
+
+
+# --- what the page says is in the JSON -----------------------------------------------------------------------------
+
+
+def test_portraits_are_in_the_json(tmp_path: Path) -> None:
+    """Density and conductance of each community told in words are in report.json, as on the page."""
+    _, found, _, text = built(tmp_path)
+    told = [row["portrait"] for row in found["communities"]["list"] if row["portrait"] is not None]
+    assert told
+    for one in told:
+        assert f"{100 * one['conductance']:.0f}" in text
+        assert 0 <= one["density"] <= 1
+        assert {share["value"] for name in ("words", "regions", "languages") for share in one[name]} == set()
+    first = found["communities"]["list"][0]
+    pairs = first["accounts"] * (first["accounts"] - 1) / 2
+    assert first["portrait"]["density"] == pytest.approx(first["inside"] / pairs)
+    if first["trust"] != "unstable":
+        assert all(f"@{row['handle']}" in text for row in first["portrait"]["most_followed_within"])
+
+
+def test_components_are_counted_among_those_who_can_be_in_one(tmp_path: Path) -> None:
+    """Strong components are counted over the visited; the many accounts that were not read are not components."""
+    _, found, _, text = built(tmp_path)
+    strong = found["structure"]["components"]["strong"]
+    visited = found["coverage"]["accounts"]["visited"]
+    among = strong - (found["coverage"]["known"] - visited)
+    assert f"The visited fall into {among} component{'' if among == 1 else 's'}" in text
