@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from analysis.audit import LEAST_SPREAD, OUTLYING, UNAUDITED
+from analysis.audit import IMPLAUSIBLE, LEAST_SPREAD, OUTLYING, UNAUDITED
 from analysis.centrality import DAMPING
 from analysis.communities import RARE
 from analysis.coverage import Coverage
@@ -207,7 +207,8 @@ def _ranked(findings: Findings) -> list[str]:
         _noise(made.ranking, "audit" if made.is_audited else "control sample"),
         f"An account is flagged, and its followers are taken from the listings alone, where it reports more than "
         f"exp({OUTLYING:g} max(τ, {LEAST_SPREAD:g})) times the followers that its listings and their counting error "
-        "make plausible; τ is the spread of the ratio of listings to followers beyond chance, from the median "
+        f"make plausible, and more than {IMPLAUSIBLE} times those that its listings tell; τ is the spread of the ratio "
+        "of listings to followers beyond chance, from the median "
         f"absolute deviation (Hampel 1974), here {made.ranking.mended.fit.variance**0.5:.2f}. So were "
         f"{text.count(int(made.ranking.mended.flagged.sum()), 'account')}.",
         f"Intervals of ranks are 2.5 to 97.5\u202f% of {DRAWS} draws of the noise of follower counts."
