@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from analysis import centrality, communities, structure, tail
-from analysis.communities import NOWHERE, Partition
+from analysis.communities import NOWHERE, Consensus, Partition
 from analysis.coverage import Coverage
 from analysis.graph import LISTED, STANDINGS, UNKNOWN, VISITED, FollowGraph, Ints, Mask
 from analysis.ranks import RankIntervals, tiers
@@ -46,7 +46,8 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Central:
-    """An account of the top list. `community` counts from 1; None where an account has no current follow.
+    """An account of the top list. `community` counts from 1; None where an account has no current follow, and where
+    its community is unstable (then `unstable`): another run would put the account elsewhere.
 
     `rank` is by imputed PageRank, `low` to `high` its 95 % interval where there is one, `tier` as `analysis.ranks` has
     it. `places` are its ranks by what else one may rank by, None where it has none. `suspicious` says that its reported
@@ -69,6 +70,7 @@ class Central:
     followers_observed: int
     pagerank: float
     community: int | None
+    unstable: bool
 
     @property
     def role(self) -> str:
@@ -89,7 +91,8 @@ class Central:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Community:
     """A community; `inside` of the `touching` connected pairs that touch it lie within it, `top` are its accounts of
-    highest rank as (id, handle). `stability` is the mean Jaccard similarity over the seeded runs."""
+    highest rank as (id, handle), none where it is unstable. `stability` is the mean Jaccard similarity over the seeded
+    runs."""
 
     number: int
     accounts: int
@@ -197,7 +200,13 @@ def find(
         coverage=coverage,
         seeds=_named(graph, np.flatnonzero(accounts.depth == 0)),
         central=_central(
-            graph, estimates, settings.top, scores=scores, observed=observed, partition=partition, names=names
+            graph,
+            estimates,
+            settings.top,
+            scores=scores,
+            observed=observed,
+            consensus=None if groups is None else groups.consensus,
+            names=names,
         ),
         estimates=estimates,
         groups=groups,
@@ -247,7 +256,7 @@ def _central(
     *,
     scores: centrality.Scores,
     observed: Ints,
-    partition: Partition | None,
+    consensus: Consensus | None,
     names: Callable[[list[int]], dict[int, str]],
 ) -> tuple[Central, ...]:
     # Without a single follow every score is the same, and a list of the first ids would look like a finding.
@@ -256,10 +265,12 @@ def _central(
     accounts, order = graph.accounts, estimates.order[:top]
     called = names(accounts.id[order].tolist())
     found, tier = estimates.ranking.scores, tiers(estimates.ranking.scores)
+    nowhere = np.full(len(graph), NOWHERE, dtype=np.int64)
+    told, label = (nowhere, nowhere) if consensus is None else (consensus.told, consensus.partition.label)
     doubt = estimates.intervals if isinstance(estimates.intervals, RankIntervals) else None
 
     def row(rank: int, at: int) -> Central:
-        community = NOWHERE if partition is None else int(partition.label[at])
+        community = int(told[at])
         followers = int(accounts.followers[at])
         return Central(
             rank=rank,
@@ -278,6 +289,7 @@ def _central(
             followers_observed=int(observed[at]),
             pagerank=float(scores[at]),
             community=None if community == NOWHERE else community + 1,
+            unstable=bool(label[at] != NOWHERE and community == NOWHERE),
         )
 
     return tuple(row(rank, at) for rank, at in enumerate(order.tolist(), start=1))
@@ -293,6 +305,7 @@ def _communities(graph: FollowGraph, groups: Groups | None, order: Ints) -> tupl
     # A stable sort by community keeps the order of rank within each.
     grouped = by_rank[np.argsort(partition.label[by_rank], kind="stable")]
     starts = np.concatenate(([0], np.cumsum(partition.size)))
+    named = np.where(groups.consensus.stability < communities.DOUBTFUL, 0, np.minimum(partition.size, TOP_OF_COMMUNITY))
     return tuple(
         Community(
             number=number + 1,
@@ -301,7 +314,7 @@ def _communities(graph: FollowGraph, groups: Groups | None, order: Ints) -> tupl
             inside=int(partition.inside[number]),
             touching=int(partition.touching[number]),
             stability=float(groups.consensus.stability[number]),
-            top=_named(graph, grouped[starts[number] : min(starts[number] + TOP_OF_COMMUNITY, starts[number + 1])]),
+            top=_named(graph, grouped[starts[number] : starts[number] + named[number]]),
         )
         for number in range(len(partition.size))
     )

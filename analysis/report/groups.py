@@ -34,6 +34,17 @@ class Groups:
         """Whether the graph was too large for RUNS runs."""
         return self.runs < RUNS
 
+    @property
+    def unsettled(self) -> float:
+        """The share of the accounts of communities that are in unstable ones."""
+        sizes, stability = self.consensus.partition.size, self.consensus.stability
+        return float(sizes[stability < communities.DOUBTFUL].sum() / max(int(sizes.sum()), 1))
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the runs agree on a division: on more than one community, and most accounts in ones to be trusted."""
+        return not self.consensus.is_trivial and self.unsettled <= 0.5
+
     def counted(self) -> tuple[int, int, int]:
         """Return how many communities are stable, doubtful and unstable."""
         stable = int((self.consensus.stability >= communities.STABLE).sum())

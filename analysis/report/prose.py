@@ -5,7 +5,7 @@ All of it is markup: foreign names stand in <bdi>, cleaned and escaped, so that 
 
 from __future__ import annotations
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from analysis.communities import MAX_PAIRS, RUNS
 from analysis.coverage import Coverage
@@ -99,15 +99,7 @@ def brief(findings: Findings) -> list[Markup]:
         )
     partition = findings.partition
     if partition is not None and partition.modularity is not None:
-        sentences.append(
-            Markup("{} seeded runs agree on {}, {} of them stable (modularity {}); the largest holds {}.").format(
-                text.number(findings.groups.runs if findings.groups else 0),
-                text.count(len(findings.communities), "community", "communities"),
-                text.number(findings.groups.counted()[0] if findings.groups else 0),
-                text.decimal(partition.modularity, 2),
-                text.percent(findings.communities[0].accounts, int(partition.size.sum())) + " of the accounts",
-            )
-        )
+        sentences.append(escape(divided(findings)))
     mutual = findings.reciprocity_complete
     if mutual.share is not None:
         sentences.append(
@@ -123,6 +115,34 @@ def brief(findings: Findings) -> list[Markup]:
             )
         )
     return [*sentences, Markup("<strong>The largest doubt:</strong> {}").format(doubt(seen))]
+
+
+def divided(findings: Findings) -> str:
+    """Return in one sentence whether the seeded runs agree on a division into communities."""
+    groups, partition = findings.groups, findings.partition
+    if groups is None or partition is None or not findings.communities:
+        return ""
+    runs = text.count(groups.runs, "seeded run")
+    largest = text.percent(findings.communities[0].accounts, int(partition.size.sum()))
+    found = text.count(len(findings.communities), "community", "communities")
+    if groups.consensus.is_trivial:
+        return f"{runs} find no division into communities: one holds {largest} of the accounts."
+    stable, _, unstable = groups.counted()
+    agreement = f"normalised mutual information {groups.consensus.agreement:.2f}"
+    if not groups.is_settled:
+        return (
+            f"{runs} do not agree on communities ({agreement}): {text.percent(groups.unsettled)} of the accounts are "
+            "in groups that other runs put together otherwise, so no division can be reported as a finding."
+        )
+    measured = f"modularity {text.decimal(partition.modularity, 2)}"
+    if unstable:
+        return (
+            f"Of the {found} in the consensus of {runs} {stable:,} {'is' if stable == 1 else 'are'} stable and "
+            f"{unstable:,} unstable ({measured}, {agreement}); the largest holds {largest} of the accounts."
+        )
+    return (
+        f"{runs} agree on {found}, {stable:,} of them stable ({measured}); the largest holds {largest} of the accounts."
+    )
 
 
 def changed(changes: Changes) -> str:

@@ -66,7 +66,9 @@ def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
             "agreement": groups.consensus.agreement,
             "found_by_run": list(groups.consensus.counts),
             "sweep_runs": groups.sweep_runs,
-            "sweep": [asdict(scale) for scale in groups.scales],
+            "sweep": [{**asdict(scale), "trivial": scale.is_trivial} for scale in groups.scales],
+            "settled": groups.is_settled,
+            "unsettled_share": groups.unsettled,
             "accounts": int(groups.consensus.partition.size.sum()),
             "pairs": groups.consensus.partition.pairs,
             "modularity": groups.consensus.partition.modularity,
@@ -271,9 +273,11 @@ def _saturated(findings: Findings) -> Table:
 
 
 def _resolutions(findings: Findings) -> Table:
-    header = ("resolution", "communities", "largest", "modularity", "agreement", "limit", "below")
+    header = ("resolution", "communities", "largest", "modularity", "standard", "agreement", "limit", "below")
     scales = () if findings.groups is None else findings.groups.scales
-    return header, [tuple(getattr(scale, name) for name in header) for scale in scales]
+    return (*header, "trivial"), [
+        (*(getattr(scale, name) for name in header), int(scale.is_trivial)) for scale in scales
+    ]
 
 
 def _map(drawn: Atlas) -> dict[str, int]:
@@ -297,15 +301,15 @@ def _map_links(drawn: Atlas | None) -> Table:
 
 def _map_accounts(findings: Findings, drawn: Atlas | None) -> Table:
     header = ("number", "label", "community", "followers_observed", "x", "y")
-    if drawn is None:
+    if drawn is None or findings.groups is None:
         return header, ()
     labels = atlas.labels(findings, drawn)
-    columns = (drawn.partition.label[drawn.accounts] + 1, findings.observed[drawn.accounts])
+    columns = (findings.groups.consensus.told[drawn.accounts] + 1, findings.observed[drawn.accounts])
     rows = zip(
         labels, *(column.tolist() for column in columns), drawn.layout.place[drawn.accounts].tolist(), strict=True
     )
     return header, [
-        (number, label, community, followers, *place)
+        (number, label, community or None, followers, *place)
         for number, (label, community, followers, place) in enumerate(rows, start=1)
     ]
 

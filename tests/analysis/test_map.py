@@ -94,7 +94,7 @@ def test_the_caps_keep_the_seeds_and_the_first_and_are_told(tmp_path: Path, monk
 
 
 def test_unstable_communities_name_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a community that runs do not agree on, the map has no name, no number and no colour of its own."""
+    """Who is in a community that runs do not agree on is told nowhere: not by the map, the page, or any file."""
     settled = communities.consensus
 
     def shaken(*given: Any, **more: Any) -> communities.Consensus:
@@ -103,12 +103,28 @@ def test_unstable_communities_name_nobody(tmp_path: Path, monkeypatch: pytest.Mo
         return found
 
     monkeypatch.setattr(communities, "consensus", shaken)
-    _, shown = made(tmp_path)
+    files, shown = made(tmp_path)
     labels = shown["accounts"]["label"]
     assert sum(label.startswith("not named (") for label in labels) == 5
     assert sum(community == -1 for community in shown["accounts"]["community"]) == 5
     assert shown["communities"]["trust"] == ["unstable", "stable"]
     assert shown["communities"]["colour"][0] == "#8a8f99"
+    told = [row["community"] for row in rows(files, "map_accounts")]
+    assert (told.count(""), told.count("2")) == (5, 5)
+    assert [row["community"] == "" for row in rows(files, "map_accounts")] == [
+        row["label"].startswith("not named") for row in rows(files, "map_accounts")
+    ]
+    document = json.loads(files.json.read_text(encoding="ascii"))
+    unstable, stable = document["communities"]["list"]
+    assert (unstable["trust"], unstable["top"], len(stable["top"])) == ("unstable", [], 5)
+    assert [row["top_accounts"] == "" for row in rows(files, "communities")] == [True, False]
+    central = document["central"]
+    assert sum(row["unstable"] for row in central) == 5
+    assert {row["community"] for row in central if row["unstable"]} == {None}
+    assert {row["community"] for row in central if not row["unstable"]} == {2, None}  # one has no follow
+    assert sorted(row["community"] for row in rows(files, "accounts")) == [""] * 6 + ["2"] * 5
+    section = files.html.read_text(encoding="utf-8").partition('id="central"')[2].partition("</section>")[0]
+    assert section.count('<td class="n">unstable</td>') == 5
 
 
 def test_no_communities_no_map(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ class Page(HTMLParser):
 
 def made(tmp_path: Path, sample: Sample, **settings: Any) -> tuple[ReportFiles, dict[str, Any], str]:
     """Build a report and return its files, its JSON and its HTML."""
+    tmp_path.mkdir(exist_ok=True)
     path = write(tmp_path / "sample.db", sample)
     files = build(path, tmp_path / "report", now=lambda: NOW, **settings)
     return files, json.loads(files.json.read_text()), files.html.read_text(encoding="utf-8")
@@ -163,6 +164,41 @@ def test_communities_agree_with_networkx(tmp_path: Path) -> None:
         assert row["visited"] == len(group & {"ann", "bob", "cat", "pia", "qua"})
         assert (row["inside"], row["touching"]) == (plain.subgraph(group).number_of_edges(), len(plain.edges(group)))
     assert part["fay"] == part["gus"] == ""
+
+
+def headline(html: str) -> str:
+    """What the page says first of communities."""
+    [said] = [line for line in re.findall("<li>(.*?)</li>", html.partition("</section>")[0]) if "seeded runs" in line]
+    return said
+
+
+def test_the_headline_praises_no_division_that_is_none(tmp_path: Path) -> None:
+    """Runs agree on planted groups; on one group, or on nothing, the first sentences and the sweep say so."""
+    groups = [[f"{side}{at}" for at in range(8)] for side in "abc"]
+    lists = {one: Visit(tuple(other for other in group if other != one)) for group in groups for one in group}
+    _, found, html = made(tmp_path, Sample(seeds=("a0",), visits=lists))
+    assert headline(html).startswith("20 seeded runs agree on 3 communities, 3 of them stable")
+    assert (found["communities"]["settled"], found["communities"]["unsettled_share"]) == (True, 0)
+
+    clique = {one: Visit(tuple(other for other in groups[0] if other != one)) for one in groups[0]}
+    files, found, html = made(tmp_path / "one", Sample(seeds=("a0",), visits=clique))
+    assert headline(html) == "20 seeded runs find no division into communities: one holds 100\u202f% of the accounts."
+    assert not found["communities"]["settled"]
+    first = found["communities"]["sweep"][0]
+    assert (first["trivial"], first["standard"], first["modularity"]) == (True, 0, 0.75)
+    assert table(files, "resolutions")[0]["trivial"] == "1"
+    row = html.partition('id="resolutions"')[2].partition("<tbody>")[2].partition("</tr>")[0]
+    assert "<small>trivial</small>" in row
+    assert ">1.00<" not in row
+    assert ">0.000<" in row
+
+    rng = random.Random(1)
+    noise = {f"u{at}": Visit(tuple(f"u{rng.randrange(400)}" for _ in range(6))) for at in range(400)}
+    _, found, html = made(tmp_path / "noise", Sample(seeds=("u0",), visits=noise))
+    assert found["communities"]["agreement"] < 0.6
+    assert not found["communities"]["settled"]
+    assert headline(html).startswith("20 seeded runs do not agree on communities (normalised mutual information 0.")
+    assert "no division can be reported as a finding" in headline(html)
 
 
 def test_structure_agrees_with_networkx(tmp_path: Path) -> None:
