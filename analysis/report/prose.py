@@ -295,11 +295,17 @@ def portrait(findings: Findings, one: Portrait) -> Markup:
         for lead, positions in (("Most followed from within", one.top), ("Most connected outside", one.bridges)):
             if positions:
                 parts.append(Markup("{}: {}.").format(lead, named(positions)))
-        for lead, found in (
-            ("Words of their profiles", one.words),
-            ("Regions", one.regions),
-            ("Languages", one.languages),
-        ):
+        if one.words:
+            told = Markup(", ").join(
+                Markup("<bdi>{}</bdi> ({}, elsewhere {})").format(
+                    text.shown(word), text.percent(here), text.percent(there)
+                )
+                for word, here, there in one.words
+            )
+            parts.append(Markup("Words of their profiles that stand out, of the crawl: {}.").format(told))
+        elif one.described:
+            parts.append(Markup("No word of their profiles stands out."))
+        for lead, found in (("Regions, of the crawl", one.regions), ("Languages, of the crawl", one.languages)):
             if found:
                 parts.append(Markup("{}: {}.").format(lead, shares(found)))
     else:
