@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtri, xlogy
 
-from analysis.brokers import brokerage
+from analysis.brokers import Brokerage, brokerage
 from analysis.centrality import in_degree
 from analysis.communities import DOUBTFUL, STABLE, Consensus, Partition
 from analysis.graph import FollowGraph, Ints
@@ -92,14 +92,22 @@ class Portrait:
 
 
 def portraits(
-    graph: FollowGraph, found: Partition | Consensus, *, largest: int = 20, top: int = 5
+    graph: FollowGraph,
+    found: Partition | Consensus,
+    *,
+    largest: int = 20,
+    top: int = 5,
+    between: Brokerage | None = None,
 ) -> tuple[Portrait, ...]:
-    """Describe the largest communities; reads bios, regions and languages. Raises a DatabaseError."""
+    """Describe the largest communities; reads bios, regions and languages. Raises a DatabaseError.
+
+    `between` is `brokerage` of the same partition, where it is known already.
+    """
     partition = found.partition if isinstance(found, Consensus) else found
     shown = min(largest, len(partition.size))
     inside = partition.label[graph.src] == partition.label[graph.dst]
     followed = np.bincount(graph.dst[inside], minlength=len(graph))
-    outside, observed = brokerage(graph, partition).outside, in_degree(graph)
+    outside, observed = (between or brokerage(graph, partition)).outside, in_degree(graph)
     bios = [_words(bio) for bio in graph.accounts.column("bio")]
     everywhere = Counter(word for words in bios for word in words)
     described = sum(bool(words) for words in bios)

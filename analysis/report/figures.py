@@ -22,6 +22,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from analysis.report.atlas import Atlas
 from analysis.report.estimates import Floats
 from analysis.report.findings import Findings, scattered
+from analysis.report.groups import PORTRAYED
 from analysis.report.text import count, percent
 from analysis.structure import Distribution
 
@@ -216,6 +217,43 @@ def community_graph(findings: Findings, drawn: Atlas) -> list[Markup]:
         + "."
     )
     return [_panel("community-graph", "The communities and the follows between them", description, WIDTH, draw)]
+
+
+def stability(findings: Findings) -> list[Markup]:
+    """Draw how well each of the largest communities is found again by each run: the darker, the better."""
+    groups = findings.groups
+    if groups is None or not findings.communities or groups.consensus.is_trivial:
+        return []
+    found = groups.consensus
+    overlap, mean = found.overlap.T[:PORTRAYED], found.stability[:PORTRAYED]
+    rows, runs = overlap.shape
+    left, right, top, tall = 34, 44, 34, 20
+    height = top + tall * rows + 34
+    wide = (WIDTH - left - right) / runs
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        axes.set(xlim=(0, WIDTH), ylim=(height, 0))
+        axes.text(left - 6, 20, "No.", ha="right", color=MUTED, fontsize=11)
+        axes.text(WIDTH, 20, "mean", ha="right", color=MUTED, fontsize=11)
+        axes.text(left, height - 12, f"seeded runs 1 to {runs}", color=MUTED, fontsize=11)
+        for row in range(rows):
+            y = top + tall * row
+            axes.text(left - 6, y + 14, str(row + 1), ha="right")
+            axes.text(WIDTH, y + 14, f"{mean[row]:.2f}", ha="right")
+            for run in range(runs):
+                x = left + wide * run
+                axes.broken_barh([(x, wide - 1)], (y, tall - 2), facecolor=VISITED, alpha=float(overlap[row, run]) ** 2)
+                axes.broken_barh([(x, wide - 1)], (y, tall - 2), facecolor="none", edgecolor=LINE, linewidth=0.5)
+
+    description = (
+        f"Heat map: {count(rows, 'community', 'communities')} by {count(runs, 'seeded run')}, the darker the better "
+        "the run found the community again. Mean overlap: "
+        + "; ".join(f"community {row + 1}: {value:.2f}" for row, value in enumerate(mean.tolist()))
+        + "."
+    )
+    return [_panel("stability", "Communities found again by each run", description, height, draw)]
 
 
 def _cumulative(name: str, title: str, axis: str, one: str, distribution: Distribution) -> Markup:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from analysis import centrality, communities, structure, tail
+from analysis.brokers import brokers
 from analysis.communities import NOWHERE, Consensus, Partition
 from analysis.coverage import Coverage
 from analysis.graph import LISTED, STANDINGS, UNKNOWN, VISITED, FollowGraph, Ints, Mask
@@ -22,7 +23,7 @@ from analysis.seeds import Without, leave_one_out
 THIN_SUPPORT = 5
 """Followed by fewer visited accounts than this, a score rests on next to nothing."""
 
-TOP_OF_COMMUNITY = 5
+TOP_OF_COMMUNITY, BROKERS = 5, 10
 
 SCATTERED = 2_000
 """Accounts drawn at most in the figure of reported and observed followers."""
@@ -92,13 +93,16 @@ class Central:
 class Community:
     """A community; `inside` of the `touching` connected pairs that touch it lie within it, `top` are its accounts of
     highest rank as (id, handle), none where it is unstable. `stability` is the mean Jaccard similarity over the seeded
-    runs."""
+    runs. Of the follows that touch it `follows_inside` stay in it, `follows_out` lead out and `follows_in` come in."""
 
     number: int
     accounts: int
     visited: int
     inside: int
     touching: int
+    follows_inside: int
+    follows_out: int
+    follows_in: int
     stability: float
     top: tuple[tuple[int, str | None], ...]
 
@@ -108,6 +112,18 @@ class Community:
         if self.stability >= communities.STABLE:
             return "stable"
         return "doubtful" if self.stability >= communities.DOUBTFUL else "unstable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """An account whose connected pairs are spread over communities. `community` counts from 1."""
+
+    id: int
+    handle: str | None
+    community: int
+    connections: int
+    outside: int
+    participation: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +139,17 @@ class Findings:
     groups: Groups | None
     too_many_pairs: int | None
     communities: tuple[Community, ...]
+    brokers: tuple[Broker, ...]
+    """Completely visited accounts of communities that are not unstable, the most evenly spread first."""
     components: structure.Components
     bow_tie: structure.BowTie
     cores: structure.CoreProfile
     assortativity: structure.Assortativity
     """Over the follows between completely visited accounts, of the degrees inside them."""
+    clustering: structure.Clustering | None
+    """Of the graph of the completely visited accounts; None where it is too large."""
+    betweenness: structure.Betweenness
+    """In the graph of the visited accounts."""
     tails: Mapping[str, tail.Tail | None]
     """The tail of the follows of completely visited accounts, and of the reported followers of known accounts."""
     reciprocity: structure.Reciprocity
@@ -212,10 +234,13 @@ def find(
         groups=groups,
         too_many_pairs=too_many,
         communities=_communities(graph, groups, order),
+        brokers=_brokers(graph, groups),
         components=structure.components(graph),
         bow_tie=structure.bow_tie(graph),
         cores=structure.core_profile(graph),
         assortativity=structure.assortativity(graph, accounts.complete),
+        clustering=structure.clustering(graph, accounts.complete),
+        betweenness=structure.betweenness(graph, accounts.listed, rng_seed=settings.rng_seed),
         tails={"following": tail.fit(following), "followers": tail.fit(accounts.followers)},
         reciprocity=structure.reciprocity(graph),
         reciprocity_visited=structure.reciprocity(graph, accounts.listed),
@@ -300,6 +325,9 @@ def _communities(graph: FollowGraph, groups: Groups | None, order: Ints) -> tupl
         return ()
     partition = groups.consensus.partition
     inside = partition.label != NOWHERE
+    source, target = partition.label[graph.src], partition.label[graph.dst]
+    given, received = (np.bincount(ends, minlength=len(partition.size)) for ends in (source, target))
+    within = np.bincount(source[source == target], minlength=len(partition.size))
     visited = np.bincount(partition.label[inside & graph.accounts.listed], minlength=len(partition.size))
     by_rank = order[inside[order]]
     # A stable sort by community keeps the order of rank within each.
@@ -313,8 +341,30 @@ def _communities(graph: FollowGraph, groups: Groups | None, order: Ints) -> tupl
             visited=int(visited[number]),
             inside=int(partition.inside[number]),
             touching=int(partition.touching[number]),
+            follows_inside=int(within[number]),
+            follows_out=int(given[number] - within[number]),
+            follows_in=int(received[number] - within[number]),
             stability=float(groups.consensus.stability[number]),
             top=_named(graph, grouped[starts[number] : starts[number] + named[number]]),
         )
         for number in range(len(partition.size))
+    )
+
+
+def _brokers(graph: FollowGraph, groups: Groups | None) -> tuple[Broker, ...]:
+    """Return the first brokers; none where runs agree on no division, for then there is nothing to stand between."""
+    if groups is None or not groups.is_settled:
+        return ()
+    told, found = groups.consensus.told, groups.between
+    chosen = brokers(graph, found, graph.accounts.complete & (told != NOWHERE), BROKERS)
+    return tuple(
+        Broker(
+            id=int(graph.accounts.id[at]),
+            handle=graph.accounts.handle[at],
+            community=int(told[at]) + 1,
+            connections=int(found.connections[at]),
+            outside=int(found.outside[at]),
+            participation=float(found.participation[at]),
+        )
+        for at in chosen.tolist()
     )

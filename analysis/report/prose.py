@@ -16,7 +16,7 @@ from analysis.report.change import Changes
 from analysis.report.estimates import FIRST, Mean, Queue, reason_of, value_of
 from analysis.report.findings import Findings
 from analysis.sampling import CALM, Interval, NotIdentifiable, Uninformative
-from analysis.structure import BowTie
+from analysis.structure import COVERED, BowTie
 
 NAMED_SEEDS = 3
 
@@ -332,6 +332,27 @@ def stability(findings: Findings) -> str:
         sweep = "a shorter sweep over resolutions" if groups.scales else "no other resolution was tried"
         words += f" The graph is large, so there were {groups.runs:,} runs instead of {RUNS}, and {sweep}."
     return words
+
+
+def betweenness(findings: Findings) -> str:
+    """Return what may be said of shortest paths, or why nothing is."""
+    found = findings.betweenness
+    if found.first:
+        rested = (
+            "all of them" if found.pivots == found.accounts else f"{text.count(found.pivots, 'account')} drawn by lot"
+        )
+        return (
+            "Fragile: an account that was not visited may carry the paths. Among "
+            f"{text.count(found.accounts, 'visited account')}, {text.percent(found.share)} of the known, on shortest "
+            f"paths from {rested}."
+        )
+    seen = f"{text.count(found.accounts, 'account')} of {text.number(len(findings.graph))} known were visited"
+    if found.share < COVERED:
+        return (
+            f"Betweenness, closeness and the diameter are not shown: {seen} ({text.percent(found.share)}), and under "
+            f"{COVERED:.0%} the paths among them say nothing of the paths there are."
+        )
+    return f"Betweenness is not shown: {seen}, too few or with too many follows to search for paths among them."
 
 
 def bow_tie(shape: BowTie) -> list[tuple[str, str, int]]:

@@ -12,18 +12,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from analysis.capture import Saturation
 from analysis.graph import STANDINGS
 from analysis.report import atlas, text
 from analysis.report.atlas import Atlas
 from analysis.report.estimates import Mean, reason_of, value_of
 from analysis.report.findings import Findings, scattered
+from analysis.report.groups import PORTRAYED, Groups
 from analysis.sampling import Interval, NotIdentifiable, Uninformative
 from analysis.structure import Distribution, Reciprocity
 from storage.export import cell, replacing
 
 SCHEMA = 2
 """Version of the JSON's shape, docs/report.schema.json: raised when a field changes its meaning or goes."""
+
+FLOWS_TOLD = 20
 
 Table = tuple[Sequence[str], Iterable[Sequence[object]]]
 
@@ -73,6 +78,11 @@ def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
             "pairs": groups.consensus.partition.pairs,
             "modularity": groups.consensus.partition.modularity,
             "split": groups.consensus.partition.split,
+            "flows": [
+                {"source": source + 1, "target": target + 1, "follows": follows}
+                for source, target, follows in flowing(groups)[:FLOWS_TOLD]
+            ],
+            "brokers": [{**asdict(row), "id": str(row.id)} for row in findings.brokers],
             "list": [
                 {
                     **asdict(row),
@@ -88,6 +98,16 @@ def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
             "bow_tie": asdict(findings.bow_tie),
             "core_profile": findings.cores.accounts.tolist(),
             "assortativity_both_complete": asdict(findings.assortativity),
+            "clustering_both_complete": None
+            if findings.clustering is None
+            else {**asdict(findings.clustering), "transitivity": findings.clustering.transitivity},
+            "betweenness_of_visited": {
+                **asdict(findings.betweenness),
+                "first": [
+                    {"id": str(graph.accounts.id[at]), "handle": graph.accounts.handle[at], "value": value}
+                    for at, value in findings.betweenness.first
+                ],
+            },
             "tails": {
                 name: None if found is None else {**asdict(found), "verdict": found.verdict}
                 for name, found in findings.tails.items()
@@ -197,6 +217,9 @@ def written_tables(folder: Path, findings: Findings, drawn: Atlas | None) -> tup
         "averages": _averages(findings),
         "saturation": _saturated(findings),
         "resolutions": _resolutions(findings),
+        "stability": _stability(findings),
+        "flows": _flows(findings),
+        "brokers": _brokers(findings),
         "changes_by_month": _months(findings),
         "changes_by_account": _changed(findings),
         "cores": _cores(findings),
@@ -241,14 +264,45 @@ def _accounts(findings: Findings) -> Table:
 
 
 def _communities(findings: Findings) -> Table:
-    header = ("community", "accounts", "visited", "pairs_inside", "pairs_touching", "stability", "top_accounts")
+    header = (
+        *("community", "accounts", "visited", "pairs_inside", "pairs_touching"),
+        *("follows_inside", "follows_out", "follows_in", "stability", "top_accounts"),
+    )
     return header, [
         (
-            *(row.number, row.accounts, row.visited, row.inside, row.touching, row.stability),
+            *(row.number, row.accounts, row.visited, row.inside, row.touching),
+            *(row.follows_inside, row.follows_out, row.follows_in, row.stability),
             " ".join(handle if handle is not None else f"id:{key}" for key, handle in row.top),
         )
         for row in findings.communities
     ]
+
+
+def flowing(groups: Groups) -> list[tuple[int, int, int]]:
+    """Return (source, target, follows) of the follows between communities that are not unstable, the most first."""
+    columns = groups.flows.source, groups.flows.target, groups.flows.follows
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def _flows(findings: Findings) -> Table:
+    rows = [] if findings.groups is None else flowing(findings.groups)
+    return ("source", "target", "follows"), [(source + 1, target + 1, follows) for source, target, follows in rows]
+
+
+def _brokers(findings: Findings) -> Table:
+    header = ("id", "label", "community", "connections", "connections_outside", "participation")
+    return header, [
+        (str(row.id), row.handle, row.community, row.connections, row.outside, row.participation)
+        for row in findings.brokers
+    ]
+
+
+def _stability(findings: Findings) -> Table:
+    overlap = np.zeros((0, 0)) if findings.groups is None else findings.groups.consensus.overlap[:, :PORTRAYED]
+    rows = [
+        (number + 1, run + 1, value) for number, runs in enumerate(overlap.T.tolist()) for run, value in enumerate(runs)
+    ]
+    return ("community", "run", "overlap"), rows
 
 
 def _scattered(findings: Findings) -> Table:

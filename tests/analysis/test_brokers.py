@@ -46,8 +46,12 @@ def test_brokerage_is_its_definition(graph: FollowGraph) -> None:
         assert found.outside[at] == len(neighbours[at]) - groups[partition.label[at]]
         spread = 1 - sum((count / len(neighbours[at])) ** 2 for count in groups.values()) if groups else 0
         assert found.participation[at] == pytest.approx(spread)
-    best = brokers(graph, partition, 5)
-    assert found.outside[best].tolist() == sorted(found.outside.tolist(), reverse=True)[:5]
+        assert found.connections[at] == len(neighbours[at])
+    among = np.arange(len(graph)) % 2 == 0
+    best = brokers(graph, found, among, 5)
+    eligible = [at for at in range(0, len(graph), 2) if len(neighbours[at]) >= 10]
+    assert found.participation[best].tolist() == sorted(found.participation[eligible].tolist(), reverse=True)[:5]
+    assert set(best.tolist()) <= set(eligible)
 
 
 def test_nothing_lies_between_when_there_is_nothing(tmp_path: Path) -> None:
@@ -55,7 +59,8 @@ def test_nothing_lies_between_when_there_is_nothing(tmp_path: Path) -> None:
     empty = load_graph(write(tmp_path / "graph.db", Sample(seeds=("a", "b"))))
     partition = leiden(empty)
     assert partition.label.tolist() == [NOWHERE, NOWHERE]
-    assert len(flows(empty, partition).follows) == len(brokers(empty, partition)) == 0
+    assert len(flows(empty, partition).follows) == 0
+    assert len(brokers(empty, brokerage(empty, partition), np.ones(2, dtype=np.bool_))) == 0
     assert brokerage(empty, partition).participation.tolist() == [0, 0]
 
 

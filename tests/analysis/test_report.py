@@ -214,6 +214,11 @@ def test_structure_agrees_with_networkx(tmp_path: Path) -> None:
         "largest_strong": max(map(len, nx.strongly_connected_components(plain))),
         "isolated": 2,
     }
+    complete = plain.subgraph({"ann", "bob", "pia", "qua"}).to_undirected()
+    assert shape["clustering_both_complete"] == {
+        "accounts": sum(degree > 1 for _, degree in complete.degree), "triples": 0, "closed": 0,
+        "average": None, "transitivity": None,
+    }  # fmt: skip
     for population, members in {
         "all": set(plain),
         "both_visited": {"ann", "bob", "cat", "pia", "qua"},
@@ -231,6 +236,48 @@ def test_structure_agrees_with_networkx(tmp_path: Path) -> None:
         assert {int(row["value"]): int(row["accounts"]) for row in rows} == {v: values.count(v) for v in set(values)}
         for row in rows:
             assert int(row["accounts_at_least"]) == sum(value >= int(row["value"]) for value in values)
+
+
+def test_what_lies_between_communities_is_counted(tmp_path: Path) -> None:
+    """Follows that cross, rates in and out and brokers are those of the lists; the page shows what the files hold."""
+    names = [[f"{side}{at:02}" for at in range(12)] for side in "abc"]
+    lists = {one: Visit(tuple(other for other in side if other != one)) for side in names for one in side}
+    lists["a00"] = Visit((*lists["a00"].listed, *names[1][:6], *names[2][:6]))
+    lists["b03"] = Visit((*lists["b03"].listed, "c03"))
+    files, found, html = made(tmp_path, Sample(seeds=("a00",), visits=lists))
+    part = {row["label"]: int(row["community"]) for row in table(files, "accounts")}
+    crossing: dict[tuple[int, int], int] = {}
+    for source, visit in lists.items():
+        for target in visit.listed:
+            if part[source] != part[target]:
+                pair = part[source], part[target]
+                crossing[pair] = crossing.get(pair, 0) + 1
+    told = {(row["source"], row["target"]): row["follows"] for row in found["communities"]["flows"]}
+    assert told == crossing
+    assert {(int(r["source"]), int(r["target"])): int(r["follows"]) for r in table(files, "flows")} == crossing
+    for row in found["communities"]["list"]:
+        inside = sum(part[s] == part[t] == row["number"] for s, v in lists.items() for t in v.listed)
+        assert row["follows_inside"] == inside
+        assert row["follows_out"] == sum(n for (source, _), n in crossing.items() if source == row["number"])
+        assert row["follows_in"] == sum(n for (_, target), n in crossing.items() if target == row["number"])
+    first = found["communities"]["brokers"][0]
+    assert (first["handle"], first["connections"], first["outside"]) == ("a00", 23, 12)
+    assert first["participation"] == pytest.approx(1 - (11**2 + 6**2 + 6**2) / 23**2)
+    assert [row["label"] for row in table(files, "brokers")] == [r["handle"] for r in found["communities"]["brokers"]]
+    section = html.partition('id="communities"')[2].partition("</section>")[0]
+    assert "<strong>The strongest flows</strong>" in section
+    assert "<strong>Brokers</strong>" in section
+    assert len(table(files, "stability")) == 3 * 20
+    shape = html.partition('id="structure"')[2].partition("</section>")[0]
+    assert "Follows returned, all" not in shape
+    clustered = found["structure"]["clustering_both_complete"]
+    assert f">{clustered['average']:.3f}<" in shape
+    assert f">{clustered['transitivity']:.3f}<" in shape
+    paths = found["structure"]["betweenness_of_visited"]
+    assert (paths["share"], paths["pivots"], paths["first"][0]["handle"]) == (1, 36, "a00")
+    assert "Fragile" in shape
+    _, _, partly = made(tmp_path / "few", Sample(seeds=("a",), visits={"a": Visit(tuple("bcdefghi"))}))
+    assert "under 30% the paths among them say nothing" in partly
 
 
 def test_the_page_shows_the_numbers_of_the_json(tmp_path: Path) -> None:
@@ -353,9 +400,9 @@ def test_the_page_is_built_for_every_reader(tmp_path: Path) -> None:
         assert len(page.all(tag)) == (1 if tag != "title" else 1 + len(page.all("svg")))
     assert all(attributes.get("scope") in {"col", "row", "rowgroup"} for attributes in page.all("th"))
     assert len(page.all("table")) == len(page.all("caption"))
-    assert len(page.all("svg")) == len(page.all("desc")) == 8
+    assert len(page.all("svg")) == len(page.all("desc")) == 9
     assert all(svg["role"] == "img" for svg in page.all("svg"))
-    assert len(page.all("figure")) == len(page.all("figcaption")) == len(page.all("details")) == 5
+    assert len(page.all("figure")) == len(page.all("figcaption")) == len(page.all("details")) == 6
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     referred = {str(a["href"])[1:] for a in page.all("a")} | {str(use["href"])[1:] for use in page.all("use")}
@@ -493,7 +540,7 @@ def test_equal_databases_give_equal_bytes_in_every_process(tmp_path: Path) -> No
         )
     build(path, tmp_path / "here", now=lambda: NOW)
     assert digests(tmp_path / "here") == digests(tmp_path / "1") == digests(tmp_path / "4711")
-    assert len(digests(tmp_path / "here")) == 16
+    assert len(digests(tmp_path / "here")) == 19
 
 
 def test_only_the_time_of_making_depends_on_the_clock(tmp_path: Path) -> None:
@@ -520,18 +567,21 @@ def test_a_report_replaces_the_last_and_leaves_the_database(tmp_path: Path) -> N
         "report.json",
         "tables/accounts.csv",
         "tables/averages.csv",
+        "tables/brokers.csv",
         "tables/changes_by_account.csv",
         "tables/changes_by_month.csv",
         "tables/communities.csv",
         "tables/cores.csv",
         "tables/coverage.csv",
         "tables/degree_distribution.csv",
+        "tables/flows.csv",
         "tables/map_accounts.csv",
         "tables/map_follows.csv",
         "tables/map_links.csv",
         "tables/reported_observed.csv",
         "tables/resolutions.csv",
         "tables/saturation.csv",
+        "tables/stability.csv",
     ]
     assert [done for _, done, _ in steps] == [0, 1, 2, 3, 4, 5]
 
