@@ -241,7 +241,10 @@ def find(
         assortativity=structure.assortativity(graph, accounts.complete),
         clustering=structure.clustering(graph, accounts.complete),
         betweenness=structure.betweenness(graph, accounts.listed, rng_seed=settings.rng_seed),
-        tails={"following": tail.fit(following), "followers": tail.fit(accounts.followers)},
+        tails={
+            name: tail.fit(values, rng_seed=settings.rng_seed)
+            for name, values in (("following", following), ("followers", accounts.followers))
+        },
         reciprocity=structure.reciprocity(graph),
         reciprocity_visited=structure.reciprocity(graph, accounts.listed),
         reciprocity_complete=structure.reciprocity(graph, accounts.complete),

@@ -23,6 +23,7 @@ from analysis.report.findings import Findings, scattered
 from analysis.report.groups import PORTRAYED, Groups
 from analysis.sampling import Interval, NotIdentifiable, Uninformative
 from analysis.structure import Distribution, Reciprocity
+from analysis.tail import Tail
 from storage.export import cell, replacing
 
 SCHEMA = 2
@@ -108,10 +109,7 @@ def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
                     for at, value in findings.betweenness.first
                 ],
             },
-            "tails": {
-                name: None if found is None else {**asdict(found), "verdict": found.verdict}
-                for name, found in findings.tails.items()
-            },
+            "tails": {name: None if found is None else _tail(found) for name, found in findings.tails.items()},
             "reciprocity": {
                 "all": _mutual(findings.reciprocity),
                 "both_visited": _mutual(findings.reciprocity_visited),
@@ -276,6 +274,12 @@ def _communities(findings: Findings) -> Table:
         )
         for row in findings.communities
     ]
+
+
+def _tail(found: Tail) -> dict[str, Any]:
+    fit = found.goodness
+    goodness = None if fit is None else {**asdict(fit), "p": fit.p}
+    return {**asdict(found), "goodness": goodness, "verdict": found.verdict}
 
 
 def flowing(groups: Groups) -> list[tuple[int, int, int]]:
