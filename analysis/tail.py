@@ -98,7 +98,7 @@ class Tail:
         if better:
             best = min(better, key=lambda rival: rival.ratio)
             pure = "pure " if best.name == CUT_OFF else ""
-            return f"Not a {pure}power law: {_one(best.name)} fits the tail better (p = {best.p:.2g})."
+            return f"Not a {pure}power law: {_one(best.name)} fits the tail better ({_chance(best.p)})."
         fit = self.goodness
         if fit is not None and fit.p <= LEVEL:
             return (
@@ -116,6 +116,10 @@ class Tail:
             names = " or ".join(_one(name) for name in undecided)
             return f"Cannot tell: a power law fits the tail no better and no worse than {names}. {tested}"
         return f"A power law fits the tail better than each of its rivals; that does not prove it. {tested}"
+
+
+def _chance(p: float) -> str:
+    return f"p = {p:.2g}" if p >= 0.0001 else "p < 0.0001"
 
 
 def _one(name: str) -> str:

@@ -129,11 +129,7 @@ def embedded(findings: Findings, drawn: Atlas) -> Markup:
             "y": drawn.layout.centre[: drawn.shown, 1].tolist(),
             "radius": drawn.layout.radius[: drawn.shown].tolist(),
             "accounts": [row.accounts for row in rows],
-            "trust": [row.trust for row in rows],
-            "colour": [
-                layout.OTHER if row.trust == "unstable" else layout.colour(row.number - 1)
-                for row in findings.communities
-            ],
+            "trust": [row.trust for row in findings.communities],
             "edges": drawn.links,
         },
         "accounts": {

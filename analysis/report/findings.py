@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ THIN_SUPPORT = 5
 """Followed by fewer visited accounts than this, a score rests on next to nothing."""
 
 TOP_OF_COMMUNITY, BROKERS = 5, 10
+
+SUSPICIOUS = 20
+"""Accounts with suspicious follower counts that are listed at most."""
 
 SCATTERED = 2_000
 """Accounts drawn at most in the figure of reported and observed followers."""
@@ -271,6 +275,39 @@ def scattered(findings: Findings) -> Ints:
     accounts, observed = findings.graph.accounts, findings.observed
     both = np.flatnonzero((accounts.followers > 0) & (observed > 0))
     return both[np.lexsort((both, -observed[both]))][:SCATTERED]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicious:
+    """An account whose reported followers are far beyond what is plausible, with its letter in the figure."""
+
+    letter: str
+    id: int
+    handle: str | None
+    followers_reported: int
+    followers_plausible: float
+    followers_observed: int
+
+
+def suspicious(findings: Findings) -> tuple[Suspicious, ...]:
+    """Return the flagged accounts furthest beyond what is plausible, SUSPICIOUS at most."""
+    ranking, accounts = findings.estimates.ranking, findings.graph.accounts
+    if ranking is None:
+        return ()
+    mended = ranking.mended
+    flagged = np.flatnonzero(mended.flagged)
+    order = flagged[np.lexsort((accounts.id[flagged], -mended.reported[flagged] / mended.followers[flagged]))]
+    return tuple(
+        Suspicious(
+            letter=letter,
+            id=int(accounts.id[at]),
+            handle=accounts.handle[at],
+            followers_reported=int(mended.reported[at]),
+            followers_plausible=float(mended.followers[at]),
+            followers_observed=int(findings.observed[at]),
+        )
+        for letter, at in zip(ascii_lowercase[:SUSPICIOUS], order.tolist(), strict=False)
+    )
 
 
 def _named(graph: FollowGraph, positions: Ints) -> tuple[tuple[int, str | None], ...]:

@@ -14,7 +14,7 @@ from analysis.graph import STANDINGS
 from analysis.ranks import TIERS, RankIntervals
 from analysis.report import atlas, caveats, figures, prose, text
 from analysis.report.atlas import Atlas
-from analysis.report.findings import Central, Findings, scattered
+from analysis.report.findings import Central, Findings, scattered, suspicious
 from analysis.report.groups import PORTRAYED
 from analysis.report.method import method
 from analysis.report.tables import flowing
@@ -76,6 +76,8 @@ def render(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
         degrees_figure=figures.degrees(findings),
         degrees_finding=prose.degrees(findings),
         scattered=len(scattered(findings)),
+        suspicious=suspicious(findings),
+        flagged=int(findings.estimates.flagged.sum()),
         numbered=findings.central[: figures.NUMBERED],
         places=_places(findings.central),
         tiers=list(_tiers(findings.central, len(findings.graph))),

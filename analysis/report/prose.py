@@ -350,7 +350,7 @@ def betweenness(findings: Findings) -> str:
     if found.share < COVERED:
         return (
             f"Betweenness, closeness and the diameter are not shown: {seen} ({text.percent(found.share)}), and under "
-            f"{COVERED:.0%} the paths among them say nothing of the paths there are."
+            f"{100 * COVERED:.0f}\u202f% the paths among them say nothing of the paths there are."
         )
     return f"Betweenness is not shown: {seen}, too few or with too many follows to search for paths among them."
 

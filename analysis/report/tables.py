@@ -19,7 +19,7 @@ from analysis.graph import STANDINGS
 from analysis.report import atlas, text
 from analysis.report.atlas import Atlas
 from analysis.report.estimates import Mean, reason_of, value_of
-from analysis.report.findings import Findings, scattered
+from analysis.report.findings import Findings, scattered, suspicious
 from analysis.report.groups import PORTRAYED, Groups
 from analysis.sampling import Interval, NotIdentifiable, Uninformative
 from analysis.structure import Distribution, Reciprocity
@@ -64,6 +64,7 @@ def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
             for row in findings.without
         ],
         "central": [{**asdict(row), "id": str(row.id), "thin_support": row.thin} for row in findings.central],
+        "suspicious": [{**asdict(row), "id": str(row.id)} for row in suspicious(findings)],
         "communities": None
         if groups is None
         else {
@@ -212,6 +213,7 @@ def written_tables(folder: Path, findings: Findings, drawn: Atlas | None) -> tup
         "communities": _communities(findings),
         "degree_distribution": _degrees(findings),
         "reported_observed": _scattered(findings),
+        "suspicious": _suspicious(findings),
         "averages": _averages(findings),
         "saturation": _saturated(findings),
         "resolutions": _resolutions(findings),
@@ -315,6 +317,17 @@ def _scattered(findings: Findings) -> Table:
     columns = accounts.id[drawn].tolist(), accounts.followers[drawn].tolist(), findings.observed[drawn].tolist()
     return ("id", "followers_reported", "followers_observed"), [
         (str(key), *numbers) for key, *numbers in zip(*columns, strict=True)
+    ]
+
+
+def _suspicious(findings: Findings) -> Table:
+    header = ("letter", "id", "label", "followers_reported", "followers_plausible", "followers_observed")
+    return header, [
+        (
+            *(row.letter, str(row.id), row.handle),
+            *(row.followers_reported, row.followers_plausible, row.followers_observed),
+        )
+        for row in suspicious(findings)
     ]
 
 

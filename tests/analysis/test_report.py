@@ -25,7 +25,7 @@ from storage.database import Database
 from storage.errors import MissingDatabase
 from storage.export import OutputNotWritable
 from storage.schema import Completeness
-from tests.analysis.sample import Sample, Visit, write
+from tests.analysis.sample import Sample, Visit, edges, partial, write
 
 NOW = 1_793_500_000.7
 
@@ -277,7 +277,30 @@ def test_what_lies_between_communities_is_counted(tmp_path: Path) -> None:
     assert (paths["share"], paths["pivots"], paths["first"][0]["handle"]) == (1, 36, "a00")
     assert "Fragile" in shape
     _, _, partly = made(tmp_path / "few", Sample(seeds=("a",), visits={"a": Visit(tuple("bcdefghi"))}))
-    assert "under 30% the paths among them say nothing" in partly
+    assert "under 30\u202f% the paths among them say nothing" in partly
+
+
+def test_suspicious_accounts_are_lettered_and_listed(tmp_path: Path) -> None:
+    """Accounts that claim a hundred times the followers of others like them have a letter, a row and their numbers."""
+    crawl = partial(edges("email-eu-core"), pages=700)
+    claimed = sorted(crawl.followers, key=lambda one: (crawl.followers[one], one))[-60::10]
+    crawl.followers = {one: n * (300 if one in claimed else 1) for one, n in crawl.followers.items()}
+    files, found, html = made(tmp_path, crawl)
+    rows = found["suspicious"]
+    assert set(claimed) <= {row["handle"] for row in rows}
+    assert len(rows) == min(20, found["estimates"]["ranking"]["flagged"])
+    assert [row["letter"] for row in rows] == list("abcdefghijklmnopqrst"[: len(rows)])
+    excess = [row["followers_reported"] / row["followers_plausible"] for row in rows]
+    assert excess == sorted(excess, reverse=True)
+    for row in rows:
+        assert row["followers_reported"] == crawl.followers[row["handle"]]
+        assert row["followers_observed"] == sum(row["handle"] in visit.listed for visit in crawl.visits.values())
+    assert [row["label"] for row in table(files, "suspicious")] == [row["handle"] for row in rows]
+    section = html.partition('id="central"')[2].partition("</section>")[0]
+    assert "<strong>Suspicious follower counts</strong>" in section
+    svg = section.partition("<svg")[2].partition("</svg>")[0]
+    assert all(f">{row['letter']}</text>" in svg for row in rows)
+    assert all(f"<bdi>@{row['handle']}</bdi>" in section for row in rows)
 
 
 def test_the_page_shows_the_numbers_of_the_json(tmp_path: Path) -> None:
@@ -540,7 +563,7 @@ def test_equal_databases_give_equal_bytes_in_every_process(tmp_path: Path) -> No
         )
     build(path, tmp_path / "here", now=lambda: NOW)
     assert digests(tmp_path / "here") == digests(tmp_path / "1") == digests(tmp_path / "4711")
-    assert len(digests(tmp_path / "here")) == 19
+    assert len(digests(tmp_path / "here")) == 20
 
 
 def test_only_the_time_of_making_depends_on_the_clock(tmp_path: Path) -> None:
@@ -582,6 +605,7 @@ def test_a_report_replaces_the_last_and_leaves_the_database(tmp_path: Path) -> N
         "tables/resolutions.csv",
         "tables/saturation.csv",
         "tables/stability.csv",
+        "tables/suspicious.csv",
     ]
     assert [done for _, done, _ in steps] == [0, 1, 2, 3, 4, 5]
 
