@@ -62,6 +62,12 @@ class Partition:
     split: int
 
     @property
+    def standard(self) -> float:
+        """Modularity at resolution 1, at whatever resolution the partition was found; 0 without a pair."""
+        share = (self.inside + self.touching) / max(2 * self.pairs, 1)
+        return float(np.sum(self.inside / max(self.pairs, 1) - share**2))
+
+    @property
     def conductance(self) -> Floats:
         """Of each community, pairs that lead out over the smaller of its own and the others' ends of pairs."""
         ends = self.inside + self.touching
@@ -198,7 +204,6 @@ def scan(
     for resolution in resolutions:
         found = [leiden_of(pairs, resolution=resolution, rng_seed=rng_seed + run) for run in range(runs)]
         shown = [described(len(number), low, high, labels, resolution=resolution) for labels in found]
-        standard = [described(len(number), low, high, labels, resolution=1.0) for labels in found]
         limit = float(np.sqrt(2 * len(low))) / resolution
         scales.append(
             Scale(
@@ -206,7 +211,7 @@ def scan(
                 communities=float(np.mean([len(one.size) for one in shown])),
                 largest=float(np.mean([one.size.max(initial=0) / max(one.size.sum(), 1) for one in shown])),
                 modularity=float(np.mean([one.modularity or 0.0 for one in shown])),
-                standard=float(np.mean([one.modularity or 0.0 for one in standard])),
+                standard=float(np.mean([one.standard for one in shown])),
                 agreement=float(np.mean([nmi(found[at], found[at - 1]) for at in range(min(runs, len(found)))]))
                 if len(low)
                 else 1.0,
