@@ -113,7 +113,8 @@ class Tail:
         # A cut-off that is not better is one that is not needed, and leaves nothing open.
         undecided = [rival.name for rival in self.rivals if rival.p >= LEVEL and rival.name != CUT_OFF]
         if undecided:
-            names = " or ".join(_one(name) for name in undecided)
+            *others, last = (_one(name) for name in undecided)
+            names = f"{', '.join(others)} or {last}" if others else last
             return f"Cannot tell: a power law fits the tail no better and no worse than {names}. {tested}"
         return f"A power law fits the tail better than each of its rivals; that does not prove it. {tested}"
 
