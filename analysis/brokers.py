@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.communities import NOWHERE, Partition
+from analysis.communities import Partition
 from analysis.engine import Floats, symmetrised
-from analysis.graph import FollowGraph, Ints
+from analysis.graph import FollowGraph, Ints, Mask
+
+CONNECTED = 10
+"""Connected pairs from which on it can be said how an account's pairs are spread."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,10 +27,11 @@ class Flows:
 class Brokerage:
     """How the pairs of each account are spread over communities, shape (n,).
 
-    `outside` counts its pairs with accounts of other communities; `participation` is Guimerà & Amaral's (2005): 0 where
-    all its pairs are in one community, towards 1 the more evenly they are spread.
+    `connections` counts its pairs, `outside` those with accounts of other communities; `participation` is Guimerà &
+    Amaral's (2005): 0 where all its pairs are in one community, towards 1 the more evenly they are spread.
     """
 
+    connections: Ints
     outside: Ints
     participation: Floats
 
@@ -52,15 +56,17 @@ def brokerage(graph: FollowGraph, partition: Partition) -> Brokerage:
     holder, community = keys // max(width, 1), keys % max(width, 1)
     squares = np.bincount(holder, weights=(counts / degree[holder]) ** 2, minlength=n) if len(keys) else np.zeros(n)
     own = np.bincount(holder, weights=counts * (partition.label[holder] == community), minlength=n)
-    return Brokerage((degree - own).astype(np.int64), np.where(degree > 0, 1 - squares, 0.0))
+    return Brokerage(degree, (degree - own).astype(np.int64), np.where(degree > 0, 1 - squares, 0.0))
 
 
-def brokers(graph: FollowGraph, partition: Partition, top: int = 10) -> Ints:
-    """Return the positions of the accounts with the most pairs outside their own community, equal ones by id."""
-    found = brokerage(graph, partition)
-    order = np.lexsort((graph.accounts.id, -found.outside))
-    chosen: Ints = order[(found.outside[order] > 0) & (partition.label[order] != NOWHERE)][:top]
-    return chosen
+def brokers(graph: FollowGraph, found: Brokerage, among: Mask, top: int = 10) -> Ints:
+    """Return the positions of the accounts `among` the given whose pairs are spread most evenly, equal ones by id.
+
+    Accounts with fewer than CONNECTED pairs are left out: two pairs in two communities would come before everybody.
+    """
+    chosen = np.flatnonzero(among & (found.connections >= CONNECTED) & (found.outside > 0))
+    order = np.lexsort((graph.accounts.id[chosen], -found.outside[chosen], -found.participation[chosen]))
+    return chosen[order][:top]
 
 
 def _counted(keys: Ints) -> tuple[Ints, Ints]:

@@ -30,6 +30,8 @@ RUNS, LEAST_RUNS = 20, 2
 RARE = 0.2
 """Pairs that no larger share of the runs keeps together count as parted. A low threshold: with a half, the accounts
 that runs disagree on fall into many more pieces than any run finds, and the modularity falls with them."""
+TRIVIAL = 0.9
+"""A partition with a larger share of the accounts in one community divides nothing, however well runs agree on it."""
 WORK = 20_000_000
 """Connected pairs that all runs of a consensus together may go through; beyond it there are fewer runs."""
 
@@ -60,6 +62,12 @@ class Partition:
     split: int
 
     @property
+    def standard(self) -> float:
+        """Modularity at resolution 1, at whatever resolution the partition was found; 0 without a pair."""
+        share = (self.inside + self.touching) / max(2 * self.pairs, 1)
+        return float(np.sum(self.inside / max(self.pairs, 1) - share**2))
+
+    @property
     def conductance(self) -> Floats:
         """Of each community, pairs that lead out over the smaller of its own and the others' ends of pairs."""
         ends = self.inside + self.touching
@@ -72,33 +80,54 @@ class Partition:
 class Consensus:
     """What several seeded runs agree on.
 
-    `partition` is their consensus; `stability`, per community, the mean over the runs of the Jaccard similarity with
-    its best counterpart (Hennig 2007); `agreement` the mean NMI of a run with the consensus; `counts` the communities
-    that each run found.
+    `partition` is their consensus; `overlap`, of shape (runs, communities), the Jaccard similarity of each community
+    with its best counterpart in each run, and `stability` its mean over the runs (Hennig 2007); `agreement` the mean
+    NMI of a run with the consensus; `counts` the communities that each run found.
     """
 
     partition: Partition
+    overlap: Floats
     stability: Floats
     agreement: float
     counts: tuple[int, ...]
+
+    @property
+    def told(self) -> Ints:
+        """The community of each account, NOWHERE also where it is unstable and so says nothing about an account."""
+        trusted = np.append(self.stability >= DOUBTFUL, False)  # NOWHERE is -1: the last
+        return np.where(trusted[self.partition.label], self.partition.label, NOWHERE)
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether one community holds nearly everybody, so that runs agree on nothing but that there is no division."""
+        sizes = self.partition.size
+        return bool(len(sizes)) and float(sizes[0]) > TRIVIAL * float(sizes.sum())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
     """What Leiden finds at one resolution: the runs' mean number of communities and share of the largest one.
 
-    `agreement` is the mean NMI between runs. `limit` is the number of pairs below which a community may be swallowed
-    by a neighbour although it is there (Fortunato & Barthélemy 2007, for this resolution), `below` how many found
-    communities have fewer pairs inside.
+    `modularity` has the resolution in it and so cannot be compared between resolutions: of one community it is one
+    minus the resolution. `standard` is Newman & Girvan's of the same partitions, at resolution 1, and can.
+    `agreement` is the mean NMI between runs; of trivial partitions it is near 1 and means nothing. `limit` is the
+    number of pairs below which a community may be swallowed by a neighbour although it is there (Fortunato &
+    Barthélemy 2007, for this resolution), `below` how many found communities have fewer pairs inside.
     """
 
     resolution: float
     communities: float
     largest: float
     modularity: float
+    standard: float
     agreement: float
     limit: float
     below: int
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether one community holds nearly everybody."""
+        return self.largest > TRIVIAL
 
 
 def leiden_labels(n: int, low: Indices, high: Indices, *, resolution: float, rng_seed: int) -> Ints:
@@ -157,11 +186,12 @@ def consensus(graph: FollowGraph, *, resolution: float = 1.0, rng_seed: int = 1,
     rough = leiden_of(agreed, resolution=resolution, rng_seed=rng_seed)
     partition = described(len(number), low, high, rough, resolution=resolution)
     label = partition.label
-    similar = [jaccard(label, labels) for labels in found] if len(label) else []
+    overlap = np.array([jaccard(label, labels) for labels in found]) if len(label) else np.zeros((runs, 0))
     return Consensus(
         partition=_spread(graph, number, partition),
-        stability=np.mean(similar, axis=0) if similar else np.zeros(0),
-        agreement=float(np.mean([nmi(label, labels) for labels in found])) if similar else 1.0,
+        overlap=overlap,
+        stability=overlap.mean(axis=0),
+        agreement=float(np.mean([nmi(label, labels) for labels in found])) if len(label) else 1.0,
         counts=tuple(len(np.unique(labels)) for labels in found),
     )
 
@@ -169,7 +199,8 @@ def consensus(graph: FollowGraph, *, resolution: float = 1.0, rng_seed: int = 1,
 def scan(
     graph: FollowGraph, resolutions: Sequence[float] = (0.25, 0.5, 1, 2, 4, 8), *, rng_seed: int = 1, runs: int = 3
 ) -> tuple[Scale, ...]:
-    """Partition at several resolutions, some runs each. Where runs agree, there is structure of that size.
+    """Partition at several resolutions, some runs each. Where runs agree and the partition is not trivial, there is
+    structure of that size.
 
     Raises TooManyPairs.
     """
@@ -185,6 +216,7 @@ def scan(
                 communities=float(np.mean([len(one.size) for one in shown])),
                 largest=float(np.mean([one.size.max(initial=0) / max(one.size.sum(), 1) for one in shown])),
                 modularity=float(np.mean([one.modularity or 0.0 for one in shown])),
+                standard=float(np.mean([one.standard for one in shown])),
                 agreement=float(np.mean([nmi(found[at], found[at - 1]) for at in range(min(runs, len(found)))]))
                 if len(low)
                 else 1.0,

@@ -11,17 +11,30 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import chdtri, xlogy
 
-from analysis.brokers import brokerage
+from analysis.brokers import Brokerage, brokerage
 from analysis.centrality import in_degree
 from analysis.communities import DOUBTFUL, STABLE, Consensus, Partition
 from analysis.graph import FollowGraph, Ints
 
 Share = tuple[str, float]
+"""What accounts say of themselves, and the share of those of the community that say it."""
+
+Word = tuple[str, float, float]
+"""A word, the share of a community's accounts with a bio that use it, and that of all other accounts with one."""
+
+LEAST = 5
+"""What fewer accounts of a community say of themselves says nothing about it."""
+
+LIFT = 1.5
+"""A word that is not this many times as usual here as elsewhere does not stand out, however sure that it is more so."""
+
+SURE = 15.13
+"""Least log-likelihood ratio of a word that stands out: by chance one in ten thousand has as much (Rayson, Berridge &
+Francis 2004). Where so many words are tried that one of them is to be expected, more is asked: see `_asked`."""
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_LEAST = 3
-"""A word that fewer accounts of a community use says nothing about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +42,9 @@ class Portrait:
     """One community. `density` is connected pairs over possible ones; `conductance` the share of its ends of pairs that
     lead out; `top` its accounts followed most from within and `bridges` those with most pairs outside, as positions.
 
-    `words` are the words of bios that are more usual here than elsewhere, with the share of its accounts with a bio
-    that use them; `regions` and `languages` the most usual ones, with their share among the accounts that state one.
+    `described` of its accounts have a bio of words; `words` are those that stand out against the bios of all others,
+    the most telling first. `regions` and `languages` are the most usual ones, with their share among the accounts that
+    state one, and empty where fewer than LEAST do. All of these are of the crawl: no estimate of anybody outside.
     `stability` is None where one run stands alone.
     """
 
@@ -42,7 +56,8 @@ class Portrait:
     stability: float | None
     top: tuple[int, ...]
     bridges: tuple[int, ...]
-    words: tuple[Share, ...]
+    described: int
+    words: tuple[Word, ...]
     regions: tuple[Share, ...]
     languages: tuple[Share, ...]
 
@@ -65,29 +80,44 @@ class Portrait:
         for lead, at in (("Most followed from within", self.top), ("Most connected outside", self.bridges)):
             if at:
                 parts.append(f"{lead}: {', '.join(names[one] or f'id {graph.accounts.id[one]}' for one in at)}.")
-        for lead, shares in (("Shared words", self.words), ("Regions", self.regions), ("Languages", self.languages)):
+        if self.words:
+            told = ", ".join(f"{word} ({here:.0%}, elsewhere {there:.0%})" for word, here, there in self.words)
+            parts.append(f"Words that stand out, of the crawl: {told}.")
+        elif self.described:
+            parts.append("No word of their profiles stands out.")
+        for lead, shares in (("Regions, of the crawl", self.regions), ("Languages, of the crawl", self.languages)):
             if shares:
                 parts.append(f"{lead}: {', '.join(f'{word} ({share:.0%})' for word, share in shares)}.")
         return " ".join(parts)
 
 
 def portraits(
-    graph: FollowGraph, found: Partition | Consensus, *, largest: int = 20, top: int = 5
+    graph: FollowGraph,
+    found: Partition | Consensus,
+    *,
+    largest: int = 20,
+    top: int = 5,
+    between: Brokerage | None = None,
 ) -> tuple[Portrait, ...]:
-    """Describe the largest communities; reads bios, regions and languages. Raises a DatabaseError."""
+    """Describe the largest communities; reads bios, regions and languages. Raises a DatabaseError.
+
+    `between` is `brokerage` of the same partition, where it is known already.
+    """
     partition = found.partition if isinstance(found, Consensus) else found
     shown = min(largest, len(partition.size))
     inside = partition.label[graph.src] == partition.label[graph.dst]
     followed = np.bincount(graph.dst[inside], minlength=len(graph))
-    outside, observed = brokerage(graph, partition).outside, in_degree(graph)
+    outside, observed = (between or brokerage(graph, partition)).outside, in_degree(graph)
     bios = [_words(bio) for bio in graph.accounts.column("bio")]
     everywhere = Counter(word for words in bios for word in words)
     described = sum(bool(words) for words in bios)
+    tried = shown * sum(count >= LEAST for count in everywhere.values())
     regions, languages = graph.accounts.column("region"), graph.accounts.column("language")
 
     def one(number: int) -> Portrait:
         members = np.flatnonzero(partition.label == number)
         size = len(members)
+        own = [bios[at] for at in members.tolist() if bios[at]]
         return Portrait(
             number=number,
             accounts=size,
@@ -97,7 +127,8 @@ def portraits(
             stability=float(found.stability[number]) if isinstance(found, Consensus) else None,
             top=_first(members, followed, observed, top),
             bridges=_first(members, outside, observed, top),
-            words=_telling([bios[at] for at in members.tolist()], everywhere, described, top),
+            described=len(own),
+            words=_telling(own, everywhere, described, top, asked=_asked(tried)),
             regions=_shares((regions[at] for at in members.tolist()), 3),
             languages=_shares((languages[at] for at in members.tolist()), 3),
         )
@@ -114,20 +145,35 @@ def _words(bio: object) -> frozenset[str]:
     return frozenset(_WORD.findall(str(bio).casefold())) if bio else frozenset()
 
 
-def _telling(bios: list[frozenset[str]], everywhere: Counter[str], described: int, top: int) -> tuple[Share, ...]:
-    """Return the words that set these bios apart, by the log-likelihood ratio of Dunning 1993."""
-    here = Counter(word for words in bios for word in words)
-    own = sum(bool(words) for words in bios)
+def _asked(tried: int) -> float:
+    """Return the least log-likelihood ratio that counts where so many words are tried: by chance in one study of a
+    hundred a single one has as much (Bonferroni)."""
+    return max(SURE, float(chdtri(1, 0.01 / max(tried, 1))))
+
+
+def _telling(
+    bios: list[frozenset[str]], everywhere: Counter[str], described: int, top: int, *, asked: float
+) -> tuple[Word, ...]:
+    """Return the words that set these bios apart from the others, by the log-likelihood ratio of Dunning 1993.
+
+    G2 = 2 * sum of O * ln(O / E) over the four cells: bios here and elsewhere, with the word and without it.
+    """
+    own, others = len(bios), described - len(bios)
     scored = []
-    for word, count in here.items():
-        expected = everywhere[word] * own / described
-        if count >= _LEAST and count > expected:
-            scored.append((-count * float(np.log(count / expected)), word, count / own))
-    return tuple((word, share) for _, word, share in sorted(scored)[:top])
+    for word, count in Counter(word for words in bios for word in words).items():
+        elsewhere = everywhere[word] - count
+        if count < LEAST or not others or count * others < LIFT * elsewhere * own:
+            continue
+        seen = np.array(((count, own - count), (elsewhere, others - elsewhere)))
+        expected = seen.sum(axis=1, keepdims=True) * seen.sum(axis=0) / described
+        ratio = 2 * float(np.sum(xlogy(seen, seen) - xlogy(seen, expected)))
+        if ratio >= asked:
+            scored.append((-ratio, word, count / own, elsewhere / others))
+    return tuple((word, here, there) for _, word, here, there in sorted(scored)[:top])
 
 
 def _shares(values: Iterable[object], top: int) -> tuple[Share, ...]:
     counts = Counter(str(value) for value in values if value)
     total = counts.total()
-    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if total >= LEAST else []
     return tuple((word, count / total) for word, count in ordered[:top])

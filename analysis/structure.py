@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
 
 import numpy as np
 from scipy.sparse.csgraph import breadth_first_order
 
+from analysis.clustering import triangle_sums
 from analysis.engine import component_labels, core_numbers, matrix, symmetrised
 from analysis.graph import FollowGraph, Indices, Ints, Mask
+from analysis.kernels import betweenness_centrality
+
+TRIANGLES = 2_000_000
+"""Connected pairs beyond which triangles are not counted: that would take longer than all the rest."""
+
+COVERED = 0.3
+"""Share of the known accounts under which paths among the visited say nothing: most paths lead past them."""
+
+PIVOTS, FEWEST_PIVOTS = 200, 20
+WORK = 50_000_000
+"""Follows that all searches for shortest paths together may go through; beyond it there are fewer pivots, or none."""
+
+MANY = 10
+"""Among fewer accounts nobody stands between others to speak of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +50,40 @@ class Reciprocity:
     def share(self) -> float | None:
         """Returned follows over follows: `networkx.overall_reciprocity` on the graph of the follows counted."""
         return self.returned / self.follows if self.follows else None
+
+
+@dataclass(frozen=True, slots=True)
+class Clustering:
+    """How far the connections of an account are connected with each other, without direction.
+
+    `triples` counts the pairs of connections that share an account, `closed` those whose other ends are connected too:
+    three a triangle. `average` is of the `accounts` with two connections or more (Watts & Strogatz 1998).
+    """
+
+    accounts: int
+    triples: int
+    closed: int
+    average: float | None
+
+    @property
+    def transitivity(self) -> float | None:
+        """Closed triples over triples (Newman, Watts & Strogatz 2002): `networkx.transitivity`."""
+        return self.closed / self.triples if self.triples else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Betweenness:
+    """The accounts on most shortest paths among some `accounts`, which are the `share` of all known ones.
+
+    `first` has (position, betweenness as a share of all ordered pairs), the highest first; it is empty where the share
+    is under `COVERED`, or the graph too large (`pivots` is 0 then). It rests on paths from so many `pivots`, drawn by
+    lot, where there are fewer of them than accounts. Fragile in any case: an account not visited may carry the paths.
+    """
+
+    accounts: int
+    share: float
+    pivots: int
+    first: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +129,50 @@ def reciprocity(graph: FollowGraph, among: Mask | None = None) -> Reciprocity:
     position = np.searchsorted(there, back)
     position[position == len(there)] = 0
     return Reciprocity(len(there), int((there[position] == back).sum()) if len(there) else 0)
+
+
+def clustering(graph: FollowGraph, among: Mask) -> Clustering | None:
+    """Count closed triples of the accounts `among`, directions dropped; None of more than TRIANGLES pairs.
+
+    Only of completely visited accounts: whether an account that was not visited closes a triple is not known.
+    """
+    inside = among[graph.src] & among[graph.dst]
+    low, high = symmetrised(graph.src[inside], graph.dst[inside])
+    if len(low) > TRIANGLES:
+        return None
+    n = len(graph)
+    degree = np.bincount(low, minlength=n) + np.bincount(high, minlength=n)
+    some = degree > 1
+    possible = degree[some] * (degree[some] - 1) // 2
+    closed = triangle_sums(n, low, high)[some]
+    return Clustering(
+        accounts=int(some.sum()),
+        triples=int(possible.sum()),
+        closed=round(float(closed.sum())),
+        average=float(np.mean(closed / possible)) if some.any() else None,
+    )
+
+
+def betweenness(graph: FollowGraph, among: Mask, *, rng_seed: int, top: int = 10) -> Betweenness:
+    """Estimate betweenness (Brandes 2001, from pivots: Brandes & Pich 2007) in the graph of the accounts `among`."""
+    n, known = int(among.sum()), max(len(graph), 1)
+    nothing = Betweenness(accounts=n, share=n / known, pivots=0, first=())
+    if n < MANY or n < COVERED * known:
+        return nothing
+    part = graph.part(among)
+    pivots = min(n, PIVOTS, WORK // max(len(part.src), 1))
+    if pivots < min(n, FEWEST_PIVOTS):
+        return nothing
+    scores = betweenness_centrality(part, k=pivots, seed=Random(rng_seed))  # noqa: S311 - a draw that can be repeated
+    value = np.array([scores[key] for key in part.accounts.id.tolist()])
+    positions = np.flatnonzero(among)
+    first = np.lexsort((part.accounts.id, -value))[:top]
+    return Betweenness(
+        accounts=n,
+        share=n / known,
+        pivots=pivots,
+        first=tuple((int(positions[at]), float(value[at])) for at in first if value[at] > 0),
+    )
 
 
 def distribution(values: Ints) -> Distribution:

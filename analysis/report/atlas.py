@@ -18,7 +18,7 @@ import numpy as np
 from markupsafe import Markup
 
 from analysis import layout
-from analysis.communities import DOUBTFUL, NOWHERE, Partition
+from analysis.communities import NOWHERE, Partition
 from analysis.engine import Indices
 from analysis.graph import Ints
 from analysis.layout import Layout
@@ -110,20 +110,18 @@ def labels(findings: Findings, drawn: Atlas) -> list[str]:
     accounts = findings.graph.accounts
     groups = findings.groups
     assert groups is not None  # noqa: S101 - there is no atlas without
-    stability = groups.consensus.stability[drawn.partition.label[drawn.accounts]]
+    told = groups.consensus.told[drawn.accounts]
     return [
-        text.label(accounts.handle[at], int(accounts.id[at])) if trusted else f"not named ({number})"
-        for number, (at, trusted) in enumerate(zip(drawn.accounts.tolist(), stability >= DOUBTFUL, strict=True), 1)
+        text.label(accounts.handle[at], int(accounts.id[at])) if community != NOWHERE else f"not named ({number})"
+        for number, (at, community) in enumerate(zip(drawn.accounts.tolist(), told.tolist(), strict=True), 1)
     ]
 
 
 def embedded(findings: Findings, drawn: Atlas) -> Markup:
     """Return the map's data as JSON that can stand in a script element: no text in it can end the element."""
     place = drawn.layout.place[drawn.accounts]
-    label = drawn.partition.label[drawn.accounts]
     groups = findings.groups
     assert groups is not None  # noqa: S101 - as above
-    stable = groups.consensus.stability[label] >= DOUBTFUL
     rows = findings.communities[: drawn.shown]
     content: dict[str, Any] = {
         "communities": {
@@ -131,17 +129,13 @@ def embedded(findings: Findings, drawn: Atlas) -> Markup:
             "y": drawn.layout.centre[: drawn.shown, 1].tolist(),
             "radius": drawn.layout.radius[: drawn.shown].tolist(),
             "accounts": [row.accounts for row in rows],
-            "trust": [row.trust for row in rows],
-            "colour": [
-                layout.OTHER if row.trust == "unstable" else layout.colour(row.number - 1)
-                for row in findings.communities
-            ],
+            "trust": [row.trust for row in findings.communities],
             "edges": drawn.links,
         },
         "accounts": {
             "x": place[:, 0].tolist(),
             "y": place[:, 1].tolist(),
-            "community": np.where(stable, label, -1).tolist(),
+            "community": groups.consensus.told[drawn.accounts].tolist(),
             "followers": findings.observed[drawn.accounts].tolist(),
             "label": labels(findings, drawn),
             "edges": np.stack((drawn.source, drawn.target), axis=1).ravel().tolist(),

@@ -21,7 +21,9 @@ class Table:
     columns: Mapping[str, str]
 
 
-_COMMUNITY = "number of the community, from 1, the largest first; empty: in none"
+_COMMUNITY = (
+    "number of the community, from 1, the largest first; empty: in none, or in one whose membership is not told"
+)
 _OBSERVED = "visited accounts that follow it"
 _REPORTED = "followers that the platform reports; empty: not known"
 
@@ -47,7 +49,7 @@ TABLES = {
             "suspicious_followers": "1 where it reports far more followers than the lists read make plausible",
             "score": "what the rank is by; in an exploratory ranking not PageRank but the mean of two rankings",
             "id": "the account’s number in the database, the same in all tables",
-            "label": "its handle, or a pseudonym (acct-…); empty: somebody else took the handle over",
+            "label": "its handle, or a pseudonym; empty: somebody else took the handle over",
             "role": "seed, expanded (a list was read) or boundary (known by name only)",
             "completeness": "how its list was read: complete, capped, partial, hidden, private, not_found; empty: not",
             "followers_reported": _REPORTED,
@@ -65,8 +67,45 @@ TABLES = {
             "visited": "of these, visited",
             "pairs_inside": "connected pairs within it, directions dropped",
             "pairs_touching": "connected pairs with an end in it",
+            "follows_inside": "follows within it",
+            "follows_out": "follows from its accounts to others",
+            "follows_in": "follows from others to its accounts",
             "stability": "mean Jaccard similarity with the best counterpart in each seeded run, 0 to 1",
-            "top_accounts": "labels of its accounts of highest rank, blanks between them",
+            "top_accounts": "labels of its accounts of highest rank, blanks between them; empty where it is unstable",
+        },
+    ),
+    "stability": Table(
+        "How each seeded run found each of the largest communities again.",
+        {
+            "community": "its number",
+            "run": "the seeded run, from 1",
+            "overlap": "Jaccard similarity with its best counterpart in that run, 0 to 1",
+        },
+    ),
+    "flows": Table(
+        "Follows from one community to another, neither unstable.",
+        {"source": "number of the following community", "target": "number of the followed", "follows": "follows"},
+    ),
+    "brokers": Table(
+        "Completely visited accounts whose connections are spread over most communities.",
+        {
+            "id": "the account’s number in the database",
+            "label": "its handle or pseudonym",
+            "community": "number of its community",
+            "connections": "accounts it is connected with, directions dropped",
+            "connections_outside": "of these, outside its community",
+            "participation": "participation coefficient (Guimerà & Amaral 2005), 0: all inside",
+        },
+    ),
+    "suspicious": Table(
+        "Accounts that report far more followers than the lists read make plausible.",
+        {
+            "letter": "their letter in the figure of reported and observed followers",
+            "id": "the account’s number in the database",
+            "label": "its handle or pseudonym",
+            "followers_reported": _REPORTED,
+            "followers_plausible": "followers that the ranking takes instead",
+            "followers_observed": _OBSERVED,
         },
     ),
     "degree_distribution": Table(
@@ -114,10 +153,12 @@ TABLES = {
             "resolution": "the resolution: larger gives smaller communities",
             "communities": "communities found, mean over the runs",
             "largest": "share of the accounts in the largest, mean over the runs",
-            "modularity": "modularity at this resolution, mean over the runs",
+            "modularity": "modularity with this resolution in it, mean over the runs: not to be compared between rows",
+            "standard": "modularity at resolution 1 of the same partitions, which can be compared",
             "agreement": "mean normalised mutual information between runs, 0 to 1",
             "limit": "pairs under which a community may be merged with a neighbour although it is there",
             "below": "communities found that have fewer pairs than that",
+            "trivial": "1 where one community holds more than nine tenths of the accounts: agreement says nothing then",
         },
     ),
     "changes_by_month": Table(

@@ -15,13 +15,15 @@ from markupsafe import Markup
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from analysis.report.atlas import Atlas
 from analysis.report.estimates import Floats
-from analysis.report.findings import Findings, scattered
+from analysis.report.findings import Findings, scattered, suspicious
+from analysis.report.groups import PORTRAYED
 from analysis.report.text import count, percent
 from analysis.structure import Distribution
 
@@ -104,6 +106,8 @@ def followers(findings: Findings) -> list[Markup]:
         if row.followers_reported and row.followers_observed
     ]
 
+    lettered = [row for row in suspicious(findings) if row.followers_observed]
+
     def draw(figure: Figure) -> None:
         axes = _axes(figure, 300)
         _logarithmic(axes, "followers reported by the platform", "followed by so many visited accounts")
@@ -112,11 +116,16 @@ def followers(findings: Findings) -> list[Markup]:
         for rank, reported, seen in numbered:
             axes.plot([reported], [seen], color=ACCENT, marker="o", markersize=4, linestyle="none")
             axes.annotate(str(rank), (reported, seen), (5, 1), textcoords="offset points", fontsize=11)
+        for row in lettered:
+            at = row.followers_reported, row.followers_observed
+            axes.plot(*at, color=INK, marker="D", markersize=6, markerfacecolor="none", linestyle="none")
+            axes.annotate(row.letter, at, (-6, -13), textcoords="offset points", fontsize=11)
 
     title = "Reported and observed followers"
     description = (
         f"Scatter plot on logarithmic axes of {count(len(drawn), 'account')}: followers reported by the platform "
         f"against visited accounts that follow them. The first {len(numbered)} of the top list carry their number."
+        + (f" {count(len(lettered), 'suspicious account')} carry a letter." if lettered else "")
     )
     return [_panel("followers", title, description, 300, draw)]
 
@@ -186,15 +195,18 @@ def community_graph(findings: Findings, drawn: Atlas) -> list[Markup]:
     def draw(figure: Figure) -> None:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
-        edge = float(bounds.max()) * 1.02
-        axes.set(xlim=(-edge, edge), ylim=(-edge, edge))
+        reach = float(bounds.max()) * 1.02
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
         for number in range(drawn.shown):
             trusted = findings.communities[number].trust != "unstable"
-            colour = VISITED if trusted else LINE
-            axes.add_patch(Circle(centre[number], radius[number], facecolor=colour, alpha=0.45, linewidth=0))
+            # What is filled is too pale to be seen on the page: the outline is not, and says what is unstable.
+            face, edge, dashes = (to_rgba(VISITED, 0.45), VISITED, "-") if trusted else ("none", MUTED, (0, (3, 2)))
+            axes.add_patch(
+                Circle(centre[number], radius[number], facecolor=face, edgecolor=edge, linewidth=1.2, linestyle=dashes)
+            )
         for one, other, follows in drawn_links:
             ends = np.stack((centre[one], centre[other]))
-            axes.plot(*ends.T, color=MUTED, linewidth=0.4 + 3.6 * (follows / most) ** 0.5, alpha=0.6)
+            axes.plot(*ends.T, color=MUTED, linewidth=0.4 + 3.6 * (follows / most) ** 0.5, alpha=0.8)
         for number in range(min(NUMBERED_COMMUNITIES, drawn.shown)):
             axes.text(
                 centre[number, 0],
@@ -216,6 +228,43 @@ def community_graph(findings: Findings, drawn: Atlas) -> list[Markup]:
         + "."
     )
     return [_panel("community-graph", "The communities and the follows between them", description, WIDTH, draw)]
+
+
+def stability(findings: Findings) -> list[Markup]:
+    """Draw how well each of the largest communities is found again by each run: the fuller the colour, the better."""
+    groups = findings.groups
+    if groups is None or not findings.communities or groups.consensus.is_trivial:
+        return []
+    found = groups.consensus
+    overlap, mean = found.overlap.T[:PORTRAYED], found.stability[:PORTRAYED]
+    rows, runs = overlap.shape
+    left, right, top, tall = 34, 44, 34, 20
+    height = top + tall * rows + 34
+    wide = (WIDTH - left - right) / runs
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        axes.set(xlim=(0, WIDTH), ylim=(height, 0))
+        axes.text(left - 6, 20, "No.", ha="right", color=MUTED, fontsize=11)
+        axes.text(WIDTH, 20, "mean", ha="right", color=MUTED, fontsize=11)
+        axes.text(left, height - 12, f"seeded runs 1 to {runs}", color=MUTED, fontsize=11)
+        for row in range(rows):
+            y = top + tall * row
+            axes.text(left - 6, y + 14, str(row + 1), ha="right")
+            axes.text(WIDTH, y + 14, f"{mean[row]:.2f}", ha="right")
+            for run in range(runs):
+                x = left + wide * run
+                axes.broken_barh([(x, wide - 1)], (y, tall - 2), facecolor=VISITED, alpha=float(overlap[row, run]) ** 2)
+                axes.broken_barh([(x, wide - 1)], (y, tall - 2), facecolor="none", edgecolor=LINE, linewidth=0.5)
+
+    description = (
+        f"Heat map: {count(rows, 'community', 'communities')} by {count(runs, 'seeded run')}, the fuller the colour "
+        "the better the run found the community again. Mean overlap: "
+        + "; ".join(f"community {row + 1}: {value:.2f}" for row, value in enumerate(mean.tolist()))
+        + "."
+    )
+    return [_panel("stability", "Communities found again by each run", description, height, draw)]
 
 
 def _cumulative(name: str, title: str, axis: str, one: str, distribution: Distribution) -> Markup:
@@ -266,8 +315,8 @@ def _axes(figure: Figure, height: int) -> Axes:
 
 def _logarithmic(axes: Axes, across: str, upward: str) -> None:
     axes.set(xscale="log", yscale="log", xlabel=across, ylabel=upward)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(numticks=8))
+    for axis, most in ((axes.xaxis, 5), (axes.yaxis, 8)):  # across, numbers of seven digits would touch
+        axis.set_major_locator(LogLocator(numticks=most))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:,.10g}"))
     axes.tick_params(length=0)

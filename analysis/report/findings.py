@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
 
 from analysis import centrality, communities, structure, tail
-from analysis.communities import NOWHERE, Partition
+from analysis.brokers import brokers
+from analysis.communities import NOWHERE, Consensus, Partition
 from analysis.coverage import Coverage
 from analysis.graph import LISTED, STANDINGS, UNKNOWN, VISITED, FollowGraph, Ints, Mask
 from analysis.ranks import RankIntervals, tiers
@@ -23,7 +25,10 @@ from storage.incidents import Incident
 THIN_SUPPORT = 5
 """Followed by fewer visited accounts than this, a score rests on next to nothing."""
 
-TOP_OF_COMMUNITY = 5
+TOP_OF_COMMUNITY, BROKERS = 5, 10
+
+SUSPICIOUS = 20
+"""Accounts with suspicious follower counts that are listed at most."""
 
 SCATTERED = 2_000
 """Accounts drawn at most in the figure of reported and observed followers."""
@@ -47,7 +52,8 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Central:
-    """An account of the top list. `community` counts from 1; None where an account has no current follow.
+    """An account of the top list. `community` counts from 1; None where an account has no current follow, and where
+    its community is unstable (then `unstable`): another run would put the account elsewhere.
 
     `rank` is by imputed PageRank, `low` to `high` its 95 % interval where there is one, `tier` as `analysis.ranks` has
     it. `places` are its ranks by what else one may rank by, None where it has none. `suspicious` says that its reported
@@ -70,6 +76,7 @@ class Central:
     followers_observed: int
     pagerank: float
     community: int | None
+    unstable: bool
 
     @property
     def role(self) -> str:
@@ -90,13 +97,17 @@ class Central:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Community:
     """A community; `inside` of the `touching` connected pairs that touch it lie within it, `top` are its accounts of
-    highest rank as (id, handle). `stability` is the mean Jaccard similarity over the seeded runs."""
+    highest rank as (id, handle), none where it is unstable. `stability` is the mean Jaccard similarity over the seeded
+    runs. Of the follows that touch it `follows_inside` stay in it, `follows_out` lead out and `follows_in` come in."""
 
     number: int
     accounts: int
     visited: int
     inside: int
     touching: int
+    follows_inside: int
+    follows_out: int
+    follows_in: int
     stability: float
     top: tuple[tuple[int, str | None], ...]
 
@@ -106,6 +117,18 @@ class Community:
         if self.stability >= communities.STABLE:
             return "stable"
         return "doubtful" if self.stability >= communities.DOUBTFUL else "unstable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """An account whose connected pairs are spread over communities. `community` counts from 1."""
+
+    id: int
+    handle: str | None
+    community: int
+    connections: int
+    outside: int
+    participation: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +144,17 @@ class Findings:
     groups: Groups | None
     too_many_pairs: int | None
     communities: tuple[Community, ...]
+    brokers: tuple[Broker, ...]
+    """Completely visited accounts of communities that are not unstable, the most evenly spread first."""
     components: structure.Components
     bow_tie: structure.BowTie
     cores: structure.CoreProfile
     assortativity: structure.Assortativity
     """Over the follows between completely visited accounts, of the degrees inside them."""
+    clustering: structure.Clustering | None
+    """Of the graph of the completely visited accounts; None where it is too large."""
+    betweenness: structure.Betweenness
+    """In the graph of the visited accounts."""
     tails: Mapping[str, tail.Tail | None]
     """The tail of the follows of completely visited accounts, and of the reported followers of known accounts."""
     reciprocity: structure.Reciprocity
@@ -205,17 +234,29 @@ def find(
         coverage=coverage,
         seeds=_named(graph, np.flatnonzero(accounts.depth == 0)),
         central=_central(
-            graph, estimates, settings.top, scores=scores, observed=observed, partition=partition, names=names
+            graph,
+            estimates,
+            settings.top,
+            scores=scores,
+            observed=observed,
+            consensus=None if groups is None else groups.consensus,
+            names=names,
         ),
         estimates=estimates,
         groups=groups,
         too_many_pairs=too_many,
         communities=_communities(graph, groups, order),
+        brokers=_brokers(graph, groups),
         components=structure.components(graph),
         bow_tie=structure.bow_tie(graph),
         cores=structure.core_profile(graph),
         assortativity=structure.assortativity(graph, accounts.complete),
-        tails={"following": tail.fit(following), "followers": tail.fit(accounts.followers)},
+        clustering=structure.clustering(graph, accounts.complete),
+        betweenness=structure.betweenness(graph, accounts.listed, rng_seed=settings.rng_seed),
+        tails={
+            name: tail.fit(values, rng_seed=settings.rng_seed)
+            for name, values in (("following", following), ("followers", accounts.followers))
+        },
         reciprocity=structure.reciprocity(graph),
         reciprocity_visited=structure.reciprocity(graph, accounts.listed),
         reciprocity_complete=structure.reciprocity(graph, accounts.complete),
@@ -244,6 +285,39 @@ def scattered(findings: Findings) -> Ints:
     return both[np.lexsort((both, -observed[both]))][:SCATTERED]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicious:
+    """An account whose reported followers are far beyond what is plausible, with its letter in the figure."""
+
+    letter: str
+    id: int
+    handle: str | None
+    followers_reported: int
+    followers_plausible: float
+    followers_observed: int
+
+
+def suspicious(findings: Findings) -> tuple[Suspicious, ...]:
+    """Return the flagged accounts furthest beyond what is plausible, SUSPICIOUS at most."""
+    ranking, accounts = findings.estimates.ranking, findings.graph.accounts
+    if ranking is None:
+        return ()
+    mended = ranking.mended
+    flagged = np.flatnonzero(mended.flagged)
+    order = flagged[np.lexsort((accounts.id[flagged], -mended.reported[flagged] / mended.followers[flagged]))]
+    return tuple(
+        Suspicious(
+            letter=letter,
+            id=int(accounts.id[at]),
+            handle=accounts.handle[at],
+            followers_reported=int(mended.reported[at]),
+            followers_plausible=float(mended.followers[at]),
+            followers_observed=int(findings.observed[at]),
+        )
+        for letter, at in zip(ascii_lowercase[:SUSPICIOUS], order.tolist(), strict=False)
+    )
+
+
 def _named(graph: FollowGraph, positions: Ints) -> tuple[tuple[int, str | None], ...]:
     return tuple((int(graph.accounts.id[at]), graph.accounts.handle[at]) for at in positions.tolist())
 
@@ -255,7 +329,7 @@ def _central(
     *,
     scores: centrality.Scores,
     observed: Ints,
-    partition: Partition | None,
+    consensus: Consensus | None,
     names: Callable[[list[int]], dict[int, str]],
 ) -> tuple[Central, ...]:
     # Without a single follow every score is the same, and a list of the first ids would look like a finding.
@@ -264,10 +338,12 @@ def _central(
     accounts, order = graph.accounts, estimates.order[:top]
     called = names(accounts.id[order].tolist())
     found, tier = estimates.ranking.scores, tiers(estimates.ranking.scores)
+    nowhere = np.full(len(graph), NOWHERE, dtype=np.int64)
+    told, label = (nowhere, nowhere) if consensus is None else (consensus.told, consensus.partition.label)
     doubt = estimates.intervals if isinstance(estimates.intervals, RankIntervals) else None
 
     def row(rank: int, at: int) -> Central:
-        community = NOWHERE if partition is None else int(partition.label[at])
+        community = int(told[at])
         followers = int(accounts.followers[at])
         return Central(
             rank=rank,
@@ -286,6 +362,7 @@ def _central(
             followers_observed=int(observed[at]),
             pagerank=float(scores[at]),
             community=None if community == NOWHERE else community + 1,
+            unstable=bool(label[at] != NOWHERE and community == NOWHERE),
         )
 
     return tuple(row(rank, at) for rank, at in enumerate(order.tolist(), start=1))
@@ -296,11 +373,15 @@ def _communities(graph: FollowGraph, groups: Groups | None, order: Ints) -> tupl
         return ()
     partition = groups.consensus.partition
     inside = partition.label != NOWHERE
+    source, target = partition.label[graph.src], partition.label[graph.dst]
+    given, received = (np.bincount(ends, minlength=len(partition.size)) for ends in (source, target))
+    within = np.bincount(source[source == target], minlength=len(partition.size))
     visited = np.bincount(partition.label[inside & graph.accounts.listed], minlength=len(partition.size))
     by_rank = order[inside[order]]
     # A stable sort by community keeps the order of rank within each.
     grouped = by_rank[np.argsort(partition.label[by_rank], kind="stable")]
     starts = np.concatenate(([0], np.cumsum(partition.size)))
+    named = np.where(groups.consensus.stability < communities.DOUBTFUL, 0, np.minimum(partition.size, TOP_OF_COMMUNITY))
     return tuple(
         Community(
             number=number + 1,
@@ -308,8 +389,30 @@ def _communities(graph: FollowGraph, groups: Groups | None, order: Ints) -> tupl
             visited=int(visited[number]),
             inside=int(partition.inside[number]),
             touching=int(partition.touching[number]),
+            follows_inside=int(within[number]),
+            follows_out=int(given[number] - within[number]),
+            follows_in=int(received[number] - within[number]),
             stability=float(groups.consensus.stability[number]),
-            top=_named(graph, grouped[starts[number] : min(starts[number] + TOP_OF_COMMUNITY, starts[number + 1])]),
+            top=_named(graph, grouped[starts[number] : starts[number] + named[number]]),
         )
         for number in range(len(partition.size))
+    )
+
+
+def _brokers(graph: FollowGraph, groups: Groups | None) -> tuple[Broker, ...]:
+    """Return the first brokers; none where runs agree on no division, for then there is nothing to stand between."""
+    if groups is None or not groups.is_settled:
+        return ()
+    told, found = groups.consensus.told, groups.between
+    chosen = brokers(graph, found, graph.accounts.complete & (told != NOWHERE), BROKERS)
+    return tuple(
+        Broker(
+            id=int(graph.accounts.id[at]),
+            handle=graph.accounts.handle[at],
+            community=int(told[at]) + 1,
+            connections=int(found.connections[at]),
+            outside=int(found.outside[at]),
+            participation=float(found.participation[at]),
+        )
+        for at in chosen.tolist()
     )

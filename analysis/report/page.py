@@ -15,10 +15,12 @@ from analysis.ranks import TIERS, RankIntervals
 from analysis.report import atlas, caveats, figures, prose, provenance, text
 from analysis.report.atlas import Atlas
 from analysis.report.dictionary import TABLES, file_words
-from analysis.report.findings import Central, Findings, scattered
+from analysis.report.findings import Central, Findings, scattered, suspicious
+from analysis.report.groups import PORTRAYED
 from analysis.report.log import log
 from analysis.report.method import method
 from analysis.report.provenance import File
+from analysis.report.tables import flowing
 from analysis.structure import Distribution
 from storage.export import replacing
 
@@ -31,6 +33,7 @@ COMMUNITIES_SHOWN = 12
 SEEDS_SHOWN = 20
 LOGGED = 100
 LINKS_SHOWN = 30
+FLOWS_SHOWN = 10
 STEPS = (0, 1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500)
 
 
@@ -93,6 +96,8 @@ def render(
         degrees_figure=figures.degrees(findings),
         degrees_finding=prose.degrees(findings),
         scattered=len(scattered(findings)),
+        suspicious=suspicious(findings),
+        flagged=int(findings.estimates.flagged.sum()),
         numbered=findings.central[: figures.NUMBERED],
         places=_places(findings.central),
         tiers=list(_tiers(findings.central, len(findings.graph))),
@@ -110,6 +115,14 @@ def render(
         stability=prose.stability(findings),
         portraits=[prose.portrait(findings, one) for one in findings.groups.portraits] if findings.groups else [],
         changed=prose.changed(findings.changes) if findings.changes else None,
+        stability_figure=figures.stability(findings),
+        overlap=_overlap(findings),
+        flows=_flows(findings),
+        named_paths=[
+            (findings.graph.accounts.handle[at], int(findings.graph.accounts.id[at]), value)
+            for at, value in findings.betweenness.first
+        ],
+        betweenness=prose.betweenness(findings),
         bow_tie=prose.bow_tie(findings.bow_tie),
         core_steps=_cores(findings),
         communities=findings.communities[:COMMUNITIES_SHOWN],
@@ -152,6 +165,25 @@ def _saturated(findings: Findings) -> list[tuple[int, int, float, float | None]]
     columns = curve.credits, curve.accounts, curve.novelty, curve.overlap
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return [(*row[:3], None if step == 0 else row[3]) for step, row in enumerate(rows)]
+
+
+def _overlap(findings: Findings) -> list[tuple[int, float, list[float]]]:
+    """Return of each community that is drawn its number, its stability and its overlap with each run."""
+    if findings.groups is None:
+        return []
+    found = findings.groups.consensus
+    rows = zip(found.stability[:PORTRAYED].tolist(), found.overlap.T[:PORTRAYED].tolist(), strict=True)
+    return [(number, stability, runs) for number, (stability, runs) in enumerate(rows, start=1)]
+
+
+def _flows(findings: Findings) -> list[tuple[int, int, int, int]]:
+    """Return the strongest flows: source, target, follows, and all follows that lead out of the source."""
+    if findings.groups is None or not findings.groups.is_settled:
+        return []
+    return [
+        (source + 1, target + 1, follows, findings.communities[source].follows_out)
+        for source, target, follows in flowing(findings.groups)[:FLOWS_SHOWN]
+    ]
 
 
 def _cores(findings: Findings) -> list[tuple[int, int]]:

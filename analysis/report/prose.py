@@ -5,7 +5,7 @@ All of it is markup: foreign names stand in <bdi>, cleaned and escaped, so that 
 
 from __future__ import annotations
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from analysis.communities import MAX_PAIRS, RUNS
 from analysis.coverage import Coverage
@@ -16,7 +16,7 @@ from analysis.report.change import Changes
 from analysis.report.estimates import FIRST, Mean, Queue, reason_of, value_of
 from analysis.report.findings import Findings
 from analysis.sampling import CALM, Interval, NotIdentifiable, Uninformative
-from analysis.structure import BowTie
+from analysis.structure import COVERED, BowTie
 
 NAMED_SEEDS = 3
 
@@ -99,15 +99,7 @@ def brief(findings: Findings) -> list[Markup]:
         )
     partition = findings.partition
     if partition is not None and partition.modularity is not None:
-        sentences.append(
-            Markup("{} seeded runs agree on {}, {} of them stable (modularity {}); the largest holds {}.").format(
-                text.number(findings.groups.runs if findings.groups else 0),
-                text.count(len(findings.communities), "community", "communities"),
-                text.number(findings.groups.counted()[0] if findings.groups else 0),
-                text.decimal(partition.modularity, 2),
-                text.percent(findings.communities[0].accounts, int(partition.size.sum())) + " of the accounts",
-            )
-        )
+        sentences.append(escape(divided(findings)))
     mutual = findings.reciprocity_complete
     if mutual.share is not None:
         sentences.append(
@@ -123,6 +115,34 @@ def brief(findings: Findings) -> list[Markup]:
             )
         )
     return [*sentences, Markup("<strong>The largest doubt:</strong> {}").format(doubt(seen))]
+
+
+def divided(findings: Findings) -> str:
+    """Return in one sentence whether the seeded runs agree on a division into communities."""
+    groups, partition = findings.groups, findings.partition
+    if groups is None or partition is None or not findings.communities:
+        return ""
+    runs = text.count(groups.runs, "seeded run")
+    largest = text.percent(findings.communities[0].accounts, int(partition.size.sum()))
+    found = text.count(len(findings.communities), "community", "communities")
+    if groups.consensus.is_trivial:
+        return f"{runs} find no division into communities: one holds {largest} of the accounts."
+    stable, _, unstable = groups.counted()
+    agreement = f"normalised mutual information {groups.consensus.agreement:.2f}"
+    if not groups.is_settled:
+        return (
+            f"{runs} do not agree on communities ({agreement}): {text.percent(groups.unsettled)} of the accounts are "
+            "in groups that other runs put together otherwise, so no division can be reported as a finding."
+        )
+    measured = f"modularity {text.decimal(partition.modularity, 2)}"
+    if unstable:
+        return (
+            f"Of the {found} in the consensus of {runs} {stable:,} {'is' if stable == 1 else 'are'} stable and "
+            f"{unstable:,} unstable ({measured}, {agreement}); the largest holds {largest} of the accounts."
+        )
+    return (
+        f"{runs} agree on {found}, {stable:,} of them stable ({measured}); the largest holds {largest} of the accounts."
+    )
 
 
 def changed(changes: Changes) -> str:
@@ -275,11 +295,17 @@ def portrait(findings: Findings, one: Portrait) -> Markup:
         for lead, positions in (("Most followed from within", one.top), ("Most connected outside", one.bridges)):
             if positions:
                 parts.append(Markup("{}: {}.").format(lead, named(positions)))
-        for lead, found in (
-            ("Words of their profiles", one.words),
-            ("Regions", one.regions),
-            ("Languages", one.languages),
-        ):
+        if one.words:
+            told = Markup(", ").join(
+                Markup("<bdi>{}</bdi> ({}, elsewhere {})").format(
+                    text.shown(word), text.percent(here), text.percent(there)
+                )
+                for word, here, there in one.words
+            )
+            parts.append(Markup("Words of their profiles that stand out, of the crawl: {}.").format(told))
+        elif one.described:
+            parts.append(Markup("No word of their profiles stands out."))
+        for lead, found in (("Regions, of the crawl", one.regions), ("Languages, of the crawl", one.languages)):
             if found:
                 parts.append(Markup("{}: {}.").format(lead, shares(found)))
     else:
@@ -306,6 +332,27 @@ def stability(findings: Findings) -> str:
         sweep = "a shorter sweep over resolutions" if groups.scales else "no other resolution was tried"
         words += f" The graph is large, so there were {groups.runs:,} runs instead of {RUNS}, and {sweep}."
     return words
+
+
+def betweenness(findings: Findings) -> str:
+    """Return what may be said of shortest paths, or why nothing is."""
+    found = findings.betweenness
+    if found.first:
+        rested = (
+            "all of them" if found.pivots == found.accounts else f"{text.count(found.pivots, 'account')} drawn by lot"
+        )
+        return (
+            "Fragile: an account that was not visited may carry the paths. Among "
+            f"{text.count(found.accounts, 'visited account')}, {text.percent(found.share)} of the known, on shortest "
+            f"paths from {rested}."
+        )
+    seen = f"{text.count(found.accounts, 'account')} of {text.number(len(findings.graph))} known were visited"
+    if found.share < COVERED:
+        return (
+            f"Betweenness, closeness and the diameter are not shown: {seen} ({text.percent(found.share)}), and under "
+            f"{100 * COVERED:.0f}\u202f% the paths among them say nothing of the paths there are."
+        )
+    return f"Betweenness is not shown: {seen}, too few or with too many follows to search for paths among them."
 
 
 def bow_tie(shape: BowTie) -> list[tuple[str, str, int]]:

@@ -12,20 +12,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from analysis.capture import Saturation
 from analysis.graph import STANDINGS
 from analysis.report import atlas, text
 from analysis.report.atlas import Atlas
 from analysis.report.estimates import Mean, reason_of, value_of
-from analysis.report.findings import Findings, scattered
+from analysis.report.findings import Findings, scattered, suspicious
+from analysis.report.groups import PORTRAYED, Groups
 from analysis.report.log import log
 from analysis.report.provenance import seeds_hash
 from analysis.sampling import Interval, NotIdentifiable, Uninformative
 from analysis.structure import Distribution, Reciprocity
+from analysis.tail import Tail
 from storage.export import cell, replacing
 
 SCHEMA = 3
 """Version of the JSON's shape, docs/report.schema.json: raised when a field changes its meaning or goes."""
+
+FLOWS_TOLD = 20
 
 Table = tuple[Sequence[str], Iterable[Sequence[object]]]
 
@@ -69,6 +75,7 @@ def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
             for row in findings.without
         ],
         "central": [{**asdict(row), "id": str(row.id), "thin_support": row.thin} for row in findings.central],
+        "suspicious": [{**asdict(row), "id": str(row.id)} for row in suspicious(findings)],
         "communities": None
         if groups is None
         else {
@@ -77,11 +84,18 @@ def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
             "agreement": groups.consensus.agreement,
             "found_by_run": list(groups.consensus.counts),
             "sweep_runs": groups.sweep_runs,
-            "sweep": [asdict(scale) for scale in groups.scales],
+            "sweep": [{**asdict(scale), "trivial": scale.is_trivial} for scale in groups.scales],
+            "settled": groups.is_settled,
+            "unsettled_share": groups.unsettled,
             "accounts": int(groups.consensus.partition.size.sum()),
             "pairs": groups.consensus.partition.pairs,
             "modularity": groups.consensus.partition.modularity,
             "split": groups.consensus.partition.split,
+            "flows": [
+                {"source": source + 1, "target": target + 1, "follows": follows}
+                for source, target, follows in flowing(groups)[:FLOWS_TOLD]
+            ],
+            "brokers": [{**asdict(row), "id": str(row.id)} for row in findings.brokers],
             "list": [
                 {
                     **asdict(row),
@@ -98,10 +112,17 @@ def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
             "bow_tie": asdict(findings.bow_tie),
             "core_profile": findings.cores.accounts.tolist(),
             "assortativity_both_complete": asdict(findings.assortativity),
-            "tails": {
-                name: None if found is None else {**asdict(found), "verdict": found.verdict}
-                for name, found in findings.tails.items()
+            "clustering_both_complete": None
+            if findings.clustering is None
+            else {**asdict(findings.clustering), "transitivity": findings.clustering.transitivity},
+            "betweenness_of_visited": {
+                **asdict(findings.betweenness),
+                "first": [
+                    {"id": str(graph.accounts.id[at]), "handle": graph.accounts.handle[at], "value": value}
+                    for at, value in findings.betweenness.first
+                ],
             },
+            "tails": {name: None if found is None else _tail(found) for name, found in findings.tails.items()},
             "reciprocity": {
                 "all": _mutual(findings.reciprocity),
                 "both_visited": _mutual(findings.reciprocity_visited),
@@ -123,7 +144,8 @@ def _portrait(findings: Findings, at: int) -> dict[str, Any] | None:
     told: dict[str, Any] = {"density": one.density, "conductance": one.conductance}
     for name, positions in (("most_followed_within", one.top), ("most_connected_outside", one.bridges)):
         told[name] = [{"id": str(accounts.id[each]), "handle": accounts.handle[each]} for each in positions]
-    for name, shares in (("words", one.words), ("regions", one.regions), ("languages", one.languages)):
+    told["words"] = [{"value": word, "share": here, "elsewhere": there} for word, here, there in one.words]
+    for name, shares in (("regions", one.regions), ("languages", one.languages)):
         told[name] = [{"value": value, "share": share} for value, share in shares]
     if findings.communities[at].trust == "unstable":
         return {name: [] if isinstance(value, list) else value for name, value in told.items()}
@@ -221,9 +243,13 @@ def written_tables(folder: Path, findings: Findings, drawn: Atlas | None) -> tup
         "communities": _communities(findings),
         "degree_distribution": _degrees(findings),
         "reported_observed": _scattered(findings),
+        "suspicious": _suspicious(findings),
         "averages": _averages(findings),
         "saturation": _saturated(findings),
         "resolutions": _resolutions(findings),
+        "stability": _stability(findings),
+        "flows": _flows(findings),
+        "brokers": _brokers(findings),
         "changes_by_month": _months(findings),
         "changes_by_account": _changed(findings),
         "cores": _cores(findings),
@@ -269,14 +295,51 @@ def _accounts(findings: Findings) -> Table:
 
 
 def _communities(findings: Findings) -> Table:
-    header = ("community", "accounts", "visited", "pairs_inside", "pairs_touching", "stability", "top_accounts")
+    header = (
+        *("community", "accounts", "visited", "pairs_inside", "pairs_touching"),
+        *("follows_inside", "follows_out", "follows_in", "stability", "top_accounts"),
+    )
     return header, [
         (
-            *(row.number, row.accounts, row.visited, row.inside, row.touching, row.stability),
+            *(row.number, row.accounts, row.visited, row.inside, row.touching),
+            *(row.follows_inside, row.follows_out, row.follows_in, row.stability),
             " ".join(handle if handle is not None else f"id:{key}" for key, handle in row.top),
         )
         for row in findings.communities
     ]
+
+
+def _tail(found: Tail) -> dict[str, Any]:
+    fit = found.goodness
+    goodness = None if fit is None else {**asdict(fit), "p": fit.p}
+    return {**asdict(found), "goodness": goodness, "verdict": found.verdict}
+
+
+def flowing(groups: Groups) -> list[tuple[int, int, int]]:
+    """Return (source, target, follows) of the follows between communities that are not unstable, the most first."""
+    columns = groups.flows.source, groups.flows.target, groups.flows.follows
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def _flows(findings: Findings) -> Table:
+    rows = [] if findings.groups is None else flowing(findings.groups)
+    return ("source", "target", "follows"), [(source + 1, target + 1, follows) for source, target, follows in rows]
+
+
+def _brokers(findings: Findings) -> Table:
+    header = ("id", "label", "community", "connections", "connections_outside", "participation")
+    return header, [
+        (str(row.id), row.handle, row.community, row.connections, row.outside, row.participation)
+        for row in findings.brokers
+    ]
+
+
+def _stability(findings: Findings) -> Table:
+    overlap = np.zeros((0, 0)) if findings.groups is None else findings.groups.consensus.overlap[:, :PORTRAYED]
+    rows = [
+        (number + 1, run + 1, value) for number, runs in enumerate(overlap.T.tolist()) for run, value in enumerate(runs)
+    ]
+    return ("community", "run", "overlap"), rows
 
 
 def _scattered(findings: Findings) -> Table:
@@ -285,6 +348,17 @@ def _scattered(findings: Findings) -> Table:
     columns = accounts.id[drawn].tolist(), accounts.followers[drawn].tolist(), findings.observed[drawn].tolist()
     return ("id", "followers_reported", "followers_observed"), [
         (str(key), *numbers) for key, *numbers in zip(*columns, strict=True)
+    ]
+
+
+def _suspicious(findings: Findings) -> Table:
+    header = ("letter", "id", "label", "followers_reported", "followers_plausible", "followers_observed")
+    return header, [
+        (
+            *(row.letter, str(row.id), row.handle),
+            *(row.followers_reported, row.followers_plausible, row.followers_observed),
+        )
+        for row in suspicious(findings)
     ]
 
 
@@ -301,9 +375,11 @@ def _saturated(findings: Findings) -> Table:
 
 
 def _resolutions(findings: Findings) -> Table:
-    header = ("resolution", "communities", "largest", "modularity", "agreement", "limit", "below")
+    header = ("resolution", "communities", "largest", "modularity", "standard", "agreement", "limit", "below")
     scales = () if findings.groups is None else findings.groups.scales
-    return header, [tuple(getattr(scale, name) for name in header) for scale in scales]
+    return (*header, "trivial"), [
+        (*(getattr(scale, name) for name in header), int(scale.is_trivial)) for scale in scales
+    ]
 
 
 def _map(drawn: Atlas) -> dict[str, int]:
@@ -327,15 +403,15 @@ def _map_links(drawn: Atlas | None) -> Table:
 
 def _map_accounts(findings: Findings, drawn: Atlas | None) -> Table:
     header = ("number", "label", "community", "followers_observed", "x", "y")
-    if drawn is None:
+    if drawn is None or findings.groups is None:
         return header, ()
     labels = atlas.labels(findings, drawn)
-    columns = (drawn.partition.label[drawn.accounts] + 1, findings.observed[drawn.accounts])
+    columns = (findings.groups.consensus.told[drawn.accounts] + 1, findings.observed[drawn.accounts])
     rows = zip(
         labels, *(column.tolist() for column in columns), drawn.layout.place[drawn.accounts].tolist(), strict=True
     )
     return header, [
-        (number, label, community, followers, *place)
+        (number, label, community or None, followers, *place)
         for number, (label, community, followers, place) in enumerate(rows, start=1)
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -45,8 +46,12 @@ def test_brokerage_is_its_definition(graph: FollowGraph) -> None:
         assert found.outside[at] == len(neighbours[at]) - groups[partition.label[at]]
         spread = 1 - sum((count / len(neighbours[at])) ** 2 for count in groups.values()) if groups else 0
         assert found.participation[at] == pytest.approx(spread)
-    best = brokers(graph, partition, 5)
-    assert found.outside[best].tolist() == sorted(found.outside.tolist(), reverse=True)[:5]
+        assert found.connections[at] == len(neighbours[at])
+    among = np.arange(len(graph)) % 2 == 0
+    best = brokers(graph, found, among, 5)
+    eligible = [at for at in range(0, len(graph), 2) if len(neighbours[at]) >= 10]
+    assert found.participation[best].tolist() == sorted(found.participation[eligible].tolist(), reverse=True)[:5]
+    assert set(best.tolist()) <= set(eligible)
 
 
 def test_nothing_lies_between_when_there_is_nothing(tmp_path: Path) -> None:
@@ -54,7 +59,8 @@ def test_nothing_lies_between_when_there_is_nothing(tmp_path: Path) -> None:
     empty = load_graph(write(tmp_path / "graph.db", Sample(seeds=("a", "b"))))
     partition = leiden(empty)
     assert partition.label.tolist() == [NOWHERE, NOWHERE]
-    assert len(flows(empty, partition).follows) == len(brokers(empty, partition)) == 0
+    assert len(flows(empty, partition).follows) == 0
+    assert len(brokers(empty, brokerage(empty, partition), np.ones(2, dtype=np.bool_))) == 0
     assert brokerage(empty, partition).participation.tolist() == [0, 0]
 
 
@@ -70,7 +76,8 @@ def test_portraits_say_what_a_community_is(tmp_path: Path) -> None:
     cats, dogs = portraits(graph, consensus(graph, runs=4))
     assert (cats.accounts, cats.visited, cats.density, cats.stability) == (6, 6, 1.0, 1.0)
     assert cats.conductance == pytest.approx(1 / 21)  # one connection out, over the dogs' 21 ends
-    assert {word for word, _ in cats.words} == {"loves", "cats"}
+    assert cats.words == (("cats", 1.0, 0.0), ("loves", 1.0, 0.0))  # what all say, and what five say, does not
+    assert (dogs.words, dogs.described) == ((("dogs", 1.0, 0.0), ("walks", 1.0, 0.0)), 5)
     assert (cats.regions, dogs.languages) == ((("DE", 1.0),), (("fr", 1.0),))
     assert [graph.accounts.handle[at] for at in cats.bridges] == ["cat0"]
     text = cats.sentence(graph)
@@ -78,8 +85,38 @@ def test_portraits_say_what_a_community_is(tmp_path: Path) -> None:
         "Community 1: 6 accounts, 6 of them visited, stable (1.00). 100.0% of its pairs are connected"
     )
     assert "Most connected outside: cat0." in text
-    assert "Shared words: cats (100%), loves (100%)." in text
+    assert "Words that stand out, of the crawl: cats (100%, elsewhere 0%), loves (100%, elsewhere 0%)." in text
+    assert "Regions, of the crawl: DE (100%)." in text
     assert portraits(graph, leiden(graph))[0].trust == "one run, stability not measured"
+
+
+def spoken(tmp_path: Path, *, planted: int) -> list[tuple[str, ...]]:
+    """The words told of two groups of 200 whose bios are of one vocabulary; so many of the first say `kraken`."""
+    rng = random.Random(3)
+    names = [[f"{side}{at:03}" for at in range(200)] for side in ("cat", "dog")]
+    lists = {one: Visit(tuple(rng.sample(side, 12))) for side in names for one in side}
+    path = write(tmp_path / "graph.db", Sample(seeds=("cat000",), visits=lists))
+    vocabulary = ["".join(rng.choice("bcdfgl") + rng.choice("aeiou") for _ in range(3)) for _ in range(300)]
+    cases = []
+    for at, one in enumerate(name for side in names for name in side):
+        words = [rng.choice(vocabulary[: rng.choice((5, 300))]) for _ in range(8)]
+        if at < planted or at == 399:
+            words.append("Kraken")
+        cases.append(f"WHEN '{one}' THEN '{' '.join(words)}'")
+    change(path, f"UPDATE accounts SET bio = CASE handle {' '.join(cases)} END")
+    graph = load_graph(path)
+    found = portraits(graph, consensus(graph, runs=2), largest=2)
+    assert [one.accounts for one in found] == [200, 200]
+    assert all("No word of their profiles stands out." in one.sentence(graph) for one in found if not one.words)
+    return sorted(tuple(word for word, _, _ in one.words) for one in found)
+
+
+def test_planted_words_stand_out_and_chance_ones_do_not(tmp_path: Path) -> None:
+    """Bios drawn at random have no telling word; a word that a tenth of one group adds is told, and it alone."""
+    for planted, told in ((0, [(), ()]), (20, [(), ("kraken",)])):
+        folder = tmp_path / str(planted)
+        folder.mkdir()
+        assert spoken(folder, planted=planted) == told
 
 
 def test_portraits_agree_with_networkx(graph: FollowGraph) -> None:

@@ -145,6 +145,22 @@ def test_a_scan_shows_what_a_resolution_can_see(tmp_path: Path) -> None:
     assert (coarse.below > 0, fine.below) == (True, 0)
 
 
+def test_one_community_is_no_finding(tmp_path: Path) -> None:
+    """Where a resolution leaves one community the row is trivial, and its modularity compares with the others'."""
+    graph = load_graph(write(tmp_path / "graph.db", closed(edges("karate"))))
+    low, high = symmetrised(graph.src, graph.dst)
+    whole, usual = scan(graph, (0.05, 1.0))
+    assert (whole.is_trivial, whole.communities, whole.agreement) == (True, 1.0, 1.0)
+    assert (whole.modularity, whole.standard) == (pytest.approx(0.95), pytest.approx(0))
+    assert not usual.is_trivial
+    assert usual.standard == usual.modularity > 0.4
+    [finer] = scan(graph, (2.0,), runs=1)
+    label = leiden(graph, resolution=2.0).label
+    assert finer.standard == pytest.approx(described(len(graph), low, high, label, resolution=1.0).modularity)
+    assert consensus(graph, resolution=0.05).is_trivial
+    assert not consensus(graph).is_trivial
+
+
 def test_a_community_in_pieces_is_parted() -> None:
     """Labels that keep two separate triangles together come out as two communities, and the split is counted."""
     low, high = np.array([0, 0, 1, 3, 3, 4], dtype=np.uint32), np.array([1, 2, 2, 4, 5, 5], dtype=np.uint32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from PIL import Image
 from analysis import communities
 from analysis.report import atlas
 from analysis.report.build import ReportFiles, build
-from tests.analysis.sample import Sample, Visit, write
+from tests.analysis.sample import Sample, Visit, edges, partial, write
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -94,7 +95,7 @@ def test_the_caps_keep_the_seeds_and_the_first_and_are_told(tmp_path: Path, monk
 
 
 def test_unstable_communities_name_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a community that runs do not agree on, the map has no name, no number and no colour of its own."""
+    """Who is in a community that runs do not agree on is told nowhere: not by the map, the page, or any file."""
     settled = communities.consensus
 
     def shaken(*given: Any, **more: Any) -> communities.Consensus:
@@ -103,12 +104,37 @@ def test_unstable_communities_name_nobody(tmp_path: Path, monkeypatch: pytest.Mo
         return found
 
     monkeypatch.setattr(communities, "consensus", shaken)
-    _, shown = made(tmp_path)
+    files, shown = made(tmp_path)
     labels = shown["accounts"]["label"]
     assert sum(label.startswith("not named (") for label in labels) == 5
     assert sum(community == -1 for community in shown["accounts"]["community"]) == 5
     assert shown["communities"]["trust"] == ["unstable", "stable"]
-    assert shown["communities"]["colour"][0] == "#8a8f99"
+    html = files.html.read_text(encoding="utf-8")
+    assert "rings: unstable</li>" in html
+    assert "var(--community-2)" in html
+    assert 'style="--swatch: var(--community-1)"' not in html
+    figure = html.partition('id="map"')[2].partition("<svg")[2].partition("</svg>")[0]
+    outlines = re.findall(r'style="([^"]*stroke-width: 1\.2[^"]*)"', figure)
+    assert [("dasharray" in style, "--muted" in style, "--visited" in style) for style in outlines] == [
+        (True, True, False),
+        (False, False, True),
+    ]
+    told = [row["community"] for row in rows(files, "map_accounts")]
+    assert (told.count(""), told.count("2")) == (5, 5)
+    assert [row["community"] == "" for row in rows(files, "map_accounts")] == [
+        row["label"].startswith("not named") for row in rows(files, "map_accounts")
+    ]
+    document = json.loads(files.json.read_text(encoding="ascii"))
+    unstable, stable = document["communities"]["list"]
+    assert (unstable["trust"], unstable["top"], len(stable["top"])) == ("unstable", [], 5)
+    assert [row["top_accounts"] == "" for row in rows(files, "communities")] == [True, False]
+    central = document["central"]
+    assert sum(row["unstable"] for row in central) == 5
+    assert {row["community"] for row in central if row["unstable"]} == {None}
+    assert {row["community"] for row in central if not row["unstable"]} == {2, None}  # one has no follow
+    assert sorted(row["community"] for row in rows(files, "accounts")) == [""] * 6 + ["2"] * 5
+    section = files.html.read_text(encoding="utf-8").partition('id="central"')[2].partition("</section>")[0]
+    assert section.count('<td class="n">unstable</td>') == 5
 
 
 def test_no_communities_no_map(tmp_path: Path) -> None:
@@ -120,6 +146,32 @@ def test_no_communities_no_map(tmp_path: Path) -> None:
     assert "<script" not in html
     assert "script-src" not in html
     assert rows(files, "map_accounts") == []
+
+
+def luminance(colour: str) -> float:
+    """The relative luminance of `#rrggbb` (WCAG 2.2)."""
+    parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours (WCAG 2.2)."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("night", [False, True])
+def test_marks_stand_out_by_day_and_by_night(night: bool) -> None:
+    """What the map and the figures draw has a contrast of 3 to 1 with what it is drawn on."""
+    css = (Path(atlas.__file__).parent / "report.css").read_text(encoding="utf-8")
+    day, dark = css.partition("@media (prefers-color-scheme: dark)")[::2]
+    found = dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", day))
+    found |= dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", dark.partition("* {")[0])) if night else {}
+    marks = [f"community-{number}" for number in range(1, 9)] + ["known", "muted", "visited", "complete", "accent"]
+    for ground in ("raised", "paper"):
+        ratios = {mark: contrast(found[mark], found[ground]) for mark in marks}
+        assert {mark: ratio for mark, ratio in ratios.items() if ratio < 3} == {}
 
 
 # --- in a browser ----------------------------------------------------------------------------------------------------
@@ -249,27 +301,41 @@ def test_without_javascript_and_in_print_the_figure_says_it(tmp_path: Path, brow
     assert drawn.locator("#map figure svg").is_visible()
 
 
+def partly() -> Sample:
+    """A crawl of a real network that stopped half way, some of its accounts claiming far too many followers."""
+    crawl = partial(edges("email-eu-core"), pages=700)
+    claims = sorted(crawl.followers)[::40]
+    crawl.followers = {one: n * (300 if one in claims else 1) for one, n in crawl.followers.items()}
+    return crawl
+
+
 AXE = Path(__file__).parents[1] / "support" / "axe" / "axe.min.js"
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 
 @pytest.mark.parametrize(
-    ("width", "zoom", "scheme"),
-    [(1280, 1, "dark"), (320, 1, "light"), (640, 2, "dark")],  # 640 at 2 is 1280 at 200 %
+    ("width", "zoom", "scheme", "crawl"),
+    [
+        (1280, 1, "dark", "small"),
+        (320, 1, "light", "small"),
+        (640, 2, "dark", "small"),  # 1280 at 200 %
+        (320, 1, "dark", "large"),
+        (1280, 1, "light", "large"),
+    ],
 )
 def test_the_page_breaks_no_rule_of_accessibility(
-    tmp_path: Path, browser: Browser, width: int, zoom: int, scheme: Any
+    tmp_path: Path, browser: Browser, *, width: int, zoom: int, scheme: Any, crawl: str
 ) -> None:
     """axe-core finds nothing in the whole report, everything unfolded, with an account selected on the map."""
-    files, _ = made(tmp_path)
+    files, _ = made(tmp_path, TWO if crawl == "small" else partly())
     context = browser.new_context(
         viewport={"width": width, "height": 800}, color_scheme=scheme, device_scale_factor=zoom, bypass_csp=True
     )
     page = context.new_page()
     page.goto(files.html.as_uri())
     page.click("[data-view=accounts]")
-    page.fill("[data-part=query]", "ben")
-    page.click("[data-part=found] button")
+    page.fill("[data-part=query]", "ben" if crawl == "small" else "u1")
+    page.locator("[data-part=found] button").first.click()
     for summary in page.locator("summary").all():
         summary.click()
     page.evaluate(AXE.read_text(encoding="utf-8"))

@@ -25,7 +25,7 @@ from storage.database import Database
 from storage.errors import MissingDatabase
 from storage.export import OutputNotWritable
 from storage.schema import Completeness
-from tests.analysis.sample import Sample, Visit, write
+from tests.analysis.sample import Sample, Visit, edges, partial, write
 
 NOW = 1_793_500_000.7
 
@@ -80,6 +80,7 @@ class Page(HTMLParser):
 
 def made(tmp_path: Path, sample: Sample, **settings: Any) -> tuple[ReportFiles, dict[str, Any], str]:
     """Build a report and return its files, its JSON and its HTML."""
+    tmp_path.mkdir(exist_ok=True)
     path = write(tmp_path / "sample.db", sample)
     files = build(path, tmp_path / "report", now=lambda: NOW, **settings)
     return files, json.loads(files.json.read_text()), files.html.read_text(encoding="utf-8")
@@ -165,6 +166,41 @@ def test_communities_agree_with_networkx(tmp_path: Path) -> None:
     assert part["fay"] == part["gus"] == ""
 
 
+def headline(html: str) -> str:
+    """What the page says first of communities."""
+    [said] = [line for line in re.findall("<li>(.*?)</li>", html.partition("</section>")[0]) if "seeded runs" in line]
+    return said
+
+
+def test_the_headline_praises_no_division_that_is_none(tmp_path: Path) -> None:
+    """Runs agree on planted groups; on one group, or on nothing, the first sentences and the sweep say so."""
+    groups = [[f"{side}{at}" for at in range(8)] for side in "abc"]
+    lists = {one: Visit(tuple(other for other in group if other != one)) for group in groups for one in group}
+    _, found, html = made(tmp_path, Sample(seeds=("a0",), visits=lists))
+    assert headline(html).startswith("20 seeded runs agree on 3 communities, 3 of them stable")
+    assert (found["communities"]["settled"], found["communities"]["unsettled_share"]) == (True, 0)
+
+    clique = {one: Visit(tuple(other for other in groups[0] if other != one)) for one in groups[0]}
+    files, found, html = made(tmp_path / "one", Sample(seeds=("a0",), visits=clique))
+    assert headline(html) == "20 seeded runs find no division into communities: one holds 100\u202f% of the accounts."
+    assert not found["communities"]["settled"]
+    first = found["communities"]["sweep"][0]
+    assert (first["trivial"], first["standard"], first["modularity"]) == (True, 0, 0.75)
+    assert table(files, "resolutions")[0]["trivial"] == "1"
+    row = html.partition('id="resolutions"')[2].partition("<tbody>")[2].partition("</tr>")[0]
+    assert "<small>trivial</small>" in row
+    assert ">1.00<" not in row
+    assert ">0.000<" in row
+
+    rng = random.Random(1)
+    noise = {f"u{at}": Visit(tuple(f"u{rng.randrange(400)}" for _ in range(6))) for at in range(400)}
+    _, found, html = made(tmp_path / "noise", Sample(seeds=("u0",), visits=noise))
+    assert found["communities"]["agreement"] < 0.6
+    assert not found["communities"]["settled"]
+    assert headline(html).startswith("20 seeded runs do not agree on communities (normalised mutual information 0.")
+    assert "no division can be reported as a finding" in headline(html)
+
+
 def test_structure_agrees_with_networkx(tmp_path: Path) -> None:
     """Components, reciprocity in its three populations and degree distributions are those of a DiGraph of the lists."""
     files, found, _ = made(tmp_path, SMALL)
@@ -178,6 +214,11 @@ def test_structure_agrees_with_networkx(tmp_path: Path) -> None:
         "largest_strong": max(map(len, nx.strongly_connected_components(plain))),
         "isolated": 2,
     }
+    complete = plain.subgraph({"ann", "bob", "pia", "qua"}).to_undirected()
+    assert shape["clustering_both_complete"] == {
+        "accounts": sum(degree > 1 for _, degree in complete.degree), "triples": 0, "closed": 0,
+        "average": None, "transitivity": None,
+    }  # fmt: skip
     for population, members in {
         "all": set(plain),
         "both_visited": {"ann", "bob", "cat", "pia", "qua"},
@@ -195,6 +236,71 @@ def test_structure_agrees_with_networkx(tmp_path: Path) -> None:
         assert {int(row["value"]): int(row["accounts"]) for row in rows} == {v: values.count(v) for v in set(values)}
         for row in rows:
             assert int(row["accounts_at_least"]) == sum(value >= int(row["value"]) for value in values)
+
+
+def test_what_lies_between_communities_is_counted(tmp_path: Path) -> None:
+    """Follows that cross, rates in and out and brokers are those of the lists; the page shows what the files hold."""
+    names = [[f"{side}{at:02}" for at in range(12)] for side in "abc"]
+    lists = {one: Visit(tuple(other for other in side if other != one)) for side in names for one in side}
+    lists["a00"] = Visit((*lists["a00"].listed, *names[1][:6], *names[2][:6]))
+    lists["b03"] = Visit((*lists["b03"].listed, "c03"))
+    files, found, html = made(tmp_path, Sample(seeds=("a00",), visits=lists))
+    part = {row["label"]: int(row["community"]) for row in table(files, "accounts")}
+    crossing: dict[tuple[int, int], int] = {}
+    for source, visit in lists.items():
+        for target in visit.listed:
+            if part[source] != part[target]:
+                pair = part[source], part[target]
+                crossing[pair] = crossing.get(pair, 0) + 1
+    told = {(row["source"], row["target"]): row["follows"] for row in found["communities"]["flows"]}
+    assert told == crossing
+    assert {(int(r["source"]), int(r["target"])): int(r["follows"]) for r in table(files, "flows")} == crossing
+    for row in found["communities"]["list"]:
+        inside = sum(part[s] == part[t] == row["number"] for s, v in lists.items() for t in v.listed)
+        assert row["follows_inside"] == inside
+        assert row["follows_out"] == sum(n for (source, _), n in crossing.items() if source == row["number"])
+        assert row["follows_in"] == sum(n for (_, target), n in crossing.items() if target == row["number"])
+    first = found["communities"]["brokers"][0]
+    assert (first["handle"], first["connections"], first["outside"]) == ("a00", 23, 12)
+    assert first["participation"] == pytest.approx(1 - (11**2 + 6**2 + 6**2) / 23**2)
+    assert [row["label"] for row in table(files, "brokers")] == [r["handle"] for r in found["communities"]["brokers"]]
+    section = html.partition('id="communities"')[2].partition("</section>")[0]
+    assert "<strong>The strongest flows</strong>" in section
+    assert "<strong>Brokers</strong>" in section
+    assert len(table(files, "stability")) == 3 * 20
+    shape = html.partition('id="structure"')[2].partition("</section>")[0]
+    assert "Follows returned, all" not in shape
+    clustered = found["structure"]["clustering_both_complete"]
+    assert f">{clustered['average']:.3f}<" in shape
+    assert f">{clustered['transitivity']:.3f}<" in shape
+    paths = found["structure"]["betweenness_of_visited"]
+    assert (paths["share"], paths["pivots"], paths["first"][0]["handle"]) == (1, 36, "a00")
+    assert "Fragile" in shape
+    _, _, partly = made(tmp_path / "few", Sample(seeds=("a",), visits={"a": Visit(tuple("bcdefghi"))}))
+    assert "under 30\u202f% the paths among them say nothing" in partly
+
+
+def test_suspicious_accounts_are_lettered_and_listed(tmp_path: Path) -> None:
+    """Accounts that claim a hundred times the followers of others like them have a letter, a row and their numbers."""
+    crawl = partial(edges("email-eu-core"), pages=700)
+    claimed = sorted(crawl.followers, key=lambda one: (crawl.followers[one], one))[-60::10]
+    crawl.followers = {one: n * (300 if one in claimed else 1) for one, n in crawl.followers.items()}
+    files, found, html = made(tmp_path, crawl)
+    rows = found["suspicious"]
+    assert set(claimed) <= {row["handle"] for row in rows}
+    assert len(rows) == min(20, found["estimates"]["ranking"]["flagged"])
+    assert [row["letter"] for row in rows] == list("abcdefghijklmnopqrst"[: len(rows)])
+    excess = [row["followers_reported"] / row["followers_plausible"] for row in rows]
+    assert excess == sorted(excess, reverse=True)
+    for row in rows:
+        assert row["followers_reported"] == crawl.followers[row["handle"]]
+        assert row["followers_observed"] == sum(row["handle"] in visit.listed for visit in crawl.visits.values())
+    assert [row["label"] for row in table(files, "suspicious")] == [row["handle"] for row in rows]
+    section = html.partition('id="central"')[2].partition("</section>")[0]
+    assert "<strong>Suspicious follower counts</strong>" in section
+    svg = section.partition("<svg")[2].partition("</svg>")[0]
+    assert all(f">{row['letter']}</text>" in svg for row in rows)
+    assert all(f"<bdi>@{row['handle']}</bdi>" in section for row in rows)
 
 
 def test_the_page_shows_the_numbers_of_the_json(tmp_path: Path) -> None:
@@ -317,10 +423,10 @@ def test_the_page_is_built_for_every_reader(tmp_path: Path) -> None:
         assert len(page.all(tag)) == (1 if tag != "title" else 1 + len(page.all("svg")))
     assert all(attributes.get("scope") in {"col", "row", "rowgroup"} for attributes in page.all("th"))
     assert len(page.all("table")) == len(page.all("caption"))
-    assert len(page.all("svg")) == len(page.all("desc")) == 8
+    assert len(page.all("svg")) == len(page.all("desc")) == 9
     assert all(svg["role"] == "img" for svg in page.all("svg"))
-    assert len(page.all("figure")) == len(page.all("figcaption")) == 5
-    assert len(page.all("details")) == 6  # one a figure, and the data dictionary
+    assert len(page.all("figure")) == len(page.all("figcaption")) == 6
+    assert len(page.all("details")) == 7  # one a figure, and the data dictionary
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     referred = {str(a["href"])[1:] for a in page.all("a")} | {str(use["href"])[1:] for use in page.all("use")}
@@ -458,7 +564,7 @@ def test_equal_databases_give_equal_bytes_in_every_process(tmp_path: Path) -> No
         )
     build(path, tmp_path / "here", now=lambda: NOW)
     assert digests(tmp_path / "here") == digests(tmp_path / "1") == digests(tmp_path / "4711")
-    assert len(digests(tmp_path / "here")) == 19
+    assert len(digests(tmp_path / "here")) == 23
 
 
 def test_only_the_time_of_making_depends_on_the_clock(tmp_path: Path) -> None:
@@ -487,12 +593,14 @@ def test_a_report_replaces_the_last_and_leaves_the_database(tmp_path: Path) -> N
         "report.json",
         "tables/accounts.csv",
         "tables/averages.csv",
+        "tables/brokers.csv",
         "tables/changes_by_account.csv",
         "tables/changes_by_month.csv",
         "tables/communities.csv",
         "tables/cores.csv",
         "tables/coverage.csv",
         "tables/degree_distribution.csv",
+        "tables/flows.csv",
         "tables/log.csv",
         "tables/map_accounts.csv",
         "tables/map_follows.csv",
@@ -500,6 +608,8 @@ def test_a_report_replaces_the_last_and_leaves_the_database(tmp_path: Path) -> N
         "tables/reported_observed.csv",
         "tables/resolutions.csv",
         "tables/saturation.csv",
+        "tables/stability.csv",
+        "tables/suspicious.csv",
     ]
     assert [done for _, done, _ in steps] == [0, 1, 2, 3, 4, 5]
 

@@ -8,9 +8,20 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from analysis import structure
 from analysis.centrality import in_degree
 from analysis.graph import load_graph
-from analysis.structure import BowTie, assortativity, bow_tie, components, core_profile, distribution, reciprocity
+from analysis.structure import (
+    BowTie,
+    assortativity,
+    betweenness,
+    bow_tie,
+    clustering,
+    components,
+    core_profile,
+    distribution,
+    reciprocity,
+)
 from tests.analysis.sample import Sample, Visit, closed, edges, write
 
 
@@ -136,3 +147,46 @@ def test_assortativity_needs_a_spread(tmp_path: Path) -> None:
     found = assortativity(graph, np.zeros(3, dtype=np.bool_))
     assert (found.total, found.out_in, found.follows) == (None, None, 0)
     assert assortativity(graph).total is None
+
+
+@pytest.mark.parametrize(("name", "published"), [("karate", 0.255682), ("email-eu-core", None)])
+def test_clustering_is_of_the_accounts_asked_for(
+    tmp_path: Path, name: str, published: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Transitivity and average local clustering are networkx's on the induced graph; all of karate is KONECT's."""
+    graph = load_graph(write(tmp_path / "graph.db", closed(edges(name))))
+    plain = nx.Graph(zip(graph.src.tolist(), graph.dst.tolist(), strict=True))
+    for among in (np.ones(len(graph), dtype=np.bool_), np.arange(len(graph)) % 3 > 0):
+        found, part = clustering(graph, among), plain.subgraph(np.flatnonzero(among).tolist())
+        assert found is not None
+        assert found.transitivity == pytest.approx(nx.transitivity(part))
+        local = [value for node, value in nx.clustering(part).items() if part.degree(node) > 1]
+        assert (found.accounts, found.average) == (len(local), pytest.approx(np.mean(local)))
+        assert found.closed == sum(nx.triangles(part).values())
+        if among.all() and published:
+            assert found.transitivity == pytest.approx(published, abs=1e-6)
+    assert clustering(graph, np.zeros(len(graph), dtype=np.bool_)) == structure.Clustering(0, 0, 0, None)
+    monkeypatch.setattr(structure, "TRIANGLES", 3)
+    assert clustering(graph, np.ones(len(graph), dtype=np.bool_)) is None
+
+
+def test_betweenness_is_told_of_enough_accounts_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From all accounts it is networkx's, from pivots it repeats; under 30 % of the known accounts there is none."""
+    graph = load_graph(write(tmp_path / "graph.db", closed(edges("krackhardt-advice"))))
+    everybody = np.ones(len(graph), dtype=np.bool_)
+    exact = nx.betweenness_centrality(nx.DiGraph(zip(graph.src.tolist(), graph.dst.tolist(), strict=True)))
+    found = betweenness(graph, everybody, rng_seed=1)
+    assert (found.accounts, found.pivots, found.share) == (len(graph), len(graph), 1)
+    assert [value for _, value in found.first] == pytest.approx(sorted(exact.values(), reverse=True)[:10])
+    assert all(value == pytest.approx(exact[at]) for at, value in found.first)
+    few = np.arange(len(graph)) < 0.25 * len(graph)
+    hidden = betweenness(graph, few, rng_seed=1)
+    assert (hidden.first, hidden.pivots) == ((), 0)
+    mail = load_graph(write(tmp_path / "mail.db", closed(edges("email-eu-core"))))
+    among = np.arange(len(mail)) % 2 == 0
+    one, again = (betweenness(mail, among, rng_seed=3) for _ in range(2))
+    assert one == again
+    assert one.pivots == structure.PIVOTS
+    assert {at % 2 for at, _ in one.first} == {0}
+    monkeypatch.setattr(structure, "WORK", 1_000)
+    assert betweenness(mail, among, rng_seed=3).first == ()

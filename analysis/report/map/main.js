@@ -2,6 +2,7 @@
 // Every name is foreign text and is only ever set as text.
 import Graph from "graphology";
 import Sigma from "sigma";
+import { NodeCircleProgram } from "sigma/rendering";
 
 const data = JSON.parse(document.getElementById("map-data").textContent);
 const app = document.getElementById("map-app");
@@ -17,6 +18,40 @@ const reach = (group) => group.x.reduce((far, x, at) => Math.max(far, Math.hypot
 const SPAN = { communities: reach(communities), accounts: 1.02 * Math.max(reach(communities), reach(accounts)) };
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+// Colours differ by day and by night, so that each stands out from the stage; they are those of the legend.
+const COLOURED = 8;
+const colour = (community) =>
+  community < 0 || communities.trust[community] === "unstable"
+    ? { type: "ring", color: style("muted") }
+    : { type: "circle", color: style(community < COLOURED ? `community-${community + 1}` : "known") };
+
+// An unstable community is a ring, not a disc: seen without colours too.
+class Ring extends NodeCircleProgram {
+  getDefinition() {
+    return {
+      ...super.getDefinition(),
+      FRAGMENT_SHADER_SOURCE: `
+precision highp float;
+varying vec4 v_color;
+varying vec2 v_diffVector;
+varying float v_radius;
+uniform float u_correctionRatio;
+void main(void) {
+  float soft = u_correctionRatio * 2.0;
+  float far = length(v_diffVector);
+  #ifdef PICKING_MODE
+  gl_FragColor = far > v_radius ? vec4(0.0) : v_color;
+  #else
+  float outside = smoothstep(v_radius - soft, v_radius, far);
+  float hole = v_radius - max(2.0 * soft, min(0.15 * v_radius, 4.0 * soft));
+  float inside = 1.0 - smoothstep(hole - soft, hole, far);
+  gl_FragColor = mix(v_color, vec4(0.0), max(outside, inside));
+  #endif
+}`,
+    };
+  }
+}
 
 function element(tag, text, attributes = {}) {
   const made = document.createElement(tag);
@@ -44,7 +79,7 @@ function graphOfCommunities() {
       x,
       y: communities.y[at],
       size: communities.radius[at],
-      color: communities.colour[at],
+      ...colour(at),
       label: `${at + 1} · ${communities.accounts[at].toLocaleString("en")}`,
     }),
   );
@@ -64,7 +99,7 @@ function graphOfAccounts() {
       x,
       y: accounts.y[at],
       size: 1.5 + (largest - 1.5) * Math.sqrt(accounts.followers[at] / most),
-      color: accounts.community[at] < 0 ? style("known") : communities.colour[accounts.community[at]],
+      ...colour(accounts.community[at]),
       label: accounts.label[at],
     }),
   );
@@ -100,6 +135,7 @@ function draw() {
   const graph = isCommunities ? graphOfCommunities() : graphOfAccounts();
   drawing = new Sigma(graph, stage, {
     allowInvalidContainer: true,
+    nodeProgramClasses: { ring: Ring },
     defaultDrawNodeHover: isCommunities ? within : beside,
     ...(isCommunities ? { defaultDrawNodeLabel: within } : {}),
     hideEdgesOnMove: graph.size > 20000,
