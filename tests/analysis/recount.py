@@ -234,8 +234,8 @@ def scatter(values: Any) -> float:
 
 def implausible(k: Any, followers: Any, fit: Fit) -> Any:
     """Tell whose followers are beyond what the listings make plausible: the one place here that holds that rule."""
-    limit = np.exp(2.5 * max(np.sqrt(fit.variance), 0.15)) * (k + 2 * np.sqrt(k) + 2) / (fit.rate * np.exp(fit.offset))
-    return (followers >= 0) & (np.maximum(followers, 1) > limit)
+    limit = np.maximum(np.exp(2.5 * max(np.sqrt(fit.variance), 0.15)) * (k + 2 * np.sqrt(k) + 2), 5 * k)
+    return (followers >= 0) & (np.maximum(followers, 1) > limit / (fit.rate * np.exp(fit.offset)))
 
 
 def fitted(book: Book, sources: Any, *, strict: bool) -> Fit:
@@ -343,6 +343,90 @@ class Ranked:
             places.append(place[:count])
         low, high = np.percentile(places, [2.5, 97.5], axis=0)
         return np.floor(low), np.ceil(high)
+
+
+def first_of(book: Book, mended: Any, read: Any, count: int) -> list[int]:
+    """Return who comes first by imputed PageRank where the lists of `read`, a mask, were read and nothing else."""
+    has_list = read & (book.read > 0)
+    follows = has_list[book.src]
+    known = has_list.copy()
+    known[book.dst[follows]] = True
+    ids = np.flatnonzero(known)
+    place = np.cumsum(known) - 1
+    src, dst, n = place[book.src[follows]], place[book.dst[follows]], len(ids)
+    length = np.maximum(0, np.where(book.complete, book.read, np.maximum(book.following, book.read)))[ids]
+    listed, k = np.bincount(src, minlength=n), np.bincount(dst, minlength=n)
+    per_follow = 1 / np.maximum(length, 1)
+    hands = coo_array((per_follow[src], (dst, src)), shape=(n, n)).tocsr()
+    unread, missing = length - listed, np.maximum(0, mended[ids] - k)
+    x = np.full(n, 1 / n)
+    for _ in range(500):
+        m = (x * unread * per_follow).sum() / max(unread.sum(), 1)
+        fresh = (0.15 + 0.85 * x[length == 0].sum()) / n + 0.85 * (hands @ x + missing * m)
+        fresh /= fresh.sum()
+        change, x = np.abs(fresh - x).sum(), fresh
+        if change < 1e-12:
+            break
+    found: list[int] = ids[np.argsort(-np.round(x, 14), kind="stable")[:count]].tolist()
+    return found
+
+
+# --- the crawl again, visit by visit ----------------------------------------------------------------------------------
+
+
+def replay(book: Book, mended: Any) -> list[dict[str, Any]]:
+    """Return where the crawl stood after each tenth of its own credits: those of neither audit nor control sample.
+
+    New accounts are those of its own visits, accounts all that were visited or listed by then.
+    """
+    read, known = np.zeros(book.n, dtype=bool), set()
+    spent = fresh = 0
+    states = []
+    for visit in book.visits:
+        at, before = book.at[visit["account_id"]], len(known)
+        is_own = not book.queue_of(visit).startswith(("audit", "control-")) and not read[at]
+        if book.brings_list(visit):
+            read[at] = True
+            known.update([at, *book.lists.get(at, ())])
+        if is_own:
+            spent += book.paid.get(visit["id"], 0)
+            fresh += len(known) - before
+        states.append((spent, len(known), fresh, read.copy()))
+    steps: list[dict[str, Any]] = []
+    before_step, first = (0, 0), None
+    for tenth in range(1, 11):
+        credits, accounts, came, visited = next(state for state in states if 10 * state[0] >= tenth * spent)
+        if steps and credits == steps[-1]["credits"]:
+            continue
+        now = set(first_of(book, mended, visited, 100))
+        novelty = (came - before_step[1]) / (credits - before_step[0])
+        overlap = None if first is None else len(now & first) / len(now)
+        steps.append({"credits": credits, "accounts": accounts, "novelty": novelty, "overlap": overlap})
+        before_step, first = (credits, came), now
+    return steps
+
+
+def without_seeds(book: Book, mended: Any, group: Any) -> list[dict[str, Any]]:
+    """Return by seed, those with most lists first, what is left without the lists that were read because of it.
+
+    `group` marks the accounts of the largest community. A list belongs to the seed of the first visit that brought it.
+    """
+    seed_of: dict[int, int] = {}
+    for visit in book.visits:
+        if book.brings_list(visit) and visit["seed_id"] is not None:
+            seed_of.setdefault(book.at[visit["account_id"]], book.at[visit["seed_id"]])
+    has_list = book.read > 0
+    lists = {seed: sum(has_list[at] for at, of in seed_of.items() if of == seed) for seed in set(seed_of.values())}
+    whole = set(first_of(book, mended, has_list, 10))
+    found = []
+    for seed, count in sorted(lists.items(), key=lambda row: (-row[1], row[0]))[:10]:
+        read = has_list.copy()
+        read[[at for at, of in seed_of.items() if of == seed]] = False
+        known = read.copy()
+        known[[other for at in np.flatnonzero(read).tolist() for other in book.lists[at]]] = True
+        shared = len(whole & set(first_of(book, mended, read, 10)))
+        found.append({"seed": seed, "lists": count, "shared": shared, "known": float(known[group].mean())})
+    return found
 
 
 # --- degrees ----------------------------------------------------------------------------------------------------------
