@@ -283,10 +283,8 @@ def shows(text: str, value: float | None) -> bool:
     plain = text.replace(",", "").replace("−", "-").replace("\u202f", "").replace(" ", "")
     scale = 100 if plain.endswith("%") else 1
     plain = plain.removesuffix("%")
-    if plain.startswith("<"):
-        return 0 < value * scale < float(plain[1:])
-    if plain.startswith(">"):
-        return float(plain[1:]) < value * scale < 100
+    if plain[0] in "<>":  # what is not quite nothing, or not quite everything
+        return 0 < value * scale < 0.05 if plain == "<0.1" else plain == ">99.9" and 99.95 <= value * scale < 100
     if not re.fullmatch(r"-?\d+(\.\d+)?", plain):
         return False
     places = len(plain.partition(".")[2])
@@ -986,6 +984,12 @@ def test_page_what_was_seen(report: Report) -> None:
     told, page = report.json, report.page
     seen, estimates = told["coverage"], told["estimates"]
     announced = seen["announced"]
+    found = page.says("seen", rf"{NUMBER} of {NUMBER} known accounts were visited")
+    assert shows(found[1], seen["accounts"]["visited"])
+    assert shows(found[2], seen["known"])
+    for text in (page.says("seen", rf"of the {NUMBER} visited accounts whose profile announces")[1],
+                 page.rows("coverage-numbers")[3][0].split()[3]):  # fmt: skip
+        assert shows(text, announced["accounts"])
     cells = [row[1] for row in page.rows("coverage-numbers")]
     values = (seen["known"], seen["accounts"]["visited"], seen["standings"]["complete"], announced["reported"],
               announced["read"])  # fmt: skip
@@ -1008,6 +1012,7 @@ def test_page_what_was_seen(report: Report) -> None:
         assert all(shows(row[at], queue[key]) for at, key in ((1, "visits"), (2, "lists"), (3, "credits"))), row
     [forecast] = seen["forecasts"]
     for row, key in zip(page.rows("forecasts"), ("accounts", "edges"), strict=True):
+        assert row[0] == f"{forecast['run']}|from credit {forecast['from_credit']:,} on"
         low, high = row[2].split(" to ")
         assert shows(low, forecast[key]["low"])
         assert shows(high, forecast[key]["high"])
@@ -1024,17 +1029,27 @@ def test_page_what_was_seen(report: Report) -> None:
     size = estimates["size"]
     for text, value in zip(found.groups(), (size["accounts"], size["follows"], 100 * size["coverage"]), strict=True):
         shown = float(text.replace(",", "").removesuffix("%").strip())
+        assert shown == float(f"{shown:.0e}"), text  # the first digit only
         assert abs(shown - value) <= 0.5 * 10 ** math.floor(math.log10(value)) + 1e-9, (text, value)
 
 
 def test_page_saturation_and_averages(report: Report) -> None:
     """The tables of the replay and of the averages."""
     page, estimates = report.page, report.json["estimates"]
+    found = page.says(
+        "enough",
+        rf"The last {NUMBER} credits[a-z’' ]* changed {NUMBER} of the first {NUMBER} accounts and brought {NUMBER} new",
+    )
+    before, last = estimates["saturation"][-2:]
+    values = (last["credits"] - before["credits"], 1 - last["overlap"], 100, last["novelty"])
+    assert all(shows(text, value) for text, value in zip(found.groups(), values, strict=True))
     for row, step in zip(page.rows("saturation-numbers"), estimates["saturation"], strict=True):
         keys = ("credits", "accounts", "novelty", "overlap")
         assert all(shows(text, step[key]) for text, key in zip(row, keys, strict=True)), row
     for row, mean in zip(page.rows("averages-table"), estimates["averages"], strict=True):
         is_share = not mean["name"].endswith("_mean")
+        if "_over_" in mean["name"]:
+            assert row[0].endswith(f"more than {int(mean['name'].rpartition('_')[2]):,}")
         assert row[1].endswith("%") == is_share
         assert shows(row[1], mean["value"]), row
         if mean["low"] is None:
@@ -1067,6 +1082,15 @@ def test_page_ranking(report: Report) -> None:
             assert shows(place.removesuffix("."), central["places"][key])
         assert shows(row[4].removesuffix("."), central["places"]["pagerank_within_crawl"])
         assert shows(row[5], central["community"])
+    visited = told["coverage"]["accounts"]["visited"]
+    assert shows(page.says("central", rf"by how many of the {NUMBER} visited accounts an account is")[1], visited)
+    assert shows(page.says("central", rf"The {NUMBER} accounts highest by imputed")[1], len(told["central"]))
+    dots = len(report.table("reported_observed"))
+    assert shows(page.says("central", rf"one of the {NUMBER} known accounts most followed")[1], dots)
+    for row, central in zip(page.rows("followers-numbers"), told["central"][:10], strict=True):
+        assert row[1] == f"@{central['handle']}"
+        keys = ("rank", "followers_reported", "followers_observed")
+        assert all(shows(row[at], central[key]) for at, key in zip((0, 2, 3), keys, strict=True)), row
     ranking = told["estimates"]["ranking"]
     shared = ranking["shared_with"]
     found = page.says(
@@ -1105,6 +1129,16 @@ def test_page_communities(report: Report) -> None:
     )
     values = (len(listed), trusts["stable"], trusts["doubtful"], trusts["unstable"], told["runs"], told["agreement"])
     assert all(shows(text, value) for text, value in zip(found.groups(), values, strict=True))
+    found = page.says(
+        "communities",
+        rf"what {NUMBER} seeded runs of Leiden agree on; resolution 1, seeds from 1; .*modularity {NUMBER}\)",
+    )
+    assert shows(found[1], told["runs"])
+    assert shows(found[2], told["modularity"])
+    found = page.says("communities", rf"A run by itself finds {NUMBER} to {NUMBER}\.")
+    assert shows(found[1], min(told["found_by_run"]))
+    assert shows(found[2], max(told["found_by_run"]))
+    assert shows(page.says("communities", rf"The 12 largest of {NUMBER} communities")[1], len(listed))
     plain = report.plain
     for one in listed[:12]:
         part = np.flatnonzero(groups.of_all == one["number"] - 1).tolist()
@@ -1116,6 +1150,45 @@ def test_page_communities(report: Report) -> None:
         density, conductance = nx.density(plain.subgraph(part)), nx.conductance(plain, part)
         values = (one["accounts"], one["visited"], one["stability"], density, conductance)
         assert all(shows(text, value) for text, value in zip(found.groups(), values, strict=True)), one["number"]
+
+
+def test_page_portraits(report: Report) -> None:
+    """Who and what the sentences on the largest communities name: counts among the members."""
+    book, label = report.book, report.grouped.of_all
+    words = [set(re.findall(r"[^\W\d_]{3,}", (row["bio"] or "").casefold())) for row in book.accounts]
+    everywhere, told = Counter(word for bio in words for word in bio), sum(map(bool, words))
+    within, outside = Counter(), Counter()
+    for source, target in book.follows:
+        within[target] += label[source] == label[target]
+    for pair in book.pairs:
+        outside.update(pair if label[pair[0]] != label[pair[1]] else ())
+
+    def first(counts: Counter[int], members: list[int]) -> str:
+        order = sorted((at for at in members if counts[at]), key=lambda at: (-counts[at], -book.k[at], at))
+        return ", ".join(f"@{book.accounts[at]['handle']}" for at in order[:5])
+
+    named = [row for row in report.json["communities"]["list"][:12] if row["trust"] != "unstable"]
+    assert named
+    for row in named:
+        members = np.flatnonzero(label == row["number"] - 1).tolist()
+        here, own = Counter(word for at in members for word in words[at]), sum(bool(words[at]) for at in members)
+        surplus = {word: -count * math.log(count * told / (everywhere[word] * own)) for word, count in here.items()}
+        telling = sorted((less, word) for word, less in surplus.items() if here[word] >= 3 and less < 0)
+        shares = {"Words of their profiles": [(word, here[word] / own) for _, word in telling[:5]]}
+        for lead, name in (("Regions", "region"), ("Languages", "language")):
+            counts = Counter(book.accounts[at][name] for at in members if book.accounts[at][name])
+            most = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:3]
+            shares[lead] = [(word, count / counts.total()) for word, count in most]
+        text = report.page.says(
+            "communities", rf"Community {row['number']} has .*?(?=Community {row['number'] + 1} has|$)"
+        )[0]
+        assert f"Most followed from within: {first(within, members)}." in text
+        assert f"Most connected outside: {first(outside, members)}." in text
+        for lead, expected in shares.items():
+            found = re.search(rf"{lead}: (.*?)\)\.", text)
+            printed = re.findall(rf"([^\W\d_]+) \({NUMBER}", found[1]) if found else []
+            assert [word for word, _ in printed] == [word for word, _ in expected], (row["number"], lead)
+            assert all(shows(share, value) for (_, share), (_, value) in zip(printed, expected, strict=True))
 
 
 def test_page_structure(report: Report) -> None:
@@ -1132,6 +1205,15 @@ def test_page_structure(report: Report) -> None:
     for row, (value, counted) in zip(page.rows("structure-table"), values, strict=True):
         assert shows(row[1], value), row
         assert shows(row[2].partition(" ")[0], counted), row
+    rows = page.rows("structure-table")
+    for row, name in zip(rows, ("weak", "strong"), strict=False):
+        found = re.search(rf"{NUMBER} components? in all$", row[0])
+        assert found
+        assert shows(found[1].strip(), parts[name])
+    assert shows(page.says("structure", rf"The largest k is {NUMBER};")[1], len(structure["core_profile"]) - 1)
+    assert shows(page.says("structure", rf"are counted among {NUMBER} visited accounts;")[1], visited)
+    complete = seen["standings"]["complete"]
+    assert shows(page.says("structure", rf"shown of the {NUMBER} completely visited accounts only")[1], complete)
     names = ("core", "into", "out", "tubes", "tendrils", "apart")
     for row, name in zip(page.rows("bow-tie"), names, strict=True):
         assert shows(row[1], structure["bow_tie"][name]), row
@@ -1170,6 +1252,10 @@ def test_page_map(report: Report) -> None:
     )
     values = (told["accounts"], report.book.n, told["most_accounts"], told["follows"], told["most_follows"])
     assert all(shows(text, value) for text, value in zip(found.groups(), values, strict=True))
+    assert shows(page.says("map", rf"Shown are all {NUMBER} communities")[1], told["communities"])
+    if told["links"] > 30:
+        strongest = page.says("map", rf"the 30 strongest of {NUMBER}\.")[1]
+        assert shows(strongest, told["links"] + told["links_left_out"])
     links = report.table("map_links")[:30]
     assert page.rows("map-links") == [[row["community"], row["other"], f"{int(row['follows']):,}"] for row in links]
 
@@ -1198,8 +1284,15 @@ def test_page_method(report: Report) -> None:
     assert shows(page.says("method", rf"on {NUMBER} connected pairs")[1], groups["pairs"])
     found = page.says("method", rf"Communities are what {NUMBER} runs of Leiden")
     assert shows(found[1], groups["runs"])
+    found = page.says("method", r"resolution 1, seeds (\d+) to (\d+)\) agree on")
+    first = told["settings"]["rng_seed"]
+    assert found.groups() == (str(first), str(first + groups["runs"] - 1))
+    assert shows(page.says("method", rf"was parted into them \({NUMBER} so\)")[1], groups["split"])
+    assert shows(page.says("method", rf"by link tracing from {NUMBER} seed accounts")[1], seen["seeds"])
     [run] = seen["runs"]
-    assert page.says("method", rf"rng seed (\d+), budget {NUMBER}, ended by")[1] == str(run["rng_seed"])
+    found = page.says("method", rf"run (\d+): flow, rng seed (\d+), budget {NUMBER}, ended by")
+    assert found.groups()[:2] == (str(run["id"]), str(run["rng_seed"]))
+    assert shows(found[3].rstrip(","), run["budget"])
 
 
 def test_page_caveats(report: Report) -> None:
@@ -1221,6 +1314,18 @@ def test_page_caveats(report: Report) -> None:
     found = page.says("caveats", rf"Of the {NUMBER} first by imputed PageRank {NUMBER} (?:is|are) also first within")
     assert shows(found[1], shared["of"])
     assert shows(found[2], shared["shared"])
+    assert shows(page.says("caveats", rf"by following links from {NUMBER} seeds")[1], seen["seeds"])
+    assert shows(page.says("caveats", rf"by how many of the {NUMBER} visited")[1], seen["accounts"]["visited"])
+    kept, known = (
+        [row[key] for row in told["without_seed"]] for key in ("shared_of_first", "known_of_largest_community")
+    )
+    found = page.says(
+        "caveats",
+        rf"{NUMBER}(?: to {NUMBER})? of the first 10 stay among them, and {NUMBER} to {NUMBER} of the largest",
+    )
+    values = (min(kept), max(kept), min(known), max(known))
+    assert all(text is None or shows(text, value) for text, value in zip(found.groups(), values, strict=True))
+    assert found[2] or min(kept) == max(kept)
     trusts = Counter(row["trust"] for row in told["communities"]["list"])
     found = page.says(
         "caveats",
