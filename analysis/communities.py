@@ -209,7 +209,7 @@ def scan(
     for resolution in resolutions:
         found = [leiden_of(pairs, resolution=resolution, rng_seed=rng_seed + run) for run in range(runs)]
         shown = [described(len(number), low, high, labels, resolution=resolution) for labels in found]
-        limit = float(np.sqrt(2 * len(low))) / resolution
+        limit = float(np.sqrt(2 * len(low) / resolution))
         scales.append(
             Scale(
                 resolution=resolution,
