@@ -192,7 +192,7 @@ def _estimated(findings: Findings) -> list[str]:
         *parts,
         size,
         "To see whether more credits would change the answer, the crawl was replayed in the order of its visits, and "
-        "the first accounts compared after each tenth of the credits.",
+        "the first accounts compared after each tenth of its own credits, those of control sample and audit apart.",
     ]
 
 
@@ -251,9 +251,9 @@ def _grouped(findings: Findings) -> list[str]:
     if partition is None or groups is None or not partition.pairs:
         return []
     parts = [
-        f"Communities are what {groups.runs:,} runs of Leiden (Traag, Waltman & van Eck 2019; modularity, Newman & "
-        f"Girvan 2004, with resolution {settings.resolution:g}, Reichardt & Bornholdt 2006; seeds {settings.rng_seed} "
-        f"to {settings.rng_seed + groups.runs - 1}) agree on: the consensus of the pairs that more than "
+        f"Communities are the consensus of {groups.runs:,} runs of Leiden (Traag, Waltman & van Eck 2019; modularity, "
+        f"Newman & Girvan 2004, with resolution {settings.resolution:g}, Reichardt & Bornholdt 2006; seeds "
+        f"{settings.rng_seed} to {settings.rng_seed + groups.runs - 1}): of the pairs that more than "
         f"{100 * RARE:g}\u202f% of them keep together (Lancichinetti & Fortunato 2012), on "
         f"{text.count(partition.pairs, 'connected pair')}, directions dropped; a community found in pieces was parted "
         f"into them ({partition.split:,} so).",
@@ -280,8 +280,9 @@ def _shaped(findings: Findings) -> list[str]:
     ]
     if any(findings.tails.values()):
         parts.append(
-            "Degree tails were fitted and compared with a lognormal and an exponential after Clauset, Shalizi & Newman "
-            "2009."
+            "Degree tails were fitted after Clauset, Shalizi & Newman 2009: the start where a power law comes closest, "
+            "whether it can be ruled out (a bootstrap), and the likelihood of a lognormal, an exponential, a stretched "
+            "exponential and a power law with an exponential cut-off beside it."
         )
     return parts
 
