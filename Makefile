@@ -60,11 +60,10 @@ ROUNDS ?= 3
 bench: $(VENV)/.installed benchmarks/.venv/.installed
 	$(BIN)/python benchmarks/speed.py $(PARTS) --rounds $(ROUNDS) $(MORE)
 
-# One by one, and a peer that cannot be installed is left out: the benchmark then says so.
+# One by one, and a peer that cannot be installed is left out: the benchmark then says so, and the next one tries again.
 benchmarks/.venv/.installed: benchmarks/requirements.txt
 	test -x benchmarks/.venv/bin/python || $(PYTHON) -m venv benchmarks/.venv
-	-grep -v '^#' $< | xargs -n 1 benchmarks/.venv/bin/python -m pip --quiet --disable-pip-version-check install
-	touch $@
+	-grep -v '^#' $< | xargs -n 1 benchmarks/.venv/bin/python -m pip --quiet --disable-pip-version-check install && touch $@
 
 # Builds the program of the report's map anew, analysis/report/map/bundle.js, and what tests read GEXF files with,
 # tests/support/gexf/bundle.js. Needs node and npm.
