@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint torture torture-postgres slashdot soak spark bench install clean lock map
+.PHONY: demo test lint torture torture-postgres slashdot soak spark bench bench-analysis install clean lock map
 
 demo: $(VENV)/.installed
 	$(BIN)/followgraph demo --dir followgraph-demo --accounts 20000 --budget 2000
@@ -59,6 +59,13 @@ PARTS ?= crawl profile growth memory saturation
 ROUNDS ?= 3
 bench: $(VENV)/.installed benchmarks/.venv/.installed
 	$(BIN)/python benchmarks/speed.py $(PARTS) --rounds $(ROUNDS) $(MORE)
+
+# The analysis against its peers, and the whole report, as docs/analysis.md shows them: twenty minutes.
+ANALYSING := $(BIN)/python benchmarks/analysing.py --folder benchmarks/results/networks
+bench-analysis: $(VENV)/.installed benchmarks/.venv/.installed
+	$(ANALYSING) --edges 1000000 --peers benchmarks/.venv/bin/python
+	$(ANALYSING) --edges 10000000 --graph rmat --rounds 1 --without networkx --peers benchmarks/.venv/bin/python
+	$(ANALYSING) --edges 10000000 --graph rmat --report
 
 # One by one, and a peer that cannot be installed is left out: the benchmark then says so, and the next one tries again.
 benchmarks/.venv/.installed: benchmarks/requirements.txt
