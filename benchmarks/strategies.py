@@ -12,7 +12,8 @@ The measures, against the whole graph: precision of the top 100 and the top 1 % 
 plain PageRank of the crawled graph, by follower-imputed PageRank, and by reported followers; the share of all follows
 among the true top 1,000 that the crawl read; accounts known per credit; members of the seeds' community known, on the
 drawn network; and the error of the mean out-degree by the double-weighted estimator. The oracles know the graph: one
-buys the lists with most follows among the top 1,000 per credit, the other those with most new accounts per credit.
+buys the lists with most follows among the top 1,000 per credit, one those with most new accounts per credit, and one
+those of most PageRank per credit.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ PAGE = 20
 TOP = 1000
 SCENE = "bfs in one community"
 """BFS from the seeds that `community` has, which lie in one community; the others start anywhere."""
-ORACLES = ("oracle of follows", "oracle of accounts")
+ORACLES = ("oracle of follows", "oracle of accounts", "oracle of ranks")
 Numbers = npt.NDArray[np.float64]
 
 
@@ -149,7 +150,8 @@ class Truth:
         self.edges = Edges(n, source, target)
         self.cost = -(-self.following // PAGE)
         self.credits = int(self.cost.sum())
-        self.order = np.argsort(-pagerank(self.edges), kind="stable")
+        self.pagerank = pagerank(self.edges)
+        self.order = np.argsort(-self.pagerank, kind="stable")
         self.top = np.zeros(n, dtype=bool)
         self.top[self.order[:TOP]] = True
         self.follows_in_top = int((self.top[source] & self.top[target]).sum())
@@ -182,6 +184,19 @@ class Truth:
                         "core": float(got[np.searchsorted(spent, credits)] / self.follows_in_top),
                     }
                 )
+            return rows
+        if which == ORACLES[2]:
+            order = np.argsort(-np.where(self.cost > 0, self.pagerank / np.maximum(self.cost, 1), -1.0), kind="stable")
+            spent = np.cumsum(self.cost[order])
+            for percent in budgets:
+                read = np.zeros(self.edges.n, dtype=bool)
+                read[order[spent <= self.budget(percent)]] = True
+                follows = read[self.edges.source]
+                source, target = self.edges.source[follows], self.edges.target[follows]
+                discovered = read.copy()
+                discovered[target] = True
+                credits = int(self.cost[read].sum())
+                rows.append({"percent": percent, "credits": credits, **precision(self, source, target, discovered)})
             return rows
         known = np.zeros(self.edges.n, dtype=bool)
         starts = np.concatenate(([0], np.cumsum(self.following)))
@@ -260,36 +275,47 @@ def measure(truth: Truth, path: Path, seeds: Sequence[int]) -> dict[str, Any]:
     state = rehearsal.state(path)
     index = np.array([truth.network.index(handle) for handle in graph.accounts.handle], dtype=np.int64)
     source, target = index[graph.src], index[graph.dst]
-    known = Edges(truth.edges.n, source, target)
     spent = max(1, state.charged)
     visited = np.zeros(truth.edges.n, dtype=bool)
     visited[source] = True
-    listed = np.bincount(target, minlength=truth.edges.n)
     discovered = np.zeros(truth.edges.n, dtype=bool)
     discovered[index] = True
-    read = np.bincount(source, minlength=truth.edges.n)
-    scores = {
-        "plain": np.where(discovered, pagerank(known, among=discovered), -1),
-        "imputed": np.where(discovered, imputed(truth, known, discovered, read, listed), -1),
-        "followers": np.where(discovered, truth.followers, -1),
-    }
     row: dict[str, Any] = {
         "credits": state.charged,
         "accounts": int(discovered.sum()),
         "accounts_per_credit": float(discovered.sum() / spent),
         "core": float((truth.top[source] & truth.top[target]).sum() / truth.follows_in_top),
         "out_degree_error": out_degree(truth, source, target),
+        **precision(truth, source, target, discovered),
     }
-    for name, score in scores.items():
-        order = np.argsort(-score, kind="stable")
-        for label, count in (("100", 100), ("1%", max(1, truth.edges.n // 100))):
-            row[f"{name}@{label}"] = len(np.intersect1d(order[:count], truth.order[:count])) / count
     if truth.community is not None:
         home = np.bincount(truth.community[list(seeds)]).argmax()
         members = truth.community == home
         row["members_known"] = float((members & discovered).sum() / members.sum())
         row["members_read"] = float((members & visited).sum() / members.sum())
     return row
+
+
+def precision(
+    truth: Truth,
+    source: npt.NDArray[np.int64],
+    target: npt.NDArray[np.int64],
+    discovered: npt.NDArray[np.bool_],
+) -> dict[str, float]:
+    """Return which share of the true top 100 and top 1 % each way to rank finds in the lists read."""
+    known, n = Edges(truth.edges.n, source, target), truth.edges.n
+    read, listed = np.bincount(source, minlength=n), np.bincount(target, minlength=n)
+    scores = {
+        "plain": np.where(discovered, pagerank(known, among=discovered), -1),
+        "imputed": np.where(discovered, imputed(truth, known, discovered, read, listed), -1),
+        "followers": np.where(discovered, truth.followers, -1),
+    }
+    found = {}
+    for name, score in scores.items():
+        order = np.argsort(-score, kind="stable")
+        for label, count in (("100", 100), ("1%", max(1, n // 100))):
+            found[f"{name}@{label}"] = len(np.intersect1d(order[:count], truth.order[:count])) / count
+    return found
 
 
 def pagerank(edges: Edges, *, among: npt.NDArray[np.bool_] | None = None, rounds: int = 60) -> Numbers:
@@ -385,7 +411,7 @@ def ratios(rows: list[dict[str, Any]], *, percent: float = 2.0) -> Iterator[str]
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for graph in dict.fromkeys(row["graph"] for row in rows):
         for measure_, strategy, oracle in zip(
-            ("core", "accounts_per_credit"), ("core", "discover"), ORACLES, strict=True
+            ("core", "accounts_per_credit"), ("core", "discover"), ORACLES[:2], strict=True
         ):
             of = {name: found[graph, name, measure_] for name in ("bfs", strategy, f"{strategy} on", oracle)}
             if all(of.values()):
