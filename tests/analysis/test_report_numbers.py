@@ -28,6 +28,7 @@ import numpy as np
 import pytest
 import rehearsal
 from processes import edge_list
+from scipy.integrate import quad
 from scipy.optimize import minimize
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -690,6 +691,70 @@ def test_tail_rivals(report: Report, which: str) -> None:
         method="Nelder-Mead",
     )
     assert logs["lognormal"].sum() >= -better.fun - 0.05
+
+
+@TAILS
+def test_tail_rivals_that_hold_the_power_law(report: Report, which: str) -> None:
+    """The stretched exponential and the law with a cut-off: ratio and p from their parameters, and none better nearby.
+
+    The cut-off's p is that of the likelihood ratio of nested laws (Wilks 1938): chi-squared of one degree.
+    """
+    values, found = degrees_of(report, which), report.json["structure"]["tails"][which]
+    start, rivals = found["start"], {row["name"]: row for row in found["rivals"]}
+    assert [name.split()[0] for name in rivals] == ["lognormal", "exponential", "stretched", "power"]
+    tail = values[values >= start].astype(float)
+    law = -found["exponent"] * np.log(tail) - np.log(zeta(found["exponent"], start))
+
+    def stretched(scale: float, shape: float) -> Any:
+        here, after, first = ((at / scale) ** shape for at in (tail, tail + 1, start))
+        return first - here + np.log1p(-np.exp(here - after))
+
+    def cut(power: float, decay: float) -> Any:
+        x, end = np.arange(start, start + 5_000, dtype=float), start + 5_000 - 0.5
+        rest = quad(
+            lambda t: math.exp((1 - power) * t - decay * math.exp(t)), math.log(end), math.log(end + 50 / decay)
+        )[0]
+        return -power * np.log(tail) - decay * tail - math.log((x**-power * np.exp(-decay * x)).sum() + rest)
+
+    row = rivals["stretched exponential distribution"]
+    difference = law - stretched(*row["parameters"])
+    assert row["ratio"] == pytest.approx(difference.sum() / difference.std() / math.sqrt(len(tail)), rel=1e-3, abs=1e-3)
+    assert row["p"] == pytest.approx(math.erfc(abs(row["ratio"]) / math.sqrt(2)))
+    best = minimize(
+        lambda given: -stretched(math.exp(max(given[0], -40)), math.exp(given[1])).sum(),
+        [math.log(tail.mean()), 0],
+        method="Nelder-Mead",
+    )
+    assert stretched(*row["parameters"]).sum() >= -best.fun - 0.05
+    row = rivals["power law with an exponential cut-off"]
+    more = cut(*row["parameters"]).sum() - law.sum()
+    assert row["ratio"] <= 0
+    assert row["ratio"] ** 2 / 2 == pytest.approx(more, rel=1e-2, abs=1e-3)
+    assert row["p"] == pytest.approx(math.erfc(math.sqrt(row["ratio"] ** 2 / 2)))
+    best = minimize(
+        lambda given: -cut(max(given[0], 1), math.exp(max(given[1], -40))).sum(),
+        [found["exponent"] - 0.5, -math.log(tail.mean())],
+        method="Nelder-Mead",
+    )
+    assert cut(*row["parameters"]).sum() >= -best.fun - 0.05
+
+
+@TAILS
+def test_tail_goodness(report: Report, which: str) -> None:
+    """As many sets of the fitted law lie farther off as in a second drawing; none is drawn where a rival is better."""
+    values, found = degrees_of(report, which), report.json["structure"]["tails"][which]
+    better = [row for row in found["rivals"] if row["ratio"] < 0 and row["p"] < 0.1]
+    fit = found["goodness"]
+    assert (fit is None) == bool(better or found["values"] < 100)
+    assert found["verdict"].startswith("Not a") == bool(better or (fit and fit["p"] <= 0.1))
+    if fit is None:
+        return
+    assert fit["worse"] == 20 or fit["sets"] == 200
+    assert fit["p"] == pytest.approx(20 / fit["sets"] if fit["worse"] == 20 else (fit["worse"] + 1) / 201)
+    worse = recount.worse_by_chance(values, found["start"], 24, np.random.default_rng(11))
+    both = (worse + fit["worse"]) / (24 + fit["sets"])
+    spread = math.sqrt(both * (1 - both) * (1 / 24 + 1 / fit["sets"]))
+    assert abs(worse / 24 - fit["worse"] / fit["sets"]) <= 3 * spread, (worse, fit)
 
 
 # --- communities ------------------------------------------------------------------------------------------------------
