@@ -65,7 +65,9 @@ def brokers(graph: FollowGraph, found: Brokerage, among: Mask, top: int = 10) ->
     Accounts with fewer than CONNECTED pairs are left out: two pairs in two communities would come before everybody.
     """
     chosen = np.flatnonzero(among & (found.connections >= CONNECTED) & (found.outside > 0))
-    order = np.lexsort((graph.accounts.id[chosen], -found.outside[chosen], -found.participation[chosen]))
+    # Squares added in another order may differ in the last bit, and the equal would not be by id.
+    spread = np.round(found.participation[chosen], 14)
+    order = np.lexsort((graph.accounts.id[chosen], -found.outside[chosen], -spread))
     return chosen[order][:top]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,25 @@ def test_brokerage_is_its_definition(graph: FollowGraph) -> None:
     eligible = [at for at in range(0, len(graph), 2) if len(neighbours[at]) >= 10]
     assert found.participation[best].tolist() == sorted(found.participation[eligible].tolist(), reverse=True)[:5]
     assert set(best.tolist()) <= set(eligible)
+
+
+def test_equally_spread_accounts_stand_by_pairs_outside_and_id(graph: FollowGraph) -> None:
+    """Equal participations are equal whatever the order their squares were added in: compared in whole numbers."""
+    partition = leiden(graph, resolution=8)  # many communities, many squares
+    found = brokerage(graph, partition)
+    groups: list[Counter[int]] = [Counter() for _ in range(len(graph))]
+    for one, other in {tuple(sorted(pair)) for pair in zip(graph.src.tolist(), graph.dst.tolist(), strict=True)}:
+        groups[one][int(partition.label[other])] += 1
+        groups[other][int(partition.label[one])] += 1
+
+    def key(at: int) -> tuple[Fraction, int, int]:
+        together = Fraction(sum(count**2 for count in groups[at].values()), groups[at].total() ** 2)
+        return together, -int(found.outside[at]), int(graph.accounts.id[at])
+
+    order = brokers(graph, found, np.ones(len(graph), dtype=np.bool_), len(graph)).tolist()
+    keys = [key(at) for at in order]
+    assert len({together for together, _, _ in keys}) < len(keys)
+    assert keys == sorted(keys)
 
 
 def test_nothing_lies_between_when_there_is_nothing(tmp_path: Path) -> None:
