@@ -166,7 +166,7 @@ def betweenness(graph: FollowGraph, among: Mask, *, rng_seed: int, top: int = 10
     scores = betweenness_centrality(part, k=pivots, seed=Random(rng_seed))  # noqa: S311 - a draw that can be repeated
     value = np.array([scores[key] for key in part.accounts.id.tolist()])
     positions = np.flatnonzero(among)
-    first = np.lexsort((part.accounts.id, -value))[:top]
+    first = np.lexsort((part.accounts.id, -np.round(value, 14)))[:top]  # equal ones may differ in the last bit
     return Betweenness(
         accounts=n,
         share=n / known,

@@ -137,7 +137,7 @@ def test_a_scan_shows_what_a_resolution_can_see(tmp_path: Path) -> None:
     cliques = [(6 * ring + one, 6 * ring + other) for ring in range(60) for one, other in combinations(range(6), 2)]
     bridges = [(6 * ring, (6 * ring + 7) % 360) for ring in range(60)]
     graph = load_graph(write(tmp_path / "ring.db", closed(cliques + bridges)))
-    coarse, fine = scan(graph, (0.5, 4.0), runs=2)
+    coarse, fine = scan(graph, (0.5, 16.0), runs=2)
     assert coarse.communities < 60 == fine.communities
     assert coarse.largest > fine.largest == 6 / 360
     assert fine.agreement == 1.0
