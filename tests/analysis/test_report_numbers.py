@@ -1648,9 +1648,9 @@ def test_page_method(report: Report) -> None:
         assert all(shows(text, value) for text, value in zip(found.groups(), control["draws"], strict=True))
     groups = told["communities"]
     assert shows(page.says("method", rf"on {NUMBER} connected pairs")[1], groups["pairs"])
-    found = page.says("method", rf"Communities are what {NUMBER} runs of Leiden")
+    found = page.says("method", rf"Communities are the consensus of {NUMBER} runs of Leiden")
     assert shows(found[1], groups["runs"])
-    found = page.says("method", r"with resolution 1, .*?; seeds (\d+) to (\d+)\) agree on")
+    found = page.says("method", r"with resolution 1, .*?; seeds (\d+) to (\d+)\):")
     first = told["settings"]["rng_seed"]
     assert found.groups() == (str(first), str(first + groups["runs"] - 1))
     assert shows(page.says("method", rf"was parted into them \({NUMBER} so\)")[1], groups["split"])
