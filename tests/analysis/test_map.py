@@ -254,6 +254,7 @@ def test_a_map_at_its_caps_is_drawn_searched_and_zoomed(
     assert told["follows"] == atlas.MOST_FOLLOWS
     assert 0.95 * atlas.MOST_ACCOUNTS < told["accounts"] <= atlas.MOST_ACCOUNTS
     page, requests, wrong = opened(browser, files)
+    page.set_viewport_size({"width": 480, "height": 480})  # what is drawn is the same, and the dots are fewer
     page.locator("[data-part=stage] canvas").first.wait_for()
     page.click("[data-view=accounts]")
     stage = page.locator("[data-part=stage]")
@@ -316,11 +317,9 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "be
 @pytest.mark.parametrize(
     ("width", "zoom", "scheme", "crawl"),
     [
-        (1280, 1, "dark", "small"),
         (320, 1, "light", "small"),
         (640, 2, "dark", "small"),  # 1280 at 200 %
-        (320, 1, "dark", "large"),
-        (1280, 1, "light", "large"),
+        (1280, 1, "dark", "large"),
     ],
 )
 def test_the_page_breaks_no_rule_of_accessibility(
