@@ -125,7 +125,8 @@ def read(conn: sa.Connection) -> Summary:
     untouched = sa.and_(
         frontier.c.state == int(State.QUEUED), frontier.c.completeness.is_(None), frontier.c.visit_id.is_(None)
     )
-    waiting = conn.execute(sa.select(sa.func.count()).select_from(frontier).where(untouched)).scalar_one()
+    # As a condition it would be looked up through the index of the queue, entry by entry all over the table.
+    waiting = conn.execute(sa.select(sa.func.count(sa.case((untouched, 1)))).select_from(frontier)).scalar_one()
     counting = (
         sa.select(
             frontier.c.state,
