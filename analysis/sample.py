@@ -120,7 +120,7 @@ def read_drawn(conn: Any, graph: FollowGraph) -> Drawn:
     """
     n, ids = len(graph.accounts), graph.accounts.id
     queues = {name: np.zeros(n, dtype=np.bool_) for name in (Queue.MAIN, Queue.EXPLORE, Queue.AUDIT)}
-    extra = {Queue.AUDIT, *(f"{Queue.CONTROL}{wave}" for wave in range(1, sampling.WAVES + 1))}
+    extra = {Queue.AUDIT, *sampling.CONTROL_QUEUES}
     own, seen = [], np.zeros(n, dtype=np.bool_)
     rows = list(sampling.visit_rows(conn))
     account = np.searchsorted(ids, np.array([row[0] for row in rows], dtype=np.int64))

@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crawler.strategies.expansion import Expansion
+from storage.sampling import CONTROL_QUEUES
 from storage.schema import Queue
-
-WAVES = 3
-"""Waves of a control sample: the bias of the crawl halves with each (Salganik & Heckathorn 2004, measured here)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +36,12 @@ def phases(budget: int, *, strategy: str, audit: float, control: float) -> list[
     if for_main is not None:
         plan += [
             Phase(
-                queue=f"{Queue.CONTROL}{wave}",
+                queue=queue,
                 strategy=strategy,
-                ceiling=for_main + round(for_control * wave / WAVES),
+                ceiling=for_main + round(for_control * wave / len(CONTROL_QUEUES)),
                 wave=wave,
             )
-            for wave in range(1, WAVES + 1)
+            for wave, queue in enumerate(CONTROL_QUEUES, start=1)
         ]
         plan.append(Phase(queue=Queue.MAIN, strategy=strategy, ceiling=None))
     return plan

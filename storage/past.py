@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from storage.driver import shadowed
-from storage.sampling import WAVES
-from storage.schema import Queue, frontier, visits
+from storage.sampling import CONTROL_QUEUES
+from storage.schema import frontier, visits
 
 
 def _columns(table: sa.Table, alias: str, otherwise: dict[str, str]) -> str:
@@ -47,7 +47,7 @@ _ENTRY = _columns(
         "leased_at": "CAST(NULL AS BIGINT)",
     },
 )
-_CONTROL = ", ".join(f"'{Queue.CONTROL}{wave}'" for wave in range(1, WAVES + 1))
+_CONTROL = ", ".join(f"'{queue}'" for queue in CONTROL_QUEUES)
 _VIEWS = {
     "accounts": "SELECT * FROM main.accounts WHERE first_seen_at <= {at}",
     # A visit that began before then and ended later was still a part.

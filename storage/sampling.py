@@ -9,6 +9,10 @@ import sqlalchemy as sa
 from storage.schema import Completeness, Queue, control_draws, ledger, visits
 
 WAVES = 3
+"""Waves of a control sample: the bias of the crawl halves with each (Salganik & Heckathorn 2004, measured here)."""
+
+CONTROL_QUEUES = tuple(f"{Queue.CONTROL}{wave}" for wave in range(1, WAVES + 1))
+"""The queues of the control sample, wave by wave."""
 
 _QUEUE = sa.func.coalesce(visits.c.queue, Queue.MAIN)
 """Visits made before there were queues are of the main one."""
@@ -71,11 +75,11 @@ def control_waves(conn: sa.Connection) -> tuple[list[tuple[int, int, int]], dict
         .group_by(draws.wave, draws.account_id)
         .order_by(draws.wave, draws.account_id)
     )
-    queues = {f"{Queue.CONTROL}{wave}": wave for wave in range(1, WAVES + 1)}
+    queues = {queue: wave for wave, queue in enumerate(CONTROL_QUEUES, start=1)}
     charged = (
         sa.select(visits.c.queue, sa.func.sum(ledger.c.charged))
         .select_from(ledger.join(visits, visits.c.id == ledger.c.visit_id))
-        .where(visits.c.run_id == run, visits.c.queue.in_(list(queues)))
+        .where(visits.c.run_id == run, visits.c.queue.in_(CONTROL_QUEUES))
         .group_by(visits.c.queue)
     )
     spent = {queues[queue]: int(credits) for queue, credits in conn.execute(charged)}
