@@ -361,12 +361,12 @@ def api_key(configuration: Configuration, session: Session) -> Key | None:
     from pydantic import SecretStr  # noqa: PLC0415 - start-up
 
     from cli.key import Key  # noqa: PLC0415 - start-up
+    from storage.summary import LOOPBACK  # noqa: PLC0415 - start-up
 
     key = session.key(configuration.settings)
     if key is not None:
         return key
-    host = urlsplit(configuration.settings.api.base_url).hostname
-    if host in {"127.0.0.1", "::1", "localhost"}:
+    if urlsplit(configuration.settings.api.base_url).hostname in LOOPBACK:
         return Key(SecretStr("rehearsal"), "a rehearsal on this machine")
     raise usage(
         "no_key",

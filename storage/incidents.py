@@ -5,7 +5,6 @@ For a reader who has to know where the gaps of the data come from. No account is
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ from storage.orders import Act as Order
 from storage.runs import DAY
 from storage.schema import Outcome, budget_changes, handle_history, journal, ledger, notices, processes
 from storage.schema import orders as ordered
+from storage.summary import json_object
 
 SILENCE_S = 600
 """Seconds without an answer inside a run from which on it is a silence."""
@@ -64,7 +64,7 @@ def renamed(conn: sa.Connection) -> tuple[int, int]:
 def seeded_at(conn: sa.Connection) -> list[int]:
     """Return when each seed was named, where the journal tells, in Unix seconds; earliest first."""
     details = conn.execute(sa.select(journal.c.details).where(journal.c.act == Act.SEEDED)).scalars()
-    times = [_read(text).get("at") for text in details]
+    times = [json_object(text).get("at") for text in details]
     return sorted(at for at in times if isinstance(at, int) and at > 0)
 
 
@@ -74,13 +74,13 @@ def _ordered(conn: sa.Connection) -> Iterator[Incident]:
     for row in rows:
         if row.act == Order.PAUSE:
             until = next((at for at in ends if at >= row.at), None)
-            why = str(_read(row.details).get("why") or "").partition(":")[0]
+            why = str(json_object(row.details).get("why") or "").partition(":")[0]
             facts = {"origin": row.origin, "why": why or None}
             yield Incident(at=row.at, until_at=until, kind="paused", facts=facts)
         elif row.act == Order.DRAIN:
             yield Incident(at=row.at, kind="drained", facts={"origin": row.origin})
         elif row.act == Order.SET:
-            asked = _read(row.details)
+            asked = json_object(row.details)
             facts = {"key": str(asked.get("key")), "value": str(asked.get("value")), "answer": row.answer}
             yield Incident(at=row.at, kind="set", facts=facts)
 
@@ -102,7 +102,7 @@ def _begun(conn: sa.Connection) -> Iterator[Incident]:
     strategy, run = "", None
     rows: Any = conn.execute(query.order_by(journal.c.id))
     for act, text, at in rows:
-        details = _read(text)
+        details = json_object(text)
         chosen, settings = str(details.get("strategy")), details.get("settings")
         if act == Act.CHOSE:
             if strategy not in {"", chosen}:
@@ -162,14 +162,5 @@ def _notices(conn: sa.Connection) -> Iterator[Incident]:
     told = sa.select(notices.c.at, notices.c.event, notices.c.details).where(notices.c.event != _PURGED)
     rows: Any = conn.execute(told.order_by(notices.c.id))
     for at, event, text in rows:
-        cause = _read(text).get("cause")
+        cause = json_object(text).get("cause")
         yield Incident(at=at, kind="notice", facts={"event": event, "cause": None if cause is None else str(cause)})
-
-
-def _read(text: str) -> dict[str, Any]:
-    """Return a JSON object; an empty one where somebody changed it into something else."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -58,17 +58,28 @@ class RunRow:
         return {"from_credit": at["credits"], "is_whole": is_whole, **compared}
 
     @property
+    def asked(self) -> dict[str, Any]:
+        """Return what the run was asked to do, setting by setting; nothing where somebody changed what was noted."""
+        return json_object(self.settings)
+
+    @property
     def source(self) -> str:
         """The host that was asked, empty where it was not noted."""
-        try:
-            return str(json.loads(self.settings).get("source") or "")
-        except (ValueError, TypeError, AttributeError, RecursionError):  # changed by somebody
-            return ""
+        return str(self.asked.get("source") or "")
 
     @property
     def remaining(self) -> int:
         """Credits neither charged nor uncertain; negative only after an answer dearer than its reservation."""
         return self.budget - self.charged - self.uncertain
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Return a JSON object that the database keeps; an empty one where somebody changed it into something else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _error(expected: float, actual: float) -> float | None:

@@ -5,9 +5,6 @@ They are plain text, one list for the page and for methods.md; `analysis.report.
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from analysis.audit import IMPLAUSIBLE, LEAST_SPREAD, OUTLYING, UNAUDITED
 from analysis.centrality import DAMPING
 from analysis.communities import RARE
@@ -123,7 +120,7 @@ def _drawing(findings: Findings) -> list[str]:
 
 
 def _run(run: RunRow) -> str:
-    asked = _settings(run)
+    asked = run.asked
     told = [f"run {run.id}: {run.strategy}", f"rng seed {run.rng_seed}", f"budget {run.budget:,}"]
     for name, what in SHARES.items():
         share = asked.get(name)
@@ -137,7 +134,7 @@ def _run(run: RunRow) -> str:
 
 def _limited(run: RunRow) -> list[str]:
     """Return the limits and filters of a run in words."""
-    asked = _settings(run)
+    asked = run.asked
     found = [
         words.format(value)
         for name, words in LIMITS.items()
@@ -159,14 +156,6 @@ def _term(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return text.shown(", ".join(map(str, value)) if isinstance(value, list) else str(value))
-
-
-def _settings(run: RunRow) -> dict[str, Any]:
-    try:
-        found = json.loads(run.settings)
-    except (ValueError, RecursionError):  # changed by somebody
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _estimated(findings: Findings) -> list[str]:
