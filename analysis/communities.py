@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.agreement import jaccard, nmi
 from analysis.engine import Floats, component_labels, networkit_graph, one_thread, symmetrised
-from analysis.graph import FollowGraph, Indices, Ints
+from analysis.graph import FollowGraph, Indices, Ints, Mask
 
 MAX_PAIRS = 50_000_000
 """More pairs than this are not partitioned: the engine would need more than 5 GB."""
@@ -92,9 +92,14 @@ class Consensus:
     counts: tuple[int, ...]
 
     @property
+    def trusted(self) -> Mask:
+        """Which communities are not unstable."""
+        return np.greater_equal(self.stability, DOUBTFUL)
+
+    @property
     def told(self) -> Ints:
         """The community of each account, NOWHERE also where it is unstable and so says nothing about an account."""
-        trusted = np.append(self.stability >= DOUBTFUL, False)  # NOWHERE is -1: the last
+        trusted = np.append(self.trusted, False)  # NOWHERE is -1: the last
         return np.where(trusted[self.partition.label], self.partition.label, NOWHERE)
 
     @property
@@ -204,6 +209,8 @@ def scan(
 
     Raises TooManyPairs.
     """
+    if not resolutions:
+        return ()
     low, high, pairs, number = _inner(graph)
     scales = []
     for resolution in resolutions:

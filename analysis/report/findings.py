@@ -381,7 +381,7 @@ def _communities(graph: FollowGraph, groups: Groups | None, order: Ints) -> tupl
     # A stable sort by community keeps the order of rank within each.
     grouped = by_rank[np.argsort(partition.label[by_rank], kind="stable")]
     starts = np.concatenate(([0], np.cumsum(partition.size)))
-    named = np.where(groups.consensus.stability < communities.DOUBTFUL, 0, np.minimum(partition.size, TOP_OF_COMMUNITY))
+    named = np.where(groups.consensus.trusted, np.minimum(partition.size, TOP_OF_COMMUNITY), 0)
     return tuple(
         Community(
             number=number + 1,

@@ -43,8 +43,8 @@ class Groups:
     @property
     def unsettled(self) -> float:
         """The share of the accounts of communities that are in unstable ones."""
-        sizes, stability = self.consensus.partition.size, self.consensus.stability
-        return float(sizes[stability < communities.DOUBTFUL].sum() / max(int(sizes.sum()), 1))
+        sizes = self.consensus.partition.size
+        return float(sizes[~self.consensus.trusted].sum() / max(int(sizes.sum()), 1))
 
     @property
     def is_settled(self) -> bool:
@@ -54,7 +54,7 @@ class Groups:
     def counted(self) -> tuple[int, int, int]:
         """Return how many communities are stable, doubtful and unstable."""
         stable = int((self.consensus.stability >= communities.STABLE).sum())
-        unstable = int((self.consensus.stability < communities.DOUBTFUL).sum())
+        unstable = int((~self.consensus.trusted).sum())
         return stable, len(self.consensus.stability) - stable - unstable, unstable
 
 
@@ -83,6 +83,6 @@ def group(graph: FollowGraph, *, resolution: float, rng_seed: int) -> Groups:
 
 def _trusted(found: Flows, consensus: Consensus) -> Flows:
     """Return the flows between communities of which neither is unstable."""
-    trusted = consensus.stability >= communities.DOUBTFUL
+    trusted = consensus.trusted
     kept = np.flatnonzero(trusted[found.source] & trusted[found.target])
     return Flows(found.source[kept], found.target[kept], found.follows[kept])
