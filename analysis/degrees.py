@@ -43,26 +43,26 @@ class _Counted:
         return ((node, self[node]) for node in self._nodes)
 
 
-# networkx has no types that a base class could be checked by; its names, since they show when a view is printed.
-class DiDegreeView(_Counted, reportviews.DiDegreeView):  # type: ignore[misc]
+# Under networkx's names, since they show when a view is printed.
+class DiDegreeView(_Counted, reportviews.DiDegreeView):  # type: ignore[misc]  # networkx has no types
     """Follows of both directions."""
 
     _kind = "both"
 
 
-class InDegreeView(_Counted, reportviews.InDegreeView):  # type: ignore[misc]
+class InDegreeView(_Counted, reportviews.InDegreeView):  # type: ignore[misc]  # as above
     """Followers."""
 
     _kind = "in"
 
 
-class OutDegreeView(_Counted, reportviews.OutDegreeView):  # type: ignore[misc]
+class OutDegreeView(_Counted, reportviews.OutDegreeView):  # type: ignore[misc]  # as above
     """Accounts followed."""
 
     _kind = "out"
 
 
-class DegreeView(_Counted, reportviews.DegreeView):  # type: ignore[misc]
+class DegreeView(_Counted, reportviews.DegreeView):  # type: ignore[misc]  # as above
     """Neighbours where arrows were taken off."""
 
     _kind = "both"

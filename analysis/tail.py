@@ -172,8 +172,8 @@ def _closest(value: Ints, count: Ints) -> _Law | None:
     logs = np.cumsum((count * np.log(value))[::-1])[::-1]
     exponent = _exponents(value[starts].astype(np.float64), logs[starts] / size[starts])
     whole = zeta(exponent, value[starts])
+    # Between two values the law goes on while the data stand still: the gap is widest at one of the two ends.
     upto = np.append(value[1:], value[-1] + 1)
-    """Between two values the law goes on while the data stand still: the gap is widest at one of the two ends."""
 
     def gaps(rows: Ints, places: Ints) -> Floats:
         """The distance of the laws from `starts[rows]` at some places among the distinct values, for each row."""

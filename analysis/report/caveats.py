@@ -11,7 +11,7 @@ from analysis.report import text
 from analysis.report.findings import Findings
 
 SURE = 0.8
-"""Stability below which membership is no evidence (research/interface.md, section 11)."""
+"""Stability below which membership is no evidence about a person."""
 
 
 def caveats(findings: Findings) -> list[tuple[str, Markup]]:

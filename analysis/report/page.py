@@ -63,8 +63,7 @@ def render(
         "shown": text.shown,
     }
     environment.globals |= {"percent": text.percent, "count": text.count, "name": prose.name, "file_words": file_words}
-    texts = method(findings, versions, generated_at)
-    warnings = caveats.caveats(findings)
+    entries = log(findings)
     values = dict(  # noqa: C408 - names, as the template has them
         policy=POLICY if drawn is None else f"{POLICY}; script-src {atlas.script_source()}",
         map=drawn,
@@ -79,16 +78,16 @@ def render(
         generated_at=generated_at,
         versions=versions,
         brief=prose.brief(findings),
-        method=texts,
-        caveats=warnings,
+        method=method(findings, versions, generated_at),
+        caveats=caveats.caveats(findings),
         references=provenance.references_of(findings, versions, generated_at),
         citation=provenance.citation(findings, versions, generated_at),
         content=findings.content,
         seeds_hash=provenance.seeds_hash(findings),
         files=beside,
         dictionary=TABLES,
-        log=log(findings)[:LOGGED],
-        logged=len(log(findings)),
+        log=entries[:LOGGED],
+        logged=len(entries),
         too_large=prose.too_large(findings) if findings.partition is None else None,
         standings=[(word, *prose.STANDING_WORDS[word]) for word in STANDINGS],
         coverage_figure=figures.coverage(findings),
