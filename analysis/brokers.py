@@ -22,6 +22,11 @@ class Flows:
     target: Ints
     follows: Ints
 
+    @property
+    def rows(self) -> list[tuple[int, int, int]]:
+        """The flows one by one, as (source, target, follows)."""
+        return list(zip(self.source.tolist(), self.target.tolist(), self.follows.tolist(), strict=True))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Brokerage:

@@ -20,7 +20,8 @@ from analysis.report.findings import Progress, Settings, find
 from analysis.report.naming import veiled
 from analysis.report.page import render, written_page
 from analysis.report.provenance import File, bibliography, content_of, methods, written_text
-from analysis.report.tables import record, written_json, written_tables
+from analysis.report.record import record, written_json
+from analysis.report.tables import written_tables
 from analysis.sample import read_drawn
 from analysis.seeds import read_seeds
 from storage import export, incidents, persons, retention, sampling

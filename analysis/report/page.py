@@ -20,7 +20,6 @@ from analysis.report.groups import PORTRAYED
 from analysis.report.log import log
 from analysis.report.method import method
 from analysis.report.provenance import File
-from analysis.report.tables import flowing
 from analysis.structure import Distribution
 from storage.export import replacing
 
@@ -181,7 +180,7 @@ def _flows(findings: Findings) -> list[tuple[int, int, int, int]]:
         return []
     return [
         (source + 1, target + 1, follows, findings.communities[source].follows_out)
-        for source, target, follows in flowing(findings.groups)[:FLOWS_SHOWN]
+        for source, target, follows in findings.groups.flows.rows[:FLOWS_SHOWN]
     ]
 
 
