@@ -19,6 +19,8 @@ from storage import errors, postgres, schema
 BUSY_TIMEOUT_S = 5.0
 _TURN_S = 6 * 3600.0
 """Longer than anything that is written takes."""
+_ATTEMPTS = 50
+"""How often programs that open the same new file together may meet."""
 
 LOG_BYTES = 16_000_000
 """The write-ahead log is folded into the file when it is this long: what a crawl writes again and again until then,
@@ -133,7 +135,7 @@ def write_engine(path: Path, *, create: bool, log_bytes: int = SMALL_LOG_BYTES) 
         conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S)
         try:
             conn.execute("PRAGMA trusted_schema = OFF")
-            conn.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(conn)
             conn.execute("PRAGMA synchronous = FULL")
             conn.execute(f"PRAGMA wal_autocheckpoint = {log_bytes // _LOG_PAGE_BYTES}")
             # While somebody reads for long it grows beyond that; afterwards the disk has the rest back.
@@ -161,6 +163,24 @@ def write_engine(path: Path, *, create: bool, log_bytes: int = SMALL_LOG_BYTES) 
         conn.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _write_ahead(conn: sqlite3.Connection) -> None:
+    """Have a write-ahead log from now on.
+
+    SQLite begins one by turning a reader into the only writer, and for that, lest two wait for each other, it waits for
+    nobody. Asking for the whole file does wait, up to BUSY_TIMEOUT_S; then it is tried again.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            conn.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            conn.execute("BEGIN EXCLUSIVE")
+            conn.execute("COMMIT")
+    conn.execute("PRAGMA journal_mode = WAL")
 
 
 @contextmanager

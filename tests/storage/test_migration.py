@@ -8,7 +8,7 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Timer
 
 import pytest
 import rehearsal
@@ -238,3 +238,18 @@ def test_many_begin_with_the_same_new_file(tmp_path: Path) -> None:
             for begun in [pool.submit(begin) for _ in range(crowd)]:
                 begun.result()
         assert rehearsal.findings(path) == []
+
+
+def test_a_file_without_a_log_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
+    """So is a restored backup, or a new file. SQLite by itself refuses at once to begin a log there."""
+    path = tmp_path / "a.db"
+    Database.open(path, now=now).close()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN IMMEDIATE")
+        ending = Timer(0.3, other.execute, ["COMMIT"])
+        ending.start()
+        Database.open(path, now=now).close()
+        ending.join()
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
