@@ -8,7 +8,7 @@ bootstrap. All distributions are discrete.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import erfc, sqrt
+from math import erfc, exp, sqrt
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,10 @@ _LEAST = 10
 """A tail of fewer values, or of one value only, has no shape."""
 
 _LOWEST, _HIGHEST = 1.01, 8.0
+_OF_STRETCHED = (-40, -5), (40, 2)
+_OF_CUT = (1, -40), (_HIGHEST, 2)
+"""From where to where the rivals' parameters are searched: of the stretched exponential the logarithms of scale and
+shape, of the law with a cut-off its exponent and the logarithm of its decay."""
 _COARSE, _FINE = 16, 512
 
 
@@ -275,13 +279,14 @@ def _rivals(value: Ints, count: Ints, start: int, exponent: float) -> tuple[Riva
         return np.log(np.maximum(share, 1e-300)) - np.log(max(float(above(start - 0.5)), 1e-300))
 
     def stretched(given: Any) -> Any:  # Nakagawa & Osaki 1975; the exponential is its case of shape 1
-        scale, shape = np.exp(np.clip(given, (-40, -5), (40, 2)))
+        scale, shape = np.exp(np.clip(given, *_OF_STRETCHED))
         here, after = (value / scale) ** shape, ((value + 1) / scale) ** shape
         shares: Floats = (start / scale) ** shape - here + np.log(np.maximum(-np.expm1(here - after), 1e-300))
         return shares
 
     def cut(given: Any) -> Any:
-        power, decay = float(np.clip(given[0], 1, _HIGHEST)), float(np.exp(np.clip(given[1], -40, 2)))
+        power, fall = np.clip(given, *_OF_CUT).tolist()
+        decay = exp(fall)
         return -power * np.log(value / start) - decay * (value - start) - _log_sum(power, decay, start)
 
     def best(shape: Any, *starts: tuple[float, float]) -> Any:
@@ -294,14 +299,17 @@ def _rivals(value: Ints, count: Ints, start: int, exponent: float) -> tuple[Riva
     normal = best(lognormal, (middle, float(np.log(max(spread, 0.1)))))
     weibull = best(stretched, (float(np.log(mean)), float(np.log(0.5))), (float(np.log(1 / rate)), 0.0))
     ended = best(cut, (exponent, -float(np.log(value[-1]))), (exponent / 2, -float(np.log(mean))))
+    # What a search hands back may lie beyond the bounds, where nothing changes any more.
+    scale, shape = np.exp(np.clip(weibull, *_OF_STRETCHED)).tolist()
+    power, fall = np.clip(ended, *_OF_CUT).tolist()
     more = max(float(np.sum(count * (cut(ended) - law))), 0.0)
     return (
         _rival("lognormal distribution", (float(normal[0]), float(np.exp(normal[1]))), law - lognormal(normal), count),
         _rival("exponential distribution", (rate,), law - exponential, count),
-        _rival("stretched exponential distribution", tuple(np.exp(weibull).tolist()), law - stretched(weibull), count),
+        _rival("stretched exponential distribution", (scale, shape), law - stretched(weibull), count),
         Rival(
             name=CUT_OFF,
-            parameters=(float(np.clip(ended[0], 1, _HIGHEST)), float(np.exp(ended[1]))),
+            parameters=(power, exp(fall)),
             ratio=-sqrt(2 * more),
             p=float(chdtrc(1, 2 * more)),
         ),
