@@ -38,12 +38,23 @@ def component_labels(n: int, src: Indices, dst: Indices, *, strong: bool = False
     """
     if n == 0:
         return np.zeros(0, dtype=np.int64)
-    is_sorted = not np.any(src[1:] < src[:-1])
-    if not is_sorted:
+    if np.any(src[1:] < src[:-1]):
         order = np.argsort(src, kind="stable")
         src, dst = src[order], dst[order]
-    _, found = connected_components(matrix(n, src, dst), directed=True, connection="strong" if strong else "weak")
-    return found.astype(np.int64)
+    if strong:
+        edges = matrix(n, src, dst)
+        edges.sum_duplicates()  # a repeated edge would keep SciPy at it for ever
+        return connected_components(edges, directed=True, connection="strong")[1].astype(np.int64)
+    # One edge of each node leaves few parts, and few edges between them: of the others it is only asked whether they
+    # join two (a form of Afforest: Sutton, Ben-Nun & Barak 2018). Parts, too, are numbered by their first nodes.
+    first = np.flatnonzero(np.concatenate((np.ones(min(len(src), 1), dtype=np.bool_), src[1:] != src[:-1])))
+    count, part = connected_components(matrix(n, src[first], dst[first]), directed=True, connection="weak")
+    near, far = part.take(src), part.take(dst)
+    joins = np.flatnonzero(near != far)
+    joins = joins[np.argsort(near[joins], kind="stable")]
+    between = matrix(count, near[joins].astype(np.uint32), far[joins].astype(np.uint32))
+    _, whole = connected_components(between, directed=True, connection="weak")
+    return whole[part].astype(np.int64)
 
 
 def symmetrised(src: Indices, dst: Indices) -> tuple[Indices, Indices]:

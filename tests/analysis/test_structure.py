@@ -7,9 +7,12 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analysis import structure
 from analysis.centrality import in_degree
+from analysis.engine import component_labels
 from analysis.graph import load_graph
 from analysis.structure import (
     BowTie,
@@ -23,6 +26,22 @@ from analysis.structure import (
     reciprocity,
 )
 from tests.analysis.sample import Sample, Visit, closed, edges, write
+
+
+@given(st.integers(1, 40), st.lists(st.tuples(st.integers(0, 39), st.integers(0, 39))))
+def test_components_are_numbered_by_their_first_nodes(n: int, pairs: list[tuple[int, int]]) -> None:
+    """Of any edges, in any order, some repeated; strong ones so that every edge between two leads to the lower."""
+    pairs = [(a % n, b % n) for a, b in pairs]
+    src, dst = np.array(pairs, dtype=np.uint32).reshape(-1, 2).T
+    graph = nx.DiGraph(pairs)
+    graph.add_nodes_from(range(n))
+    found = component_labels(n, src, dst)
+    weak = sorted(nx.weakly_connected_components(graph), key=min)
+    assert found.tolist() == [next(at for at, one in enumerate(weak) if node in one) for node in range(n)]
+    found = component_labels(n, src, dst, strong=True)
+    strong = {frozenset(np.flatnonzero(found == label).tolist()) for label in range(found.max() + 1)}
+    assert strong == {frozenset(one) for one in nx.strongly_connected_components(graph)}
+    assert all(found[a] >= found[b] for a, b in pairs)
 
 
 @pytest.mark.parametrize(
