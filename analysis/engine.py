@@ -45,9 +45,9 @@ def component_labels(n: int, src: Indices, dst: Indices, *, strong: bool = False
         edges = matrix(n, src, dst)
         edges.sum_duplicates()  # a repeated edge would keep SciPy at it for ever
         return connected_components(edges, directed=True, connection="strong")[1].astype(np.int64)
-    # One edge of each node leaves few parts, and few edges between them: of the others it is only asked whether they
+    # Two edges of each node leave few parts, and few edges between them: of the others it is only asked whether they
     # join two (a form of Afforest: Sutton, Ben-Nun & Barak 2018). Parts, too, are numbered by their first nodes.
-    first = np.flatnonzero(np.concatenate((np.ones(min(len(src), 1), dtype=np.bool_), src[1:] != src[:-1])))
+    first = np.flatnonzero(np.concatenate((np.ones(min(len(src), 2), dtype=np.bool_), src[2:] != src[:-2])))
     count, part = connected_components(matrix(n, src[first], dst[first]), directed=True, connection="weak")
     near, far = part.take(src), part.take(dst)
     joins = np.flatnonzero(near != far)

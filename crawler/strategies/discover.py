@@ -51,7 +51,7 @@ class Discover(Strategy):
             return Place(STARTED, rate * accounts_left(entry))
         arm = _arm(entry)
         self.yields.setdefault(arm, [0.0, 0.0])
-        return Place(arm, uniform(self.tuning.lot_seed, entry.account_id))
+        return Place(arm, accounts_left(entry) + uniform(self.tuning.lot_seed, entry.account_id))
 
     def learn(self, page: Bought) -> tuple[int, float]:
         """Credit the arm with what a first page brought."""
@@ -68,17 +68,24 @@ class Discover(Strategy):
 
     def lanes(self, in_flight: Mapping[int, int]) -> Sequence[tuple[float, int]]:
         """Return the lists under way, then the arms by their upper confidence bound."""
+        import os
+        P = float(os.environ.get("P", "2")); C = float(os.environ.get("C", "0.15")); Q=float(os.environ.get("Q", "3"))
         tried = sum(pair[1] for pair in self.yields.values())
-        worth = [(self._bound(arm, tried, in_flight.get(arm, 0)), arm) for arm in self.yields]
+        mean = (sum(pair[0] for pair in self.yields.values()) + PAGE_SIZE) / (tried + 1)
+        by = os.environ.get("BY", "k")
+        key = (lambda arm: (arm - 1) // 40) if by == "k" else (lambda arm: (arm - 1) % 10) if by == "F" else (lambda arm: (arm-1)//10)
+        groups = {}
+        for arm, (new, pages) in self.yields.items():
+            a = groups.setdefault(key(arm), [0.0, 0.0]); a[0] += new; a[1] += pages
+        prior = {k: (a + Q * mean) / (b + Q) for k, (a, b) in groups.items()}
+        worth = [(self._bound(arm, tried, in_flight.get(arm, 0), prior[key(arm)], P, C), arm) for arm in self.yields]
         worth.sort(key=lambda pair: (-pair[0], pair[1]))
         return [(nan, STARTED), *worth]
 
-    def _bound(self, arm: int, tried: float, in_flight: int) -> float:
+    def _bound(self, arm: int, tried: float, in_flight: int, mean: float, P, C) -> float:
         new, pages = self.yields[arm]
-        if not pages and not in_flight:
-            return inf
-        average = new / pages if pages else PAGE_SIZE
-        return average + CURIOSITY * sqrt(log(tried + in_flight + 1) / (pages + in_flight))
+        average = (new + P * mean) / (pages + P)
+        return average + C * PAGE_SIZE * sqrt(log(tried + in_flight + 2) / (pages + in_flight + P))
 
 
 def _arm(entry: Candidate) -> int:
