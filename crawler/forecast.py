@@ -153,14 +153,14 @@ def _picked(waiting: Waiting, strategy: Strategy, credits: int) -> _Picked:
     return _Picked(cost=spent, visits=visits, listed=listed, frontier_cost=frontier_cost)
 
 
-def _order(strategy: Strategy, entries: list[Candidate]) -> Callable[[int], tuple[float, int]]:
+def _order(strategy: Strategy, entries: list[Candidate]) -> Callable[[int], tuple[float, float, int]]:
     places = [strategy.place(entry) for entry in entries]
     # A value that is not a number is unlike itself: begun lists have no worth to compare.
     worth: Mapping[int, float] = {lane: value for value, lane in strategy.lanes({}) or () if value == value}  # noqa: PLR0124
 
-    def key(index: int) -> tuple[float, int]:
+    def key(index: int) -> tuple[float, float, int]:
         place = places[index]
-        return -worth.get(place.lane, min(inf, place.priority)), entries[index].account_id
+        return -worth.get(place.lane, place.priority), -place.priority, entries[index].account_id
 
     return key
 

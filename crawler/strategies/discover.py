@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from math import inf, log, log2, nan, sqrt
+from math import log, log2, nan, sqrt
 
 from crawler.strategy import PAGE_SIZE, UNKNOWN_FIRST, Strategy, accounts_left, pages_left, uniform
 from storage.ordering import MAIN_LANE, Bought, Candidate, Place
@@ -13,13 +13,20 @@ STARTED = MAIN_LANE
 """The lane of lists that are half read, and of seeds; unread lists stand in the lane of their arm, 1 to 160."""
 
 FORGETTING = 0.9985
-CURIOSITY = 0.15 * PAGE_SIZE
+CURIOSITY = 0.05 * PAGE_SIZE
+LIKENESS = 5.0
+"""First pages that what is known of arms alike weighs against an arm's own: few crawls have the credits to try each of
+160 arms for itself."""
 PRIOR = 20.0
 """Listed accounts that the arm's average weighs against a list's own."""
 
 
 class Discover(Strategy):
-    """Discounted UCB1 (Garivier & Moulines 2011) over arms of (followers, cost, listings), page by page."""
+    """Discounted UCB1 (Garivier & Moulines 2011) over arms of (followers, cost, listings), page by page.
+
+    Averages are shrunk towards those of arms alike (as in empirical Bayes: Efron & Morris 1975), and within an arm the
+    list with most accounts on its next page is first.
+    """
 
     name = "discover"
     purpose = "most new accounts per credit: a bandit over followers, cost and listings, page by page"
@@ -43,7 +50,7 @@ class Discover(Strategy):
         """Nothing is to be known of the accounts as a whole."""
 
     def place(self, entry: Candidate) -> Place:
-        """Return the arm's lane and a random place in it, or what the next page of a list under way is worth."""
+        """Return the arm's lane and a place by the next page's length, or what it is worth for a list under way."""
         if entry.followers is None and not entry.pages:
             return Place(STARTED, UNKNOWN_FIRST)
         if entry.pages:
@@ -67,25 +74,27 @@ class Discover(Strategy):
         return len(page.new), expected
 
     def lanes(self, in_flight: Mapping[int, int]) -> Sequence[tuple[float, int]]:
-        """Return the lists under way, then the arms by their upper confidence bound."""
-        import os
-        P = float(os.environ.get("P", "2")); C = float(os.environ.get("C", "0.15")); Q=float(os.environ.get("Q", "3"))
-        tried = sum(pair[1] for pair in self.yields.values())
-        mean = (sum(pair[0] for pair in self.yields.values()) + PAGE_SIZE) / (tried + 1)
-        by = os.environ.get("BY", "k")
-        key = (lambda arm: (arm - 1) // 40) if by == "k" else (lambda arm: (arm - 1) % 10) if by == "F" else (lambda arm: (arm-1)//10)
-        groups = {}
+        """Return the lists under way, then the arms by their upper confidence bound.
+
+        An arm is taken to be like those with as many listings, and these like all, as far as its own pages do not tell.
+        """
+        tried = sum(pages for _, pages in self.yields.values())
+        overall = (sum(new for new, _ in self.yields.values()) + PAGE_SIZE) / (tried + 1)
+        alike: dict[int, tuple[float, float]] = {}
         for arm, (new, pages) in self.yields.items():
-            a = groups.setdefault(key(arm), [0.0, 0.0]); a[0] += new; a[1] += pages
-        prior = {k: (a + Q * mean) / (b + Q) for k, (a, b) in groups.items()}
-        worth = [(self._bound(arm, tried, in_flight.get(arm, 0), prior[key(arm)], P, C), arm) for arm in self.yields]
+            before = alike.get(_listings(arm), (0.0, 0.0))
+            alike[_listings(arm)] = before[0] + new, before[1] + pages
+        usual = {listings: _shrunk(*pair, overall) for listings, pair in alike.items()}
+        worth = []
+        for arm, (new, pages) in self.yields.items():
+            doubt = sqrt(log(tried + in_flight.get(arm, 0) + 2) / (pages + in_flight.get(arm, 0) + LIKENESS))
+            worth.append((_shrunk(new, pages, usual[_listings(arm)]) + CURIOSITY * doubt, arm))
         worth.sort(key=lambda pair: (-pair[0], pair[1]))
         return [(nan, STARTED), *worth]
 
-    def _bound(self, arm: int, tried: float, in_flight: int, mean: float, P, C) -> float:
-        new, pages = self.yields[arm]
-        average = (new + P * mean) / (pages + P)
-        return average + C * PAGE_SIZE * sqrt(log(tried + in_flight + 2) / (pages + in_flight + P))
+
+def _shrunk(new: float, pages: float, towards: float) -> float:
+    return (new + LIKENESS * towards) / (pages + LIKENESS)
 
 
 def _arm(entry: Candidate) -> int:
@@ -93,3 +102,7 @@ def _arm(entry: Candidate) -> int:
     cost = min(3, int(log2(pages_left(entry))))
     listings = min(3, int(log2(max(1, entry.listings))))
     return 1 + followers + 10 * cost + 40 * listings
+
+
+def _listings(arm: int) -> int:
+    return (arm - 1) // 40

@@ -68,22 +68,38 @@ def test_lots_are_fair_and_stay() -> None:
     assert common / rare == pytest.approx(4, rel=0.12)
 
 
-def test_the_bandit_prefers_the_arm_that_yields_and_tries_every_arm_once() -> None:
-    """Untried kinds of accounts come first, then those with the larger bound."""
+def test_the_bandit_prefers_the_arm_that_yields_and_takes_a_new_one_for_like_its_kind() -> None:
+    """An arm that was not tried is worth what arms alike have yielded, and more for want of knowing."""
     bandit = build("discover")
     good, bad = replace(ENTRY, followers=10), replace(ENTRY, followers=100_000)
-    lanes = {bandit.place(entry).lane for entry in (good, bad)}
-    assert len(lanes) == 2
+    fresh = replace(ENTRY, followers=3000)
+
+    def worth(entry: Candidate) -> float:
+        lane = bandit.place(entry).lane
+        return next(value for value, one in bandit.lanes({}) or () if one == lane)
+
+    assert len({bandit.place(entry).lane for entry in (good, bad, fresh)}) == 3
     for _ in range(30):
         bandit.learn(Bought(good, [1] * 20, [1] * 18))
         bandit.learn(Bought(bad, [1] * 20, [1] * 2))
-    worth = {lane: value for value, lane in bandit.lanes({}) or ()}
-    assert worth[bandit.place(good).lane] > 18 > worth[bandit.place(bad).lane]
-    fresh = replace(ENTRY, followers=3000)
-    lane = bandit.place(fresh).lane
-    assert {lane: value for value, lane in bandit.lanes({}) or ()}[lane] == float("inf")
+    assert worth(good) > 16 > worth(fresh) > 10
+    assert 2 < worth(bad) < 4
+    often = replace(fresh, listings=9)
+    for followers in (30, 300):
+        for _ in range(30):
+            bandit.learn(Bought(replace(often, followers=followers), [1] * 20, [1]))
+    assert worth(often) < 4
+    assert worth(fresh) > 10
     again = bandit.restored(bandit.state())
     assert list(again.lanes({}) or ())[1:] == list(bandit.lanes({}) or ())[1:]
+
+
+def test_the_bandit_takes_the_fullest_list_of_an_arm() -> None:
+    """What an arm yields is new accounts a first page, and a full page has more."""
+    bandit = build("discover")
+    few, many = bandit.place(replace(ENTRY, following=3)), bandit.place(replace(ENTRY, following=19))
+    assert few.lane == many.lane
+    assert few.priority < many.priority
 
 
 @pytest.mark.parametrize("name", ["discover", "discover-pages"])
