@@ -64,8 +64,8 @@ bench: $(VENV)/.installed benchmarks/.venv/.installed
 ANALYSING := $(BIN)/python benchmarks/analysing.py --folder benchmarks/results/networks
 bench-analysis: $(VENV)/.installed benchmarks/.venv/.installed
 	$(ANALYSING) --edges 1000000 --peers benchmarks/.venv/bin/python
-	$(ANALYSING) --edges 10000000 --graph rmat --rounds 1 --without networkx --peers benchmarks/.venv/bin/python
-	$(ANALYSING) --edges 10000000 --graph rmat --report
+	$(ANALYSING) --edges 10000000 --rounds 1 --without networkx --peers benchmarks/.venv/bin/python
+	$(ANALYSING) --edges 10000000 --report
 
 # One by one, and a peer that cannot be installed is left out: the benchmark then says so, and the next one tries again.
 benchmarks/.venv/.installed: benchmarks/requirements.txt
