@@ -127,7 +127,7 @@ REFERENCES = (
         2008,
         "Proceedings of the 7th Python in Science Conference",
         "pp. 11–15",
-        "",
+        "10.25080/TCWV9851",
         is_article=False,
     ),
     Reference(
@@ -210,8 +210,8 @@ REFERENCES = (
         "On the bias of BFS (breadth first search)",
         2010,
         "22nd International Teletraffic Congress",
-        "",
-        "10.48550/arXiv.1004.1729",
+        "pp. 1–8",
+        "10.1109/ITC.2010.5608727",
         is_article=False,
     ),
     Reference(
