@@ -13,8 +13,8 @@ STARTED = MAIN_LANE
 """The lane of lists that are half read, and of seeds; unread lists stand in the lane of their arm, 1 to 160."""
 
 FORGETTING = 0.9985
-CURIOSITY = 0.05 * PAGE_SIZE
-LIKENESS = 5.0
+CURIOSITY = 0.1 * PAGE_SIZE
+LIKENESS = 3.0
 """First pages that what is known of arms alike weighs against an arm's own: few crawls have the credits to try each of
 160 arms for itself."""
 PRIOR = 20.0
