@@ -157,7 +157,7 @@ def blend(links: Links, followers: Ints, whole: Fit, noise: float, *, audited: b
 
     With q = rate * exp(offset): s_k^2 = 1 / (k + 0.5) + max(tau^2 - sigma^2, 0.1); w = s_k^2 / (s_k^2 + sigma^2 +
     0.0001); log F* = w * log F + (1 - w) * log((k + 0.5) / q). Where F is flagged F* = (k + sqrt(k) + 0.5) / q, where
-    it is not known (k + 0.5) / q; F* is at least k.
+    it is not known (k + 0.5) / q; F* is at least k. From a thin fit nothing is flagged.
     """
     f, k = np.maximum(followers, 1).astype(np.float64), links.matrix @ (links.listed > 0).astype(np.float64)
     q = whole.rate * np.exp(whole.offset)
@@ -165,6 +165,7 @@ def blend(links: Links, followers: Ints, whole: Fit, noise: float, *, audited: b
     w = by_listings / (by_listings + noise + TINY)
     w[followers == UNKNOWN] = 0.0
     blended = np.exp(w * np.log(f) + (1 - w) * np.log((k + 0.5) / q))
-    flagged = _outlying(f, k, whole) & (followers != UNKNOWN)
+    # What a handful of accounts says of the rate would condemn everybody.
+    flagged = _outlying(f, k, whole) & (followers != UNKNOWN) & (not whole.is_thin)
     mended = np.where(flagged, (k + np.sqrt(k) + 0.5) / q, blended)
     return Mended(followers, np.maximum(mended, k), flagged, noise, audited, whole)

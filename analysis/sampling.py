@@ -79,7 +79,7 @@ NO_DRAW = "no list of the control sample was read to its end"
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Whether the crawl gives its bias away: `balance` is 1 on average where sources are drawn alike.
+    """Whether the crawl gives its bias away: `balance` is near 1 where sources are drawn by followers.
 
     `biased` is certain only when true.
     """
@@ -208,7 +208,8 @@ def _of_wave(sample: Sample, wave: Wave, parts: Parts) -> tuple[float, float, in
 def alarm(sample: Sample) -> Alarm | NotIdentifiable:
     """Return sum(y_u / F_u) / sum(1 / F_u) over the sources of the main crawl, y_u = sum over v listed by u of 1 / F_v.
 
-    Summed over all accounts y is the number of accounts with a follower, so its average is near 1.
+    Summed over all accounts y is the number of accounts with a follower, so its average is near 1, and 1 / F_u makes
+    an average of sources that were drawn in proportion to F.
     """
     below = of_accounts(sample, np.zeros(len(sample))).below
     sources = np.flatnonzero(sample.main & sample.complete & (below > 0))

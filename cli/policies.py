@@ -71,6 +71,9 @@ def rules(policy: Policy) -> Rules:
     )
 
 
+NAMED = "Named in reports"
+
+
 def lines(settings: Settings) -> dict[str, str]:
     """Return the policy in words, for reports and data sets; what is not set is said to be so."""
     policy = settings.policy
@@ -87,7 +90,7 @@ def lines(settings: Settings) -> dict[str, str]:
         "Not stored": left_out or "nothing left out",
         "Raw answers": "kept" if settings.storage.archive == "on" else "not kept",
         "Exports": policy.export_level,
-        "Named in reports": f"seeds, and accounts with {policy.min_followers_to_name:,} followers or more",
+        NAMED: f"seeds, and accounts with {policy.min_followers_to_name:,} followers or more",
     }
 
 

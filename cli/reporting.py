@@ -83,7 +83,8 @@ def written(
         min_followers_to_name=settings.policy.min_followers_to_name,
         show_names=show_names,
         key=lambda: _key(configuration, session),
-        policy=policies.lines(settings),
+        # Whom it names the report says itself: in a rehearsal, or when asked to, it names everybody.
+        policy={heading: words for heading, words in policies.lines(settings).items() if heading != policies.NAMED},
         progress=lambda step, done, of: session.output.note(f"{step} ({done} of {of})", label="report"),
     )
     seconds = session.now() - begun

@@ -134,6 +134,7 @@ TABLES = {
             "value": "the average or share (0 to 1); empty: nothing can be said",
             "low": "lower end of the 95 % interval; empty: none",
             "high": "upper end of it",
+            "draws": "draws of the control sample's last wave that it rests on; empty where there is no interval",
             "informative": "0 where there is no interval, or one too wide for more than an order of magnitude",
             "reason": "why there is no interval, or nothing at all",
         },
@@ -142,8 +143,9 @@ TABLES = {
         "The crawl replayed, in tenths of its credits.",
         {
             "credits": "credits spent by then",
-            "accounts": "accounts known by then",
-            "novelty": "new accounts a credit since the step before",
+            "accounts": "accounts known by then, those that audit and control sample brought as well",
+            "novelty": "new accounts a credit since the step before, by the crawl's own visits: what audit and control "
+            "sample brought is known, and not new",
             "overlap": "share of the first accounts that were among the first a step before; empty at the first step",
         },
     ),

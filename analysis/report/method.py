@@ -290,11 +290,17 @@ def _treated(findings: Findings) -> list[str]:
         parts.append(f"Read again were the lists of {text.count(findings.changes.revisited.accounts, 'account')}.")
     if findings.purges:
         parts.append(f"Accounts, answers or fields were deleted by these rules {_times(len(findings.purges))}.")
-    if findings.settings.unnamed:
-        parts.append(
-            f"In the report {text.count(findings.settings.unnamed, 'account')} "
-            f"{'has' if findings.settings.unnamed == 1 else 'have'} a pseudonym, which is not anonymity."
-        )
+    asked = findings.settings
+    if findings.coverage.is_rehearsal:
+        parts.append("Everybody is named in the report: nobody is real.")
+    elif asked.show_names:
+        parts.append("Everybody is named in the report.")
+    elif asked.min_followers_to_name:
+        least = text.number(asked.min_followers_to_name)
+        parts.append(f"Named in the report are seeds, and accounts with {least} followers or more.")
+    if asked.unnamed:
+        has = text.count(asked.unnamed, "account has", "accounts have")
+        parts.append(f"In the report {has} a pseudonym, which is not anonymity.")
     return parts
 
 

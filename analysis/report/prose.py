@@ -201,7 +201,8 @@ def between(mean: Mean) -> str:
     found = mean.found
     if not isinstance(found, Interval):
         return str(reason_of(found))
-    words = f"95\u202f% interval {shown_value(mean, found.low)} to {shown_value(mean, found.high)}"
+    low, high = shown_value(mean, found.low), shown_value(mean, found.high)
+    words = f"95\u202f% interval {low} to {high}, by {text.count(found.draws, 'draw')} of the control sample"
     return f"{words}: an order of magnitude" if isinstance(found, Uninformative) else words
 
 
@@ -216,10 +217,12 @@ def alarm(findings: Findings) -> str:
     if isinstance(found, NotIdentifiable):
         return f"Nothing tells how biased the crawl is: {found.reason}."
     number = f"{found.balance:,.2f}"
+    if not findings.coverage.unasked:
+        return f"Every list that could be read was asked for: no choice among accounts can have biased it ({number})."
     if found.biased:
         return (
             f"The crawl is biased: its alarm number is {number}, outside {CALM[0]:g} to {CALM[1]:g}. Accounts were not "
-            "chosen alike, and averages over the lists it chose would mislead."
+            "read as one who goes along follows meets them, and averages over the lists it chose would mislead."
         )
     return (
         f"The alarm number is {number}, inside {CALM[0]:g} to {CALM[1]:g}. That shows no bias, and does not exclude it."
@@ -346,7 +349,10 @@ def betweenness(findings: Findings) -> str:
             f"{text.count(found.accounts, 'visited account')}, {text.percent(found.share)} of the known, on shortest "
             f"paths from {rested}."
         )
-    seen = f"{text.count(found.accounts, 'account')} of {text.number(len(findings.graph))} known were visited"
+    known = text.number(len(findings.graph))
+    seen = text.count(
+        found.accounts, f"account of {known} known was visited", f"accounts of {known} known were visited"
+    )
     if found.share < COVERED:
         return (
             f"Betweenness, closeness and the diameter are not shown: {seen} ({text.percent(found.share)}), and under "

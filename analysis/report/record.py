@@ -205,7 +205,7 @@ def saturation(findings: Findings) -> list[dict[str, Any]]:
 
 def _mean(mean: Mean) -> dict[str, Any]:
     found = mean.found
-    limits = {"low": found.low, "high": found.high} if isinstance(found, Interval) else {"low": None, "high": None}
+    limits = {name: getattr(found, name) if isinstance(found, Interval) else None for name in ("low", "high", "draws")}
     return {
         "name": mean.name,
         "value": value_of(found),

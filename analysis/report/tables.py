@@ -146,7 +146,7 @@ def _suspicious(findings: Findings) -> Table:
 
 
 def _averages(findings: Findings) -> Table:
-    header = ("name", "value", "low", "high", "informative", "reason")
+    header = ("name", "value", "low", "high", "draws", "informative", "reason")
     return header, [
         tuple(int(row[name]) if name == "informative" else row[name] for name in header) for row in averages(findings)
     ]
@@ -174,7 +174,8 @@ def _map_accounts(findings: Findings, drawn: Atlas | None) -> Table:
     header = ("number", "label", "community", "followers_observed", "x", "y")
     if drawn is None or findings.groups is None:
         return header, ()
-    labels = atlas.labels(findings, drawn)
+    # Without @ a handle is joined with those of the other tables, and no spreadsheet takes it for a formula.
+    labels = [label.removeprefix("@") for label in atlas.labels(findings, drawn)]
     columns = (findings.groups.consensus.told[drawn.accounts] + 1, findings.observed[drawn.accounts])
     rows = zip(
         labels, *(column.tolist() for column in columns), drawn.layout.place[drawn.accounts].tolist(), strict=True

@@ -185,6 +185,7 @@ class Average:
 
     value: float
     half: float | None
+    draws: int = 0
 
 
 def rule_r(book: Book, above: Any, below: Any) -> Average:
@@ -194,16 +195,17 @@ def rule_r(book: Book, above: Any, below: Any) -> Average:
     double = float((weight * above[sources]).sum() / (weight * below[sources]).sum())
     if not book.waves:
         return Average(double, None)
-    theta, error = [], []
+    theta, error, draws = [], [], []
     for wave in book.waves:
         drawn = [u for u, times in wave.items() for _ in range(times) if book.complete[u] and below[u] > 0]
         a, y, n = above[drawn], below[drawn], len(drawn)
+        draws.append(n)
         theta.append(a.sum() / y.sum())
         error.append(np.sqrt(n / (n - 1) * ((a - theta[-1] * y) ** 2).sum()) / y.sum())
     plain = above[sources].sum() / below[sources].sum()
     drift = max(abs(theta[2] - double), abs(theta[2] - plain))
     half = 2 * np.sqrt(error[2] ** 2 + error[1] ** 2) + 0.5 * drift if error[2] > 0 else None
-    return Average(float(theta[2]), None if half is None else float(half))
+    return Average(float(theta[2]), None if half is None else float(half), draws[2])
 
 
 def size(book: Book) -> tuple[float, float]:

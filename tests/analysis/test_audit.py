@@ -128,3 +128,12 @@ def test_nothing_to_read_a_spread_from_changes_nothing() -> None:
     sample = of_lists(3, {0: [1, 2]})
     found = fit(Links.of(sample), sample.followers, np.ones(3, dtype=np.int64), strict=True)
     assert (found.accounts, found.variance, found.is_thin) == (0, 0.0, True)
+
+
+def test_too_few_lists_condemn_nobody() -> None:
+    """What one list names is named once: that tells nothing against those who report many followers."""
+    sample = of_lists(30, {0: list(range(1, 30))}, followers={at: 10 * at**2 for at in range(1, 30)})
+    links = Links.of(sample)
+    whole = fit(links, sample.followers, (links.listed > 0).astype(np.int64), strict=True)
+    assert whole.is_thin
+    assert not mend(links, sample.followers, None).flagged.any()

@@ -396,15 +396,19 @@ def test_cells_are_no_formulas(tmp_path: Path) -> None:
 
 
 def test_the_page_loads_nothing(tmp_path: Path) -> None:
-    """No element refers outside the file, a policy forbids it to, and no address stands anywhere in it."""
-    _, _, html = made(tmp_path, SMALL)
+    """Nothing is loaded from outside the file, a policy forbids it, and no address stands anywhere in it.
+
+    What may be clicked leads to a place in it, or to a table that lies beside it.
+    """
+    files, _, html = made(tmp_path, SMALL)
     page = Page(html)
     [policy] = [meta for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
     assert str(policy["content"]).startswith("default-src 'none';")
     assert not {"link", "img", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in page.elements}
     for _, attributes in page.elements:
         assert not {"src", "srcset", "action", "data", "xlink:href", "ping"} & set(attributes)
-        assert str(attributes.get("href", "#")).startswith("#")
+        target = str(attributes.get("href", "#"))
+        assert target.startswith("#") or files.html.with_name("tables") / target.removeprefix("tables/") in files.tables
     # Two scripts: the map's data, and its program, which alone the policy allows.
     assert page.all("script") == [{"type": "application/json", "id": "map-data"}, {}]
     program = html.rpartition("<script>")[2].partition("</script>")[0]
@@ -429,7 +433,8 @@ def test_the_page_is_built_for_every_reader(tmp_path: Path) -> None:
     assert len(page.all("details")) == 7  # one a figure, and the data dictionary
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    referred = {str(a["href"])[1:] for a in page.all("a")} | {str(use["href"])[1:] for use in page.all("use")}
+    inside = [str(a["href"]) for a in page.all("a") if not str(a["href"]).startswith("tables/")]
+    referred = {target[1:] for target in inside} | {str(use["href"])[1:] for use in page.all("use")}
     for svg in page.all("svg"):
         referred |= set(str(svg["aria-labelledby"]).split())
     assert referred <= set(ids)

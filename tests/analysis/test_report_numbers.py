@@ -1079,12 +1079,13 @@ def test_averages(report: Report) -> None:
         expected = recount.rule_r(book, *parts[row["name"]])
         assert row["value"] == pytest.approx(expected.value), row["name"]
         if expected.half is None:
-            assert (row["low"], row["high"], row["informative"]) == (None, None, False)
+            assert (row["low"], row["high"], row["draws"], row["informative"]) == (None, None, None, False)
             assert row["reason"].startswith("no interval: ")
             continue
         least, most = bounds.get(row["name"], (0, 1))
         assert row["low"] == pytest.approx(max(least, expected.value - expected.half)), row["name"]
         assert row["high"] == pytest.approx(min(most, expected.value + expected.half)), row["name"]
+        assert row["draws"] == expected.draws, row["name"]
         assert row["informative"] == (expected.half <= abs(expected.value) / 2), row["name"]
         assert row["reason"] is None
     for line, row in zip(report.table("averages"), rows, strict=True):
@@ -1242,7 +1243,7 @@ def test_page_in_brief(report: Report) -> None:
     assert shows(found[2], mutual["follows"])
     mean = told["estimates"]["averages"][0]
     if mean["low"] is not None:
-        found = page.says("brief", rf"follows {NUMBER} others on average \(95 % interval {NUMBER} to {NUMBER}\)")
+        found = page.says("brief", rf"follows {NUMBER} others on average \(95 % interval {NUMBER} to {NUMBER}, by")
         for text, key in zip(found.groups(), ("value", "low", "high"), strict=True):
             assert shows(text, mean[key]), key
     else:
@@ -1329,11 +1330,15 @@ def test_page_saturation_and_averages(report: Report) -> None:
         if mean["low"] is None:
             assert row[2] == mean["reason"]
             continue
-        found = re.fullmatch(rf"95\s% interval {NUMBER} to {NUMBER}(: an order of magnitude)?", row[2])
+        words = (
+            rf"95\s% interval {NUMBER} to {NUMBER}, by {NUMBER} draws of the control sample(: an order of magnitude)?"
+        )
+        found = re.fullmatch(words, row[2])
         assert found, row
         assert shows(found[1], mean["low"]), row
         assert shows(found[2], mean["high"]), row
-        assert bool(found[3]) == (not mean["informative"])
+        assert shows(found[3], mean["draws"]), row
+        assert bool(found[4]) == (not mean["informative"])
     if estimates["control"] is not None:
         found = page.says("averages", rf"whose poorest wave had {NUMBER} credits")
         assert shows(found[1], estimates["control"]["credits_of_poorest_wave"])
@@ -1357,7 +1362,7 @@ def test_page_ranking(report: Report) -> None:
         assert shows(row[4].removesuffix("."), central["places"]["pagerank_within_crawl"])
         assert row[5] == "unstable" if central["unstable"] else shows(row[5], central["community"])
     visited = told["coverage"]["accounts"]["visited"]
-    assert shows(page.says("central", rf"by how many of the {NUMBER} visited accounts an account is")[1], visited)
+    assert shows(page.says("central", rf"by how many of the accounts visited, {NUMBER}, one is")[1], visited)
     assert shows(page.says("central", rf"The {NUMBER} accounts highest by imputed")[1], len(told["central"]))
     dots = len(report.table("reported_observed"))
     assert shows(page.says("central", rf"one of the {NUMBER} known accounts most followed")[1], dots)

@@ -8,6 +8,7 @@ import html as markup
 import json
 import re
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from analysis.report.build import ReportFiles, build
 from analysis.report.dictionary import FILES, TABLES
 from analysis.report.references import REFERENCES, SOFTWARE
 from storage.database import Database
-from tests.analysis.sample import START, Sample, Visit, insert, write
+from tests.analysis.sample import START, Sample, Visit, closed, insert, write
 from tests.analysis.test_report_estimates import drawn
 
 NOW = 1_793_500_000.7
@@ -41,10 +42,12 @@ SMALL = Sample(
 )
 
 
-def built(tmp_path: Path, change: Any = None, **asked: Any) -> tuple[ReportFiles, dict[str, Any], str, str]:
-    """Build a report of SMALL, altered by `change`; return files, JSON, the page and its text."""
+def built(
+    tmp_path: Path, change: Any = None, *, of: Sample = SMALL, **asked: Any
+) -> tuple[ReportFiles, dict[str, Any], str, str]:
+    """Build a report of a sample, altered by `change`; return files, JSON, the page and its text."""
     tmp_path.mkdir(exist_ok=True)
-    path = write(tmp_path / "a.db", SMALL)
+    path = write(tmp_path / "a.db", of)
     if change is not None:
         with closing(Database.open(path, now=lambda: NOW)) as database:
             database.transact(change)
@@ -145,6 +148,25 @@ def test_the_policy_and_the_approval_are_part_of_the_method(tmp_path: Path) -> N
     assert "not stated" not in method
     files, *_ = built(tmp_path / "b", policy=rules | {"Approval": "not stated"})
     assert "No approval by an ethics board is stated." in files.methods.read_text(encoding="utf-8")
+
+
+def test_the_method_says_whom_the_report_names(tmp_path: Path) -> None:
+    """It is what was asked for, and everybody in a rehearsal."""
+    files, *_ = built(tmp_path, min_followers_to_name=5_000)
+    assert "Named in the report are seeds, and accounts with 5,000 followers or more." in files.methods.read_text(
+        "utf-8"
+    )
+    files, *_ = built(tmp_path / "b", min_followers_to_name=5_000, show_names=True)
+    assert "Everybody is named in the report." in files.methods.read_text("utf-8")
+
+
+def test_a_crawl_that_read_every_list_is_not_called_biased(tmp_path: Path) -> None:
+    """There was nothing to choose, whatever the alarm's number is."""
+    whole = closed([(1, 2), (2, 3), (3, 1), (4, 1), (1, 4), (5, 1)])
+    _, told, _, text = built(tmp_path, of=replace(whole, followers={"u1": 3, "u2": 1, "u3": 1, "u4": 1}))
+    assert told["estimates"]["alarm"]["biased"]
+    assert "Every list that could be read was asked for: no choice among accounts can have biased it (" in text
+    assert "The crawl is biased" not in text
 
 
 # --- the caveats ---------------------------------------------------------------------------------------------------
