@@ -96,16 +96,21 @@ def test_the_caps_keep_the_seeds_and_the_first_and_are_told(tmp_path: Path, monk
     assert f"({told['follows_left_out']} more are left out" in text
 
 
-def test_unstable_communities_name_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who is in a community that runs do not agree on is told nowhere: not by the map, the page, or any file."""
+def shake(monkeypatch: pytest.MonkeyPatch, which: slice) -> None:
+    """Let runs not agree on these communities."""
     settled = communities.consensus
 
     def shaken(*given: Any, **more: Any) -> communities.Consensus:
         found = settled(*given, **more)
-        found.stability[0] = 0.5
+        found.stability[which] = 0.5
         return found
 
     monkeypatch.setattr(communities, "consensus", shaken)
+
+
+def test_unstable_communities_name_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is in a community that runs do not agree on is told nowhere: not by the map, the page, or any file."""
+    shake(monkeypatch, slice(1))
     files, shown = made(tmp_path)
     labels = shown["accounts"]["label"]
     assert sum(label.startswith("not named (") for label in labels) == 5
@@ -137,6 +142,24 @@ def test_unstable_communities_name_nobody(tmp_path: Path, monkeypatch: pytest.Mo
     assert sorted(row["community"] for row in rows(files, "accounts")) == [""] * 6 + ["2"] * 5
     section = files.html.read_text(encoding="utf-8").partition('id="central"')[2].partition("</section>")[0]
     assert section.count('<td class="n">unstable</td>') == 5
+
+
+def dwarfed() -> Sample:
+    """One community of 400 accounts, and eleven of three."""
+    small = {f"c{one}x{at}": Visit((f"c{one}x{(at + 1) % 3}",)) for one in range(11) for at in range(3)}
+    return Sample(seeds=("hub",), visits={**{f"u{at}": Visit(("hub",)) for at in range(399)}, **small})
+
+
+@pytest.mark.parametrize(("unstable", "grey"), [(slice(8, None), False), (slice(9, None), True)])
+def test_the_legend_shows_grey_where_the_map_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, unstable: slice, grey: bool
+) -> None:
+    """Communities from the ninth on are grey, but where all of them are unstable there are rings alone."""
+    shake(monkeypatch, unstable)
+    files, _ = made(tmp_path, dwarfed())
+    html = files.html.read_text(encoding="utf-8")
+    assert ("9 and after</li>" in html) is grey
+    assert "rings: unstable</li>" in html
 
 
 def test_no_communities_no_map(tmp_path: Path) -> None:
@@ -192,10 +215,15 @@ def opened(browser: Browser, files: ReportFiles, **settings: Any) -> tuple[Page,
     return page, requests, wrong
 
 
+def pixels(page: Page) -> Any:
+    """What the map's stage shows, within its border."""
+    shot = page.locator("[data-part=stage]").screenshot()
+    return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"))[2:-2, 2:-2]
+
+
 def colours(page: Page) -> int:
     """How many colours the map's stage shows."""
-    shot = page.locator("[data-part=stage]").screenshot()
-    return len(np.unique(np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).reshape(-1, 3), axis=0))
+    return len(np.unique(pixels(page).reshape(-1, 3), axis=0))
 
 
 def test_the_map_draws_and_asks_nobody(tmp_path: Path, browser: Browser) -> None:
@@ -208,6 +236,9 @@ def test_the_map_draws_and_asks_nobody(tmp_path: Path, browser: Browser) -> None
     assert stage.get_attribute("role") == "img"
     page.wait_for_timeout(300)
     assert colours(page) > 3
+    drawn = pixels(page)
+    for margin in (drawn[0], drawn[-1], drawn[:, 0], drawn[:, -1]):  # no circle is cut off
+        assert (margin == drawn[0, 0]).all()
     page.locator("[data-view=communities]").focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
@@ -220,16 +251,78 @@ def test_the_map_draws_and_asks_nobody(tmp_path: Path, browser: Browser) -> None
     found = page.locator("[data-part=found] button")
     found.first.wait_for()
     assert found.all_inner_texts() == [f"@{EVIL}"]
+    said = page.locator("[data-part=said]")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    assert EVIL in page.locator("[data-part=said]").inner_text()
+    assert EVIL in said.inner_text()
     assert page.locator("[data-part=chosen] caption").all_inner_texts() == ["Followers drawn", "Followed, drawn"]
     assert page.locator("[data-part=chosen] tbody tr").count() == 4 + 5
-    stage.focus()
     page.keyboard.press("Escape")
-    assert page.locator("[data-part=said]").inner_text() == "Nothing is selected."
+    assert said.inner_text() == "Nothing is selected."
+    page.fill("[data-part=query]", "dora")
+    page.keyboard.press("Enter")  # at once: the search as one types waits
+    assert said.inner_text().startswith("\u2068@dora\u2069: ")
+    page.locator("[data-part=chosen] button").first.click()  # a button that goes, with the focus
+    assert not said.inner_text().startswith("\u2068@dora\u2069: ")
+    page.keyboard.press("Escape")
+    assert said.inner_text() == "Nothing is selected."
+    assert stage.evaluate("stage => stage === document.activeElement")
     assert wrong == []
     assert requests == [files.html.as_uri()]
+
+
+def test_arrow_keys_go_through_neighbours(tmp_path: Path, browser: Browser) -> None:
+    """Round the selected account and its neighbours by rank, either way; Enter goes on from the one reached."""
+    files, shown = made(tmp_path)
+    labels, ends = shown["accounts"]["label"], shown["accounts"]["edges"]
+    pairs = list(zip(ends[::2], ends[1::2], strict=True))
+
+    def neighbours(name: str) -> list[str]:
+        at = labels.index(name)
+        return [labels[other] for other in range(len(labels)) if (at, other) in pairs or (other, at) in pairs]
+
+    page, _, wrong = opened(browser, files)
+
+    def pressed(key: str) -> str:
+        page.keyboard.press(key)
+        return page.locator("[data-part=said]").inner_text().partition(": ")[0].strip("\u2068\u2069")
+
+    page.click("[data-view=accounts]")
+    page.focus("[data-part=stage]")
+    assert pressed("ArrowRight") == "Nothing is selected."
+    page.fill("[data-part=query]", "ben")
+    assert pressed("Enter") == "@ben"
+    page.focus("[data-part=stage]")
+    round_ben = ["@ben", *neighbours("@ben")]
+    assert [pressed("ArrowRight") for _ in round_ben] == [*round_ben[1:], "@ben"]
+    assert [pressed("ArrowUp") for _ in round_ben] == round_ben[::-1]
+    hub = f"@{EVIL}"  # has a neighbour that ben has not
+    while pressed("ArrowDown") != hub:
+        pass
+    assert pressed("Enter") == hub
+    assert [pressed("ArrowDown") for _ in neighbours(hub)] == neighbours(hub)
+    assert wrong == []
+
+
+def test_each_colour_has_a_number(tmp_path: Path, browser: Browser) -> None:
+    """On a phone too: with its accounts where the circle has room, else alone, and small where not even that has."""
+    files, _ = made(tmp_path, dwarfed())
+    page, _, wrong = opened(browser, files)
+    page.locator("[data-part=stage] canvas").first.wait_for()
+    page.evaluate("""() => {
+        const fill = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
+            window.written[text] = this.font;
+            fill.call(this, text, ...where);
+        };
+    }""")
+    for width, size in ((1000, "14"), (320, "10")):
+        page.evaluate("window.written = {}")
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("Object.keys(written).length")
+        fonts = {text: font.partition("px")[0] for text, font in page.evaluate("written").items()}
+        assert fonts == {"1 · 400": "14", **{str(number): size for number in range(2, 13)}}
+    assert wrong == []
 
 
 def large() -> Sample:
@@ -285,6 +378,9 @@ def test_a_narrow_dark_page_does_not_scroll_sideways(tmp_path: Path, browser: Br
     page.locator("[data-part=stage] canvas").first.wait_for()
     page.wait_for_timeout(300)
     assert colours(page) > 3
+    frame = page.locator("[data-part=stage]").bounding_box()
+    assert frame is not None
+    assert frame["height"] == frame["width"]
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     assert wrong == []
 

@@ -13,9 +13,23 @@ const chosen = part("chosen");
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const RESULTS = 20;
 const NEIGHBOURS = 200;
+const SMALL = 10; // px
 const { communities, accounts } = data;
-const reach = (group) => group.x.reduce((far, x, at) => Math.max(far, Math.hypot(x, group.y[at]) + (group.radius ? group.radius[at] : 0)), 1);
-const SPAN = { communities: reach(communities), accounts: 1.02 * Math.max(reach(communities), reach(accounts)) };
+const BOX = { communities: box(communities), accounts: box(communities, accounts) };
+
+// What is around all that is drawn, whole circles included; `half` is half of its longer side.
+function box(...groups) {
+  const [x, y] = ["x", "y"].map((side) => {
+    let [low, high] = [-1, 1];
+    for (const group of groups)
+      group[side].forEach((middle, at) => {
+        const radius = group.radius ? group.radius[at] : 0;
+        [low, high] = [Math.min(low, middle - radius), Math.max(high, middle + radius)];
+      });
+    return [low, high];
+  });
+  return { x, y, half: Math.max(x[1] - x[0], y[1] - y[0]) / 2 };
+}
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
@@ -80,11 +94,13 @@ function graphOfCommunities() {
       y: communities.y[at],
       size: communities.radius[at],
       ...colour(at),
+      number: `${at + 1}`,
       label: `${at + 1} · ${communities.accounts[at].toLocaleString("en")}`,
+      forceLabel: at < COLOURED,
     }),
   );
   for (const [one, other, follows] of communities.edges)
-    graph.addEdge(one, other, { size: SPAN.communities * (0.002 + 0.02 * Math.sqrt(follows / most)), color: style("known") });
+    graph.addEdge(one, other, { size: BOX.communities.half * (0.002 + 0.02 * Math.sqrt(follows / most)), color: style("known") });
   return graph;
 }
 
@@ -93,7 +109,7 @@ function graphOfAccounts() {
   const most = accounts.followers.reduce((one, other) => Math.max(one, other), 1);
   // Dots grow as far as their room allows; where there is next to none the map is a core to zoom into.
   const room = communities.radius[0] / Math.sqrt(communities.accounts[0]);
-  const largest = Math.max(3, Math.min(10, (0.5 * room * Math.min(stage.clientWidth, stage.clientHeight)) / SPAN.accounts));
+  const largest = Math.max(3, Math.min(10, (0.5 * room * Math.min(stage.clientWidth, stage.clientHeight)) / BOX.accounts.half));
   accounts.x.forEach((x, at) =>
     graph.addNode(at, {
       x,
@@ -111,22 +127,40 @@ function graphOfAccounts() {
 let view = "communities";
 let drawing = null;
 let selected = null;
+let hub = null;
 
-function label(context, node, settings, x) {
-  if (!node.label) return;
-  context.font = `${settings.labelSize}px ${settings.labelFont}`;
-  const width = context.measureText(node.label).width + 8;
-  // A community's label stands in its circle, or it would lie on its neighbours': zooming in shows it.
-  if (x === undefined && width > 2 * node.size) return;
-  const left = x ?? node.x - width / 2;
+const widthOf = (context, text) => context.measureText(text).width + 8;
+
+function plate(context, text, left, y, { labelSize, labelFont }) {
+  context.font = `${labelSize}px ${labelFont}`;
   context.fillStyle = style("raised");
-  context.fillRect(left, node.y - 0.7 * settings.labelSize, width, 1.4 * settings.labelSize);
+  context.fillRect(left, y - 0.7 * labelSize, widthOf(context, text), 1.4 * labelSize);
   context.fillStyle = style("ink");
-  context.fillText(node.label, left + 4, node.y + settings.labelSize / 3);
+  context.fillText(text, left + 4, y + labelSize / 3);
 }
 
-const beside = (context, node, settings) => label(context, node, settings, node.x + node.size + 2);
-const within = (context, node, settings) => label(context, node, settings);
+const beside = (context, node, settings) => node.label && plate(context, node.label, node.x + node.size + 2, node.y, settings);
+
+function across(context, node, settings, text = node.label) {
+  context.font = `${settings.labelSize}px ${settings.labelFont}`;
+  plate(context, text, node.x - widthOf(context, text) / 2, node.y, settings);
+}
+
+// A community's label stands in its circle, or it would lie on its neighbours'. No colour but grey goes without a
+// number: where not even that has room, it is small and has no plate, which would hide the circle.
+function within(context, node, settings) {
+  context.font = `${settings.labelSize}px ${settings.labelFont}`;
+  const text = [node.label, node.number].find((each) => Math.hypot(widthOf(context, each), 1.4 * settings.labelSize) <= 2 * node.size);
+  if (text) return across(context, node, settings, text);
+  context.font = `${SMALL}px ${settings.labelFont}`;
+  const left = node.x - context.measureText(node.number).width / 2;
+  context.lineJoin = "round";
+  context.lineWidth = 3;
+  context.strokeStyle = style("raised");
+  context.strokeText(node.number, left, node.y + SMALL / 3);
+  context.fillStyle = style("ink");
+  context.fillText(node.number, left, node.y + SMALL / 3);
+}
 
 function draw() {
   if (drawing) drawing.kill();
@@ -136,15 +170,16 @@ function draw() {
   drawing = new Sigma(graph, stage, {
     allowInvalidContainer: true,
     nodeProgramClasses: { ring: Ring },
-    defaultDrawNodeHover: isCommunities ? within : beside,
+    defaultDrawNodeHover: isCommunities ? across : beside,
     ...(isCommunities ? { defaultDrawNodeLabel: within } : {}),
     hideEdgesOnMove: graph.size > 20000,
     itemSizesReference: isCommunities ? "positions" : "screen",
     zoomToSizeRatioFunction: isCommunities ? (ratio) => ratio : Math.sqrt,
     labelColor: { color: style("ink") },
-    labelGridCellSize: isCommunities ? 40 : 100,
+    labelGridCellSize: isCommunities ? 24 : 100,
     labelFont: "sans-serif",
-    labelRenderedSizeThreshold: isCommunities ? 8 : 6,
+    labelRenderedSizeThreshold: isCommunities ? 0 : 6,
+    stagePadding: 8,
     nodeReducer: (node, facts) => (node === String(selected) ? { ...facts, highlighted: true, zIndex: 1 } : facts),
     edgeReducer: (edge, facts) => {
       if (selected === null) return facts;
@@ -154,7 +189,11 @@ function draw() {
     },
     zIndex: true,
   });
-  drawing.setCustomBBox({ x: [-SPAN[view], SPAN[view]], y: [-SPAN[view], SPAN[view]] });
+  drawing.setCustomBBox(BOX[view]);
+  drawing.scheduleRefresh(); // a box counts only from the next time that nodes are placed
+  // Sigma draws a highlighted node over its label, and a community's label stands in its circle.
+  const { hovers, hoverNodes } = drawing.getCanvases();
+  hoverNodes.after(hovers);
   drawing.on("clickNode", ({ node }) => select(Number(node)));
   drawing.on("clickStage", () => select(null));
   stage.setAttribute("aria-label", isCommunities ? data.describes.communities : data.describes.accounts);
@@ -182,10 +221,14 @@ function rows(caption, numbers) {
   return table;
 }
 
-function select(at, focus = false) {
+function select(at, focus = false, from = at) {
   selected = at;
+  hub = from;
+  const leaves = chosen.contains(document.activeElement);
   chosen.replaceChildren();
   chosen.hidden = at === null;
+  // The button that had the focus is gone: without one, no key would reach the map.
+  if (leaves) (at === null ? stage : chosen).focus();
   drawing.refresh();
   if (at === null) {
     said.textContent = "Nothing is selected.";
@@ -211,6 +254,12 @@ function select(at, focus = false) {
   const place = drawing.getNodeDisplayData(String(at));
   const target = { x: place.x, y: place.y, ratio: Math.min(drawing.getCamera().ratio, 0.5) };
   if (focus) move(target);
+}
+
+// Arrow keys go round the account selected otherwise and its neighbours by rank; Enter goes on from the one reached.
+function step(by) {
+  const round = [...new Set([hub, ...[...followed[hub], ...following[hub]].sort((one, other) => one - other)])];
+  select(round[(round.indexOf(selected) + by + round.length) % round.length], true, hub);
 }
 
 function move(target) {
@@ -263,18 +312,30 @@ function begin() {
       move(change ? { ratio: change(camera.ratio) } : { x: 0.5, y: 0.5, ratio: 1, angle: 0 });
     });
   stage.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
     const camera = drawing.getCamera().getState();
-    if (step) move({ x: camera.x + 0.1 * camera.ratio * step[0], y: camera.y + 0.1 * camera.ratio * step[1] });
+    const walks = view === "accounts" && selected !== null;
+    if (way && walks) step(way[0] - way[1]);
+    else if (way) move({ x: camera.x + 0.1 * camera.ratio * way[0], y: camera.y + 0.1 * camera.ratio * way[1] });
+    else if (event.key === "Enter" && walks) select(selected, true);
     else if (event.key === "+" || event.key === "-") move({ ratio: event.key === "+" ? camera.ratio / 1.5 : camera.ratio * 1.5 });
-    else if (event.key === "Escape") select(null);
     else return;
     event.preventDefault();
+  });
+  // Not prevented: in the search field Escape also does what the browser makes of it.
+  app.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !event.isComposing && selected !== null) select(null);
   });
   let waiting = 0;
   part("query").addEventListener("input", () => {
     clearTimeout(waiting);
     waiting = setTimeout(find, 150);
+  });
+  part("query").addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.isComposing) return;
+    clearTimeout(waiting);
+    find();
+    part("found").querySelector("button")?.click();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }
