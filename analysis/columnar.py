@@ -62,6 +62,7 @@ class Columnar:
 
     __networkx_backend__ = "followgraph"
     _plain: type[nx.Graph]
+    _called: str
     accounts: Accounts
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -95,6 +96,10 @@ class Columnar:
 
     def __len__(self) -> int:
         return len(self.accounts)
+
+    def __repr__(self) -> str:
+        # networkx leaves repr() to Python; str() is its own: "FollowGraph with 3 nodes and 2 edges".
+        return f"<{type(self).__name__}: {len(self):,} accounts, {self.number_of_edges():,} {self._called}>"
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.accounts.id.tolist())
@@ -164,6 +169,7 @@ class FollowGraph(Columnar, nx.DiGraph):  # type: ignore[misc]
     """
 
     _plain = nx.DiGraph
+    _called = "follows"
 
     def __init__(self, accounts: Accounts, src: Indices, dst: Indices, removed: Removed = NOTHING) -> None:
         # Not super().__init__: it would lay the dictionaries that are to be built on demand.
@@ -290,6 +296,7 @@ class PairGraph(Columnar, nx.Graph):  # type: ignore[misc]
     """
 
     _plain = nx.Graph
+    _called = "connected pairs"
 
     degree = cached_property(DegreeView)
 

@@ -130,6 +130,8 @@ def test_dictionaries_are_built_on_demand_and_once(database: Path) -> None:
     """Counting builds nothing; what networkx reads is built once and kept."""
     graph = load_graph(database)
     assert (len(graph), graph.number_of_nodes(), graph.order(), graph.number_of_edges()) == (7, 7, 7, 6)
+    assert (str(graph), repr(graph)) == ("FollowGraph with 7 nodes and 6 edges", "<FollowGraph: 7 accounts, 6 follows>")
+    assert repr(graph.pairs()) == "<PairGraph: 7 accounts, 4 connected pairs>"
     assert "_built" not in graph.__dict__
     assert graph._adj is graph._succ is graph._adj
     assert graph._succ[1][2] is graph._pred[2][1]
