@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from numbers import Real
+from typing import Any, TypeGuard
 
 import networkx as nx
 import numpy as np
@@ -61,6 +62,7 @@ class Columnar:
 
     __networkx_backend__ = "followgraph"
     _plain: type[nx.Graph]
+    _called: str
     accounts: Accounts
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -94,6 +96,10 @@ class Columnar:
 
     def __len__(self) -> int:
         return len(self.accounts)
+
+    def __repr__(self) -> str:
+        # networkx leaves repr() to Python; str() is its own: "FollowGraph with 3 nodes and 2 edges".
+        return f"<{type(self).__name__}: {len(self):,} accounts, {self.number_of_edges():,} {self._called}>"
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.accounts.id.tolist())
@@ -163,6 +169,7 @@ class FollowGraph(Columnar, nx.DiGraph):  # type: ignore[misc]
     """
 
     _plain = nx.DiGraph
+    _called = "follows"
 
     def __init__(self, accounts: Accounts, src: Indices, dst: Indices, removed: Removed = NOTHING) -> None:
         # Not super().__init__: it would lay the dictionaries that are to be built on demand.
@@ -249,11 +256,13 @@ class FollowGraph(Columnar, nx.DiGraph):  # type: ignore[misc]
         """Return the accounts of given facts and the follows among them: `where(standing="complete", region="DE")`.
 
         A fact is `standing`, `depth`, `followers`, `following`, `first_seen` or one of storage.columns.ATTRIBUTES. What
-        is wanted is a value, a collection of values, or a function from the column's array to a mask. Raises KeyError.
+        is wanted is a value, a collection of values, or a function from the column's array to a mask. Raises KeyError
+        for no such fact, ValueError for no such standing.
         """
         keep = np.ones(len(self), dtype=np.bool_)
         for name, wanted in facts.items():
             if name == "standing":
+                _require_standings(wanted)
                 column = np.array(STANDINGS, dtype=object)[self.accounts.standing]
             elif name in NUMBERS:
                 column = getattr(self.accounts, name)
@@ -263,7 +272,12 @@ class FollowGraph(Columnar, nx.DiGraph):  # type: ignore[misc]
         return self.part(keep)
 
     def core(self, k: int) -> FollowGraph:
-        """Return the k-core of the graph with its arrows taken off: the largest part in which each has k neighbours."""
+        """Return the k-core of the graph with its arrows taken off: the largest part in which each has k neighbours.
+
+        Raises ValueError for what is no number.
+        """
+        if not isinstance(k, Real):
+            raise ValueError(f"k={k!r} is no number; give how many neighbours each is to have, such as 2")
         return self.part(core_numbers(len(self), *symmetrised(self.src, self.dst)) >= k)
 
     def giant(self, *, strong: bool = False) -> FollowGraph:
@@ -282,6 +296,7 @@ class PairGraph(Columnar, nx.Graph):  # type: ignore[misc]
     """
 
     _plain = nx.Graph
+    _called = "connected pairs"
 
     degree = cached_property(DegreeView)
 
@@ -322,10 +337,22 @@ class PairGraph(Columnar, nx.Graph):  # type: ignore[misc]
         return nodes, neighbours
 
 
+def _require_standings(wanted: object) -> None:
+    """Refuse a standing that no account can have: a misspelt one would look like a finding."""
+    asked = wanted if _is_several(wanted) else () if callable(wanted) else (wanted,)
+    for standing in asked:
+        if standing not in STANDINGS:
+            raise ValueError(f"standing={standing!r} is none; there are {', '.join(STANDINGS)}")
+
+
 def _matching(column: npt.NDArray[Any], wanted: object) -> Mask:
     if callable(wanted):
         choose: Callable[[Any], Any] = wanted
         return np.asarray(choose(column), dtype=np.bool_)
-    if isinstance(wanted, Collection) and not isinstance(wanted, str):
+    if _is_several(wanted):
         return np.fromiter((value in wanted for value in column.tolist()), dtype=np.bool_, count=len(column))
     return np.asarray(column == wanted, dtype=np.bool_)
+
+
+def _is_several(wanted: object) -> TypeGuard[Collection[Any]]:
+    return isinstance(wanted, Collection) and not isinstance(wanted, str)

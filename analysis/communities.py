@@ -169,7 +169,8 @@ def _labels(pairs: Any, method: Callable[[Any], Any], rng_seed: int) -> Ints:
 
 
 def leiden(graph: FollowGraph, *, resolution: float = 1.0, rng_seed: int = 1) -> Partition:
-    """Partition by one run of Leiden. Larger resolutions give smaller communities. Raises TooManyPairs."""
+    """Partition by one run of Leiden. Larger resolutions give smaller communities. Raises TooManyPairs, ValueError."""
+    _require(resolution)
     low, high, pairs, number = _inner(graph)
     rough = leiden_of(pairs, resolution=resolution, rng_seed=rng_seed)
     return _spread(graph, number, described(len(number), low, high, rough, resolution=resolution))
@@ -179,8 +180,9 @@ def consensus(graph: FollowGraph, *, resolution: float = 1.0, rng_seed: int = 1,
     """Partition by what `runs` seeded runs of Leiden agree on (Lancichinetti & Fortunato 2012, one round).
 
     The pairs that more than `RARE` of the runs keep together, weighted by how many do, are partitioned once more.
-    Raises TooManyPairs.
+    Raises TooManyPairs, and ValueError for a resolution or a number of runs that cannot be.
     """
+    _require(resolution, runs=runs)
     low, high, pairs, number = _inner(graph)
     found = [leiden_of(pairs, resolution=resolution, rng_seed=rng_seed + run) for run in range(runs)]
     together = np.zeros(len(low))
@@ -207,10 +209,11 @@ def scan(
     """Partition at several resolutions, some runs each. Where runs agree and the partition is not trivial, there is
     structure of that size.
 
-    Raises TooManyPairs.
+    Raises TooManyPairs, and ValueError as `consensus` does.
     """
     if not resolutions:
         return ()
+    _require(*resolutions, runs=runs)
     low, high, pairs, number = _inner(graph)
     scales = []
     for resolution in resolutions:
@@ -238,6 +241,16 @@ def runs_for(graph: FollowGraph) -> int:
     """Return how many runs a consensus should rest on: RUNS, fewer where they would cost more than all the rest."""
     pairs = len(symmetrised(graph.src, graph.dst)[0])
     return RUNS if pairs * RUNS <= WORK else max(LEAST_RUNS, WORK // pairs)
+
+
+def _require(*resolutions: float, runs: int = 1) -> None:
+    for resolution in resolutions:
+        if not 0 < resolution < np.inf:
+            raise ValueError(
+                f"resolution={resolution} is no finite number above 0; give 1, or more for smaller communities"
+            )
+    if runs < 1:
+        raise ValueError(f"runs={runs} is no number of runs; give 1 or more, such as {RUNS}")
 
 
 def _inner(graph: FollowGraph) -> tuple[Indices, Indices, Any, Ints]:

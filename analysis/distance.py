@@ -71,14 +71,13 @@ def _dependencies(
     return share
 
 
-def distances_to(graph: Matrix) -> Iterator[tuple[slice, int, Ints]]:
-    """Yield (nodes, d, how many others have a shortest path of length d to each of these nodes), 64 nodes at a time."""
-    n = graph.shape[0]
-    for low in range(0, n, LANES):
-        lanes = slice(low, min(low + LANES, n))
-        for distance, fresh in _levels(graph, np.arange(lanes.start, lanes.stop)):
+def distances_to(graph: Matrix, targets: Ints) -> Iterator[tuple[slice, int, Ints]]:
+    """Yield (lanes, d, how many others have a shortest path of length d to each of `targets[lanes]`), 64 at a time."""
+    for low in range(0, len(targets), LANES):
+        lanes = slice(low, low + LANES)
+        for distance, fresh in _levels(graph, targets[lanes]):
             bits = np.unpackbits(fresh[fresh != 0].view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
-            yield lanes, distance, bits.sum(axis=0, dtype=np.int64)[: lanes.stop - lanes.start]
+            yield lanes, distance, bits.sum(axis=0, dtype=np.int64)[: len(targets[lanes])]
 
 
 def distances_from(graph: Matrix, sources: Ints) -> Iterator[tuple[int, Ints]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import closing
 from datetime import datetime
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def load_graph(place: str | Path, as_of: float | datetime | None = None, *, keep
     `as_of` asks for the follows that were current at a time, in Unix seconds or with a time zone. The arrays are kept
     beside the database as NAME-graph.npz for the next load, unless `keep` is false, the place cannot be written or the
     database is on a server.
-    Raises a DatabaseError, and ValueError for a time without a zone.
+    Raises a DatabaseError, and ValueError for a time without a zone or what is no time.
     """
     at = _moment(as_of)
     # Only the upgrade of an older database would ask for the time, and reading never upgrades.
@@ -80,8 +81,10 @@ def read_graph(conn: Any) -> FollowGraph:
 
 
 def _moment(as_of: float | datetime | None) -> float | None:
-    if not isinstance(as_of, datetime):
+    if as_of is None or isinstance(as_of, Real):
         return as_of
+    if not isinstance(as_of, datetime):
+        raise ValueError(f"as_of={as_of!r} is no time; give a datetime with a time zone, or Unix seconds")
     if as_of.tzinfo is None:
         raise ValueError(f"as_of={as_of.isoformat()} has no time zone; add one, such as datetime.UTC")
     return as_of.timestamp()

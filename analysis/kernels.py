@@ -215,18 +215,26 @@ def _scale(wires: Wires, pivots: list[int] | None, *, normalized: bool, endpoint
     return factor
 
 
-def closeness_centrality(G: Any, u: Any = None, distance: str | None = None, wf_improved: bool = True) -> Named:
+def closeness_centrality(G: Any, u: Any = None, distance: str | None = None, wf_improved: bool = True) -> Any:
     """Freeman 1979, over distances to a node, with Wasserman & Faust's correction for what cannot reach it."""
     wires = wires_of(G)
-    reached, total = np.zeros(wires.n), np.zeros(wires.n)
-    for nodes, length, count in distances_to(wires.matrix):
-        reached[nodes] += count
-        total[nodes] += count * length
+    targets = np.arange(wires.n) if u is None else np.array([_number(wires, u)])
+    reached, total = np.zeros(len(targets)), np.zeros(len(targets))
+    for lanes, length, count in distances_to(wires.matrix, targets):
+        reached[lanes] += count
+        total[lanes] += count * length
     with np.errstate(invalid="ignore", divide="ignore"):
         found = np.where(total > 0, reached / total, 0.0)
     if wf_improved and wires.n > 1:
         found *= reached / (wires.n - 1)
-    return wires.named(found)
+    return wires.named(found) if u is None else found.item()
+
+
+def _number(wires: Wires, node: Any) -> int:
+    try:
+        return wires.number[node]
+    except (KeyError, TypeError):  # a list cannot be a node
+        raise nx.NodeNotFound(f"Source {node} is not in G") from None  # networkx's words
 
 
 def harmonic_centrality(
@@ -236,8 +244,8 @@ def harmonic_centrality(
     wires = wires_of(G)
     found = np.zeros(wires.n)
     if sources is None:
-        for nodes, length, count in distances_to(wires.matrix):
-            found[nodes] += count / length
+        for lanes, length, count in distances_to(wires.matrix, np.arange(wires.n)):
+            found[lanes] += count / length
     else:
         starts = sorted({wires.number[node] for node in sources if node in wires.number})
         for length, count in distances_from(wires.matrix, np.array(starts, dtype=np.int64)):
@@ -385,7 +393,7 @@ REFUSALS: dict[str, Callable[[dict[str, Any]], str | None]] = {
     ),
     "leiden_communities": lambda given: _only(given, max_level=None),
     "betweenness_centrality": lambda given: _only(given, weight=None),
-    "closeness_centrality": lambda given: _only(given, u=None, distance=None),
+    "closeness_centrality": lambda given: _only(given, distance=None),
     "harmonic_centrality": lambda given: _only(given, nbunch=None, distance=None),
     "clustering": lambda given: _only(given, weight=None),
     "average_clustering": lambda given: _only(given, weight=None),

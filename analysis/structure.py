@@ -21,7 +21,10 @@ COVERED = 0.3
 
 PIVOTS, FEWEST_PIVOTS = 200, 20
 WORK = 50_000_000
-"""Follows that all searches for shortest paths together may go through; beyond it there are fewer pivots, or none."""
+"""Accounts and follows that the searches for shortest paths may go through, in a CPU second or so if from all accounts.
+
+Where that is too much, a draw of PIVOTS is searched from, or of as many as may be.
+"""
 
 MANY = 10
 """Among fewer accounts nobody stands between others to speak of."""
@@ -76,8 +79,8 @@ class Betweenness:
     """The accounts on most shortest paths among some `accounts`, which are the `share` of all known ones.
 
     `first` has (position, betweenness as a share of all ordered pairs), the highest first; it is empty where the share
-    is under `COVERED`, or the graph too large (`pivots` is 0 then). It rests on paths from so many `pivots`, drawn by
-    lot, where there are fewer of them than accounts. Fragile in any case: an account not visited may carry the paths.
+    is under `COVERED`, or the graph too large (`pivots` is 0 then). It is exact where the `pivots` are all accounts;
+    fewer were drawn by lot, and it is an estimate. Fragile in any case: an account not visited may carry the paths.
     """
 
     accounts: int
@@ -154,13 +157,17 @@ def clustering(graph: FollowGraph, among: Mask) -> Clustering | None:
 
 
 def betweenness(graph: FollowGraph, among: Mask, *, rng_seed: int, top: int = 10) -> Betweenness:
-    """Estimate betweenness (Brandes 2001, from pivots: Brandes & Pich 2007) in the graph of the accounts `among`."""
+    """Return betweenness in the graph of the accounts `among`: exact (Brandes 2001) as far as WORK allows.
+
+    Beyond, it is estimated from pivots (Brandes & Pich 2007).
+    """
     n, known = int(among.sum()), max(len(graph), 1)
     nothing = Betweenness(accounts=n, share=n / known, pivots=0, first=())
     if n < MANY or n < COVERED * known:
         return nothing
     part = graph.part(among)
-    pivots = min(n, PIVOTS, WORK // max(len(part.src), 1))
+    searches = WORK // (n + len(part.src))  # each goes through all of them
+    pivots = n if n <= searches else min(PIVOTS, searches)
     if pivots < min(n, FEWEST_PIVOTS):
         return nothing
     scores = betweenness_centrality(part, k=pivots, seed=Random(rng_seed))  # noqa: S311 - a draw that can be repeated

@@ -293,13 +293,31 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(target)
     except OSError as error:
-        full = error.errno in {ENOSPC, EDQUOT}
-        hint = "Free some space" if full else "Make the folder writable, or name another place with --output"
-        reason = error.strerror or str(error)
-        raise OutputNotWritable(path, reason, hint=f"{hint}; what stood there before is untouched.") from error
+        raise _not_writable(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path) -> None:
+    """Find out, before the work for it, whether files can be written into a folder, there or not yet; it is not made.
+
+    Raises OutputNotWritable.
+    """
+    try:
+        there = next(each for each in (folder, *folder.parents) if each.exists())
+        # Tried, not asked for: by its rights root may write anywhere, even into /proc.
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+
+
+def _not_writable(path: Path, error: OSError) -> OutputNotWritable:
+    full = error.errno in {ENOSPC, EDQUOT}
+    hint = "Free some space" if full else "Make the folder writable, or name another place with --output"
+    reason = error.strerror or str(error)
+    return OutputNotWritable(path, reason, hint=f"{hint}; what stood there before is untouched.")
 
 
 def cell(value: object) -> object:

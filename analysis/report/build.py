@@ -74,6 +74,8 @@ def build(
     """
     progress("reading", 0, 5)
     with closing(Database.open(place, now=now, mode="read")) as database:
+        for folder in (output, output / "tables"):
+            export.require_writable(folder)
         with database.read() as conn:
             graph = read_graph(conn)
             coverage = read_coverage(conn, graph)

@@ -341,13 +341,13 @@ def betweenness(findings: Findings) -> str:
     """Return what may be said of shortest paths, or why nothing is."""
     found = findings.betweenness
     if found.first:
-        rested = (
-            "all of them" if found.pivots == found.accounts else f"{text.count(found.pivots, 'account')} drawn by lot"
-        )
+        how, start = "Exact", "all of them"
+        if found.pivots < found.accounts:
+            how, start = "Estimated", f"{text.count(found.pivots, 'account')} drawn by lot"
         return (
-            "Fragile: an account that was not visited may carry the paths. Among "
-            f"{text.count(found.accounts, 'visited account')}, {text.percent(found.share)} of the known, on shortest "
-            f"paths from {rested}."
+            f"Fragile: an account that was not visited may carry the paths. {how} among "
+            f"{text.count(found.accounts, 'visited account')}, {text.percent(found.share)} of the known: on shortest "
+            f"paths from {start}."
         )
     known = text.number(len(findings.graph))
     seen = text.count(

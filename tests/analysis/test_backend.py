@@ -66,6 +66,7 @@ DIRECTED: dict[str, Callable[[Any], Any]] = {
     "betweenness_centrality, raw": lambda g: nx.betweenness_centrality(g, k=2, seed=4, normalized=False),
     "betweenness_centrality, ends": lambda g: nx.betweenness_centrality(g, endpoints=True),
     "closeness_centrality": nx.closeness_centrality,
+    "closeness_centrality of one": lambda g: nx.closeness_centrality(g, u=min(g)),
     "closeness_centrality, plain": lambda g: nx.closeness_centrality(g, wf_improved=False),
     "harmonic_centrality": nx.harmonic_centrality,
     "harmonic_centrality, sources": lambda g: nx.harmonic_centrality(g, sources=[*list(g)[:2], "nobody"]),
@@ -84,6 +85,7 @@ UNDIRECTED: dict[str, Callable[[Any], Any]] = {
     "betweenness_centrality": nx.betweenness_centrality,
     "betweenness_centrality, pivots": lambda g: nx.betweenness_centrality(g, k=3, seed=4),
     "closeness_centrality": nx.closeness_centrality,
+    "closeness_centrality of one": lambda g: nx.closeness_centrality(g, u=max(g)),
     "harmonic_centrality": nx.harmonic_centrality,
     "triangles": nx.triangles,
     "triangles of one": lambda g: nx.triangles(g, min(g)),
@@ -165,6 +167,9 @@ def test_what_networkx_refuses_is_refused(call: Callable[[Any], Any]) -> None:
         nx.pagerank(GRAPHS["small"], personalization={5: 0})
     with pytest.raises(nx.NetworkXPointlessConcept):
         nx.is_weakly_connected(GRAPHS["small"].induced([]))
+    for nobody in (6, [5]):
+        with pytest.raises(nx.NodeNotFound, match="is not in G"):
+            nx.closeness_centrality(GRAPHS["small"], u=nobody)
 
 
 DEGREES: dict[str, Callable[[Any], Any]] = {
@@ -267,7 +272,7 @@ def test_communities_cover_the_graph_and_repeat() -> None:
 
 LEFT_TO_NETWORKX: dict[str, Callable[[Any], Any]] = {
     "weighted paths": lambda g: nx.betweenness_centrality(g, weight="w"),
-    "closeness of one": lambda g: nx.closeness_centrality(g, u=min(g)),
+    "closeness by weight": lambda g: nx.closeness_centrality(g, distance="w"),
     "harmonic of some": lambda g: nx.harmonic_centrality(g, nbunch=[min(g)]),
     "weighted clustering": lambda g: nx.clustering(g, weight="w"),
     "transitivity of arrows": nx.transitivity,
@@ -304,9 +309,10 @@ def test_plain_graphs_run_on_kernels_when_asked() -> None:
     nx.config.warnings_to_ignore.add("cache")
     assert close(nx.pagerank(plain, backend="followgraph"), nx.pagerank(plain))
     assert close(nx.betweenness_centrality(plain, backend="followgraph"), nx.betweenness_centrality(plain))
+    assert close(nx.closeness_centrality(plain, u=3, backend="followgraph"), nx.closeness_centrality(plain, u=3))
     assert backend.can_run("louvain_communities", (plain,), {}) == "directed modularity is left to networkx"
     assert backend.can_run("pagerank", (nx.MultiDiGraph([(1, 2)]),), {}) == "parallel edges are left to networkx"
-    assert backend.can_run("closeness_centrality", (plain,), {"u": 3}) == "u=3 is left to networkx"
+    assert backend.can_run("closeness_centrality", (plain,), {"distance": "w"}) == "distance='w' is left to networkx"
     assert backend.can_run("bfs_tree", (plain, 1), {}) == "there is no kernel for it"
     weighted = nx.DiGraph([(1, 2, {"weight": 2.0}), (2, 1, {"weight": 1.0})])
     assert backend.can_run("pagerank", (weighted,), {}) == "weighted edges are left to networkx"

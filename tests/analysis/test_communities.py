@@ -17,8 +17,9 @@ from analysis import communities
 from analysis.agreement import nmi
 from analysis.communities import NOWHERE, consensus, described, leiden, scan
 from analysis.engine import symmetrised
-from analysis.graph import FollowGraph, load_graph
+from analysis.graph import FollowGraph, from_pairs, load_graph
 from tests.analysis.sample import DATA, Sample, Visit, closed, edges, write
+from tests.analysis.test_graph import bare
 
 
 def undirected(graph: FollowGraph) -> nx.Graph:
@@ -178,6 +179,22 @@ def test_accounts_without_a_follow_are_nowhere(tmp_path: Path) -> None:
     assert (nobody.label.tolist(), len(nobody.size), nobody.modularity, nobody.split) == ([NOWHERE], 0, None, 0)
     empty = leiden(load_graph(write(tmp_path / "c.db", Sample())), resolution=1, rng_seed=1)
     assert (len(empty.label), len(empty.size)) == (0, 0)
+
+
+@pytest.mark.parametrize("resolution", [-1, 0, float("nan"), float("inf")])
+def test_resolutions_and_runs_that_cannot_be_are_refused(resolution: float) -> None:
+    """Each by its name, with its value and what to give instead."""
+    graph = from_pairs(bare(1, 2), np.array([1]), np.array([2]))
+    for call in (
+        lambda: leiden(graph, resolution=resolution),
+        lambda: consensus(graph, resolution=resolution),
+        lambda: scan(graph, (1, resolution)),
+    ):
+        with pytest.raises(ValueError, match=f"resolution={resolution} is no finite number above 0; give 1"):
+            call()
+    for call in (lambda: consensus(graph, runs=0), lambda: scan(graph, runs=0)):
+        with pytest.raises(ValueError, match="runs=0 is no number of runs; give 1 or more"):
+            call()
 
 
 def test_too_large_a_graph_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,8 @@ def test_dictionaries_are_built_on_demand_and_once(database: Path) -> None:
     """Counting builds nothing; what networkx reads is built once and kept."""
     graph = load_graph(database)
     assert (len(graph), graph.number_of_nodes(), graph.order(), graph.number_of_edges()) == (7, 7, 7, 6)
+    assert (str(graph), repr(graph)) == ("FollowGraph with 7 nodes and 6 edges", "<FollowGraph: 7 accounts, 6 follows>")
+    assert repr(graph.pairs()) == "<PairGraph: 7 accounts, 4 connected pairs>"
     assert "_built" not in graph.__dict__
     assert graph._adj is graph._succ is graph._adj
     assert graph._succ[1][2] is graph._pred[2][1]
@@ -251,6 +253,8 @@ def test_a_kept_graph_of_another_time_is_not_taken(database: Path) -> None:
     assert len(load_graph(database, as_of=datetime.fromtimestamp(START + 90, UTC)).src) == 3
     with pytest.raises(ValueError, match="no time zone"):
         load_graph(database, as_of=datetime(2026, 10, 26))  # noqa: DTZ001 - this is what is refused
+    with pytest.raises(ValueError, match="as_of='2026-10-26' is no time; give a datetime with a time zone"):
+        load_graph(database, as_of="2026-10-26")  # type: ignore[arg-type]  # likewise
 
 
 @pytest.mark.parametrize("damage", [b"", b"not an archive", b"PK\x03\x04 cut off"])
@@ -307,6 +311,17 @@ def test_parts_are_follow_graphs(database: Path) -> None:
         assert all(part.nodes[key] == plain.nodes[key] for key in part)
     with pytest.raises(nx.NodeNotFound, match="no account has the id 77"):
         graph.ego(77)
+
+
+def test_parts_that_cannot_be_are_refused(database: Path) -> None:
+    """A standing that is none, alone or among others, and a core of no number, by name and with what there is."""
+    graph = load_graph(database)
+    for wanted in ("compleet", {"compleet", "capped"}, ["compleet"], 0):
+        with pytest.raises(ValueError, match=r"standing=('compleet'|0) is none; there are complete, capped, partial,"):
+            graph.where(standing=wanted)
+    assert len(graph.where(standing=lambda standing: standing == "complete")) == 1
+    with pytest.raises(ValueError, match="k='a' is no number; give how many neighbours"):
+        graph.core("a")  # type: ignore[arg-type]  # this is what is refused
 
 
 def test_dictionaries_of_a_large_graph_are_refused_with_a_way_out(

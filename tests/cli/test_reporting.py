@@ -50,6 +50,24 @@ def test_a_place_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("place", "told"), [("notes.txt/out", "notes.txt/out"), ("/proc/out", "/proc/out"), ("full", "full/tables")]
+)
+def test_a_place_that_cannot_be_written_is_found_out_at_once(run: Run, tmp_path: Path, place: str, told: str) -> None:
+    """In a file, where no folder can be made, or a file for the tables: told before anything is computed."""
+    run("seed", "@a")
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "tables").write_text("mine")
+    ran = run("report", "--output", place)
+    assert ran.code == 2
+    assert f"error: {told} cannot be written" in ran.err
+    assert "name another place with --output" in ran.err
+    assert "reading (0 of 5)" in ran.err
+    assert "(1 of 5)" not in ran.err
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["tables"]
+
+
 def test_only_a_report_is_replaced(run: Run, tmp_path: Path) -> None:
     """A page, a file of numbers or a table of somebody else stays; an older report is replaced."""
     run("seed", "@a")

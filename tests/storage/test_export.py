@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from storage import export
 from storage.database import Database
-from storage.export import Exported, Format, OutputNotWritable, replacing
+from storage.export import Exported, Format, OutputNotWritable, replacing, require_writable
 from storage.graphfiles import Place, Rank
 from tests.analysis.sample import START, Sample, Visit, closed, edges, insert, write
 
@@ -544,6 +544,13 @@ def test_what_cannot_be_an_output_is_refused(path: Path, tmp_path: Path, format:
         assert "--output" in refused.value.hint
     assert (tmp_path / "file").read_text() == "mine"
     assert not list((tmp_path / "folder").iterdir())
+
+
+def test_asking_whether_a_folder_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+    """A folder that is there stays empty, one that is not is not made."""
+    require_writable(tmp_path)
+    require_writable(tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
 
 
 def test_exporting_leaves_the_database_byte_for_byte(path: Path, tmp_path: Path) -> None:
