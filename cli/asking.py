@@ -5,10 +5,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from cli.failure import usage
+
 if TYPE_CHECKING:  # what the help page does without
     from cli.settings import Budget, Settings
     from crawler.options import Options
     from storage.allowances import Caps
+
+
+def refuse_contradictions(settings: Settings) -> None:
+    """Raise a wrong input for settings that are each allowed and buy nothing together."""
+    asked, budget, wanted = settings.crawl, settings.budget, settings.filter
+    if asked.control + asked.audit >= 1:
+        raise usage(
+            "no_main_share",
+            f"crawl.control ({asked.control:g}) and crawl.audit ({asked.audit:g}) leave nothing for the crawl itself",
+            hint="Together they stay below 1; 0.2 each is usual.",
+        )
+    if budget.total is not None and 0 < budget.total <= budget.retry_reserve:
+        raise usage(
+            "no_main_share",
+            f"budget.retry_reserve ({budget.retry_reserve:,}) keeps all of budget.total ({budget.total:,}) for retries",
+            hint="Keep less of it, or raise the budget.",
+        )
+    for what in ("followers", "following"):
+        least, most = getattr(wanted, f"min_{what}"), getattr(wanted, f"max_{what}")
+        if least is not None and most is not None and least > most:
+            raise usage(
+                "nobody_wanted",
+                f"filter.min_{what} ({least:,}) is above filter.max_{what} ({most:,}): nobody would be bought",
+                hint="Lower the one or raise the other.",
+            )
 
 
 def options(settings: Settings) -> Options:

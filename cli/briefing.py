@@ -12,6 +12,8 @@ from cli.exits import Exit
 from cli.failure import of_call
 
 if TYPE_CHECKING:  # what the help page does without
+    from collections.abc import Mapping
+
     from cli.config import Configuration
     from cli.session import Session
     from crawler.engine import Preflight, Result
@@ -117,14 +119,15 @@ def refused(error: Exception, before: Summary, session: Session) -> Done | None:
     return Done(document=document, exit_code=failure.exit_code, stop_reason=reason, is_told=True)
 
 
-def next_commands(done: Done, configuration: Configuration) -> list[str]:
-    """Return what may be typed after a crawl: going on with what was cut off, and looking at what there is."""
-    commands = ["report" if done.document["pages"] else "status"]
+def next_commands(done: Done, session: Session, flags: Mapping[str, object]) -> list[str]:
+    """Return what may be typed after a crawl: going on with what was cut off, and looking at what there is.
+
+    `flags` are the crawl's own by dotted key: it goes on under the same terms.
+    """
+    commands = [session.following("report" if done.document["pages"] else "status")]
     left = done.document["credits"]["remaining"]
     if done.stop_reason not in {"budget_exhausted", "frontier_empty", "low_yield"} and left > 0:
         # What a deadline ends has ended: the rest of its budget is a new run's.
-        going_on = f"crawl --budget {left}" if done.stop_reason == "deadline" else "crawl"
-        if configuration.origins["api.base_url"] == "--api-url":
-            going_on += f" --api-url {configuration.settings.api.base_url}"
-        commands.insert(0, going_on)
+        budget = left if done.stop_reason == "deadline" else None
+        commands.insert(0, session.following("crawl", {**flags, "budget.total": budget}))
     return commands

@@ -141,46 +141,39 @@ async def crawl(
     api_url
         Ask here instead of api.base_url, for instance the address that `followgraph simulate` printed.
     """
-    configuration = session.configure(
-        {
-            "budget.total": budget,
-            "budget.per_day": budget_per_day,
-            "budget.per_seed": budget_per_seed,
-            "budget.retry_reserve": retry_reserve,
-            "crawl.strategy": strategy,
-            "crawl.cost_exponent": cost_exponent,
-            "crawl.core_size": core_size,
-            "crawl.page_rules": page_rules,
-            "crawl.explore": explore,
-            "crawl.control": control,
-            "crawl.audit": audit,
-            "filter.min_followers": min_followers,
-            "filter.max_followers": max_followers,
-            "filter.min_following": min_following,
-            "filter.max_following": max_following,
-            "filter.regions": region or None,
-            "filter.languages": language or None,
-            "filter.verified": verified,
-            "filter.handle": handle_pattern,
-            "stop.uncrawled_share": stop_uncrawled_share,
-            "stop.new_accounts_per_credit": stop_new_accounts,
-            "crawl.concurrency": concurrency,
-            "crawl.rate": rate,
-            "crawl.max_depth": max_depth,
-            "crawl.max_pages_per_account": max_pages_per_account,
-            "crawl.deadline": deadline,
-            "crawl.max_wait": max_wait,
-            "crawl.rng_seed": rng_seed,
-            "api.base_url": api_url,
-        }
-    )
-    asked = configuration.settings.crawl
-    if asked.control + asked.audit >= 1:
-        raise usage(
-            "no_main_share",
-            f"crawl.control ({asked.control:g}) and crawl.audit ({asked.audit:g}) leave nothing for the crawl itself",
-            hint="Together they stay below 1; 0.2 each is usual.",
-        )
+    flags: dict[str, object] = {
+        "budget.total": budget,
+        "budget.per_day": budget_per_day,
+        "budget.per_seed": budget_per_seed,
+        "budget.retry_reserve": retry_reserve,
+        "crawl.strategy": strategy,
+        "crawl.cost_exponent": cost_exponent,
+        "crawl.core_size": core_size,
+        "crawl.page_rules": page_rules,
+        "crawl.explore": explore,
+        "crawl.control": control,
+        "crawl.audit": audit,
+        "filter.min_followers": min_followers,
+        "filter.max_followers": max_followers,
+        "filter.min_following": min_following,
+        "filter.max_following": max_following,
+        "filter.regions": region or None,
+        "filter.languages": language or None,
+        "filter.verified": verified,
+        "filter.handle": handle_pattern,
+        "stop.uncrawled_share": stop_uncrawled_share,
+        "stop.new_accounts_per_credit": stop_new_accounts,
+        "crawl.concurrency": concurrency,
+        "crawl.rate": rate,
+        "crawl.max_depth": max_depth,
+        "crawl.max_pages_per_account": max_pages_per_account,
+        "crawl.deadline": deadline,
+        "crawl.max_wait": max_wait,
+        "crawl.rng_seed": rng_seed,
+        "api.base_url": api_url,
+    }
+    configuration = session.configure(flags)
+    asking.refuse_contradictions(configuration.settings)
     handles: list[str] = []
     if seed or seeds_file is not None:
         good, rejected = sorted_out([Written(text=text) for text in seed], seeds_file)
@@ -195,8 +188,8 @@ async def crawl(
     async with client(configuration.settings.api, key, connections=connections) as api:
         done: Done = await buy(configuration, session, api, handles, new_run=new_run, seeds_file=seeds_file)
     if not done.is_told:
-        for command in briefing.next_commands(done, configuration):
-            session.output.line(session.following(command), label="next")
+        for command in briefing.next_commands(done, session, flags):
+            session.output.line(command, label="next")
         session.output.finish(done.document)
     return done.exit_code
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cli import durations
+from cli import asking, durations
 from cli.amounts import amount
 from cli.failure import usage
 from cli.session import Bound
@@ -46,10 +46,10 @@ def plan(
     from crawler.forecast import PILOT  # noqa: PLC0415 - start-up
     from storage.database import Database  # noqa: PLC0415 - start-up
 
-    configuration = session.configure(
-        {"budget.total": budget, "crawl.strategy": strategy, "crawl.control": control, "crawl.audit": audit}
-    )
+    flags = {"budget.total": budget, "crawl.strategy": strategy, "crawl.control": control, "crawl.audit": audit}
+    configuration = session.configure(flags)
     settings = configuration.settings
+    asking.refuse_contradictions(settings)
     credits, every_s = settings.budget.total, settings.policy.refresh_every
     if credits is None:
         raise usage(
@@ -82,14 +82,14 @@ def plan(
     if needs_pilot:
         output.line(
             f"nothing of this crawl is known yet, so the ranges are wide: a pilot of {PILOT} credits tells more"
-            f" (followgraph crawl --budget {PILOT})",
+            f" ({session.following('crawl', {**flags, 'budget.total': PILOT})})",
             label="pilot",
         )
     for label, text in _overlays(credits, settings.crawl.control, settings.crawl.audit, settings.crawl.explore):
         output.line(text, label=label)
     if duty is not None and every_s is not None:
         output.line(_of_duty(duty, every_s), label="duty")
-    output.line(session.following(f"crawl --budget {credits}"), label="next")
+    output.line(session.following("crawl", {**flags, "budget.total": credits}), label="next")
     output.finish(
         {
             "budget": credits,

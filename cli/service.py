@@ -281,6 +281,7 @@ def config(configuration: Configuration) -> Config:
     from crawler.refresh import Intervals  # noqa: PLC0415 - start-up
 
     settings = configuration.settings
+    asking.refuse_contradictions(settings)
     wanted = asking.options(settings)
     return Config(
         # A daemon's day is a run of its own.

@@ -52,11 +52,13 @@ class Session:
         )
         return configuration
 
-    def following(self, command: str) -> str:
-        """Return what to type next, with the global options that this command was given."""
-        given = [("--config", self.config_file), ("--db", self.flags.get("storage.database"))]
-        options = [f"{flag} {shlex.quote(str(value))}" for flag, value in given if value is not None]
-        return " ".join([f"followgraph {command}", *options])
+    def following(self, command: str, flags: Mapping[str, object] | None = None) -> str:
+        """Return what to type next, with `flags` by dotted key, and the global options that this command was given."""
+        from cli.settings import flag_of  # noqa: PLC0415 - start-up
+
+        given = [(flag_of(key) or "", value) for key, value in (flags or {}).items()]
+        given += [("--config", self.config_file), ("--db", self.flags.get("storage.database"))]
+        return " ".join([f"followgraph {command}", *(word for flag, value in given for word in _typed(flag, value))])
 
     def key(self, settings: Settings) -> Key | None:
         """Return the API key, None where nobody gave one. Raises ConfigError for one that cannot be used."""
@@ -66,6 +68,15 @@ class Session:
         if found is not None:
             self.redaction.add(found.secret.get_secret_value())
         return found
+
+
+def _typed(flag: str, value: object) -> list[str]:
+    """Return a flag as it is typed; nothing where it was not given."""
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{flag.removeprefix('--')}"]
+    return [f"{flag} {shlex.quote(str(each))}" for each in (value if isinstance(value, list | tuple) else (value,))]
 
 
 Bound = Annotated[Session, Parameter(parse=False)]

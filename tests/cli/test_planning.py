@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 import rehearsal
 
 from cli.exits import Exit
@@ -124,3 +125,34 @@ def test_the_duty_of_a_study_that_has_not_begun(run: Run, tmp_path: Path) -> Non
     run("seed", "@a")
     found = run("plan", "--budget", 1000, "--json").document["refresh_duty"]
     assert found["credits_a_month"] == {"now": 0, "added": 500}
+
+
+@pytest.mark.parametrize("command", ["plan", "crawl"])
+@pytest.mark.parametrize(
+    ("flags", "environ", "named"),
+    [
+        (["--control", 0.7, "--audit", 0.7], {}, ["crawl.control (0.7)", "crawl.audit (0.7)"]),
+        ([], {"FOLLOWGRAPH_BUDGET__RETRY_RESERVE": "20"}, ["budget.retry_reserve (20)", "budget.total (20)"]),
+        (
+            [],
+            {"FOLLOWGRAPH_FILTER__MIN_FOLLOWERS": "10", "FOLLOWGRAPH_FILTER__MAX_FOLLOWERS": "5"},
+            ["filter.min_followers (10)", "filter.max_followers (5)"],
+        ),
+    ],
+)
+def test_what_buys_nothing_together_is_refused(
+    run: Run, command: str, flags: list[str], environ: dict[str, str], named: list[str]
+) -> None:
+    """Each is allowed by itself; together they would spend the study's time or credits on nobody."""
+    run("seed", "@a")
+    done = run(command, "--budget", 20, *flags, environ=environ)
+    assert done.code == 2
+    assert all(words in done.err for words in named), done.err
+
+
+def test_a_plan_is_followed_by_the_crawl_that_it_was_of(run: Run) -> None:
+    """What is typed next has the strategy and the shares that were planned with."""
+    run("seed", "@a")
+    out = run("plan", "--budget", 100, "--strategy", "core", "--control", 0.2).out
+    assert "followgraph crawl --budget 100 --strategy core --control 0.2" in out
+    assert "(followgraph crawl --budget 50 --strategy core --control 0.2" in out
