@@ -47,7 +47,8 @@ RESCORE_AFTER, RESCORE_GROWTH = 20, 1.05
 """Pages after which the head of the frontier is scored again: so many, or so much growth."""
 
 MEASURE_AFTER = 200
-"""Pages after which it is measured whether the page-wise rule may take a strategy's place; then at each doubling."""
+"""Pages after which it is measured again, as at the beginning, whether the page-wise rule may take a strategy's place;
+then at each doubling."""
 
 ORDER_TESTS, ORDER_BIAS, ORDER_DEVIATION = 100, 0.2, 3.0
 """A list order counts as random when so many comparisons lean less than this, in share and in standard deviations."""
@@ -154,16 +155,21 @@ class Course:
         only: list[int] | None = None
         if phase.wave is not None:
             only = await self._draws(phase)
-        strategy = self._options.strategy_of(phase.strategy, lot_seed=self._started.lot_seed)
-        if self._options.page_rules == "on" and phase.strategy in registry.PAGEWISE:
-            strategy = self._paged(strategy)
+        strategy = self._strategy(phase, await self._measured(phase))
         await self._rank(strategy)
         self._log.debug("phase.entered", queue=phase.queue, strategy=strategy.name, ceiling=phase.ceiling)
         return self._rules(strategy), self._taking(strategy, only)
 
-    def _paged(self, strategy: Strategy) -> Strategy:
-        kind = registry.PAGEWISE[strategy.name]
-        return self._options.strategy_of(kind.name, lot_seed=self._started.lot_seed)
+    async def _measured(self, phase: Phase) -> Measured | None:
+        """Measure the lists read so far, by any run; None where a page-wise rule does not depend on them."""
+        if self._options.page_rules != "auto" or phase.queue != "main" or phase.strategy not in registry.PAGEWISE:
+            return None
+        return measure(*await self._db.write(evidence.list_order), await self._db.write(evidence.listing_ratios))
+
+    def _strategy(self, phase: Phase, measured: Measured | None) -> Strategy:
+        is_paged = self._options.page_rules == "on" if measured is None else measured.allows_pages
+        kind = registry.PAGEWISE.get(phase.strategy) if is_paged else None
+        return self._options.strategy_of(phase.strategy if kind is None else kind.name, lot_seed=self._started.lot_seed)
 
     def _rules(self, strategy: Strategy) -> Rules:
         options = self._options
@@ -267,7 +273,7 @@ class Course:
             if strategy.learns and strategy.lanes({}) is None and pages >= self._rescore_at:
                 self._rescore_at = max(pages + RESCORE_AFTER, int(pages * RESCORE_GROWTH))
                 await self._db.write(partial(ranking.rescore, ordering=strategy))
-            if pages >= self._measure_at:
+            if pages >= self._measure_at and self._phase is not None and self._phase.queue == "main":
                 self._measure_at = max(self._measure_at, pages) * 2
                 await self._choose_rule(desk)
 
@@ -303,14 +309,9 @@ class Course:
     async def _choose_rule(self, desk: Desk) -> None:
         """Let the page-wise rule take the strategy's place, or give it back, as the lists allow."""
         phase, chosen = self._phase, self._chosen
-        if phase is None or chosen is None or phase.queue != "main":
+        if phase is None or chosen is None or (measured := await self._measured(phase)) is None:
             return
-        if self._options.page_rules != "auto" or phase.strategy not in registry.PAGEWISE:
-            return
-        measured = measure(*await self._db.write(evidence.list_order), await self._db.write(evidence.listing_ratios))
-        strategy = self._options.strategy_of(phase.strategy, lot_seed=self._started.lot_seed)
-        if measured.allows_pages:
-            strategy = self._paged(strategy)
+        strategy = self._strategy(phase, measured)
         if strategy.name == chosen.name:
             return
         await desk.limiter.pause()
