@@ -86,9 +86,10 @@ def _key_file(value: str) -> str:
 
 
 def _tuple(value: object) -> object:
-    """Read a list; in a variable and on the command line its parts are separated by commas."""
+    """Read a list; in a variable and on the command line its parts are separated by commas, in brackets or not."""
     if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+        parts = value.strip().removeprefix("[").removesuffix("]").split(",")
+        return tuple(word for part in parts if (word := part.strip().strip("\"'")))
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -306,7 +307,8 @@ class Crawl(Section):
     )
     rng_seed: int | None = _setting(
         None,
-        "Same seed, same database, same answers: same crawl. Not set: drawn, and stored with the run.",
+        "Same seed, same database, same answers: same crawl, row by row if concurrency is 1, or else answers come in "
+        "another order. Not set: drawn, and stored with the run.",
         flag="--rng-seed",
         example=1,
         ge=0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from crawler.breakers import Limits
@@ -83,6 +83,7 @@ class Options:
             "max_depth": self.max_depth,
             "max_pages_per_account": self.max_pages_per_account,
             "filter": self.wanted.as_settings(),
+            "stop": asdict(self.stop_rules),
             "per_day": self.caps.per_day,
             "per_seed": self.caps.per_seed,
             "per_depth": list(self.caps.per_depth),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, assert_never
@@ -193,9 +194,17 @@ async def _nothing_left(desk: Desk) -> tuple[str, str, str | None]:
     if desk.purchases.taking.caps.are_counted and await _has_parked(desk):
         return ("budget_exhausted", "the budgets of the seeds or hops that are left are used up", None)
     given_up = await desk.db.write(outlook.given_up)
-    if given_up:
-        words = "1 account was given up" if given_up == 1 else f"{given_up:,} accounts were given up"
-        return ("frontier_empty", f"every other account that can be reached was visited; {words}", None)
+    limited = await desk.db.write(outlook.limited)
+    kept_out = [
+        (given_up, "given up"),
+        (limited.get("depth", 0), "too deep"),
+        (limited.get("filtered", 0), "filtered out"),
+    ]
+    words = [
+        f"{count:,} {'account was' if count == 1 else 'accounts were'} {what}" for count, what in kept_out if count
+    ]
+    if words:
+        return ("frontier_empty", f"every other account that can be reached was visited; {', '.join(words)}", None)
     return ("frontier_empty", "every account that can be reached was visited", None)
 
 
@@ -226,7 +235,8 @@ async def _wait_for_a_day(desk: Desk, changed: asyncio.Event) -> None:
     now = desk.now()
     if desk.progress.waiting != "day":
         desk.progress.waiting = "day"
-        desk.log.info("day.exhausted", budget=caps.per_day, until=caps.day_ends(now))
+        ends = datetime.fromtimestamp(caps.day_ends(now), UTC)
+        desk.log.info("day.exhausted", budget=caps.per_day, until=ends.isoformat())
     try:
         async with asyncio.timeout(min(max(0.0, caps.day_ends(now) - now), LONGEST_NAP_S)):
             await changed.wait()

@@ -53,6 +53,15 @@ def given_up(conn: sa.Connection) -> int:
     )
 
 
+def limited(conn: sa.Connection) -> dict[str, int]:
+    """Return how many entries the run's own limits keep out: `depth`, and `filtered` by listed facts."""
+    f = frontier.c
+    kept_out = sa.select(f.reason, sa.func.count()).where(
+        f.state == int(State.SKIPPED), f.reason.in_(("depth", "filtered"))
+    )
+    return {str(reason): int(count) for reason, count in conn.execute(kept_out.group_by(f.reason))}
+
+
 def read(conn: sa.Connection, credits: Credits, taking: Taking, *, now: float) -> Outlook:
     """Look ahead without taking anything."""
     limit = None

@@ -84,7 +84,7 @@ def test_every_setting_has_a_variable(tmp_path: Path) -> None:
         "crawl.control": "0.2",
         "crawl.audit": "0.2",
         "budget.time_zone": "Europe/Berlin",
-        "budget.per_depth": "10, 200",
+        "budget.per_depth": "[10, 200]",  # as in the file; without brackets as well
         "filter.regions": "DE,AT",
         "filter.verified": "true",
         "filter.handle": "[a-z]+",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -207,3 +208,20 @@ def test_lists_are_left_half_read_only_where_their_order_was_measured_random(
     # What was measured is known to the next run as well, however short it is.
     rehearsal.go(path, rehearsal.service(graph), budget=20, strategy="core", archive=False, new_run=True)
     assert [row[0] for row in rehearsal.rows(path, chosen)][len(before) :] == [int(is_page_by_page)]
+
+
+def test_what_limits_kept_out_is_told_at_the_end(tmp_path: Path) -> None:
+    """A crawl that read all it was allowed to says how many accounts its own limits kept out."""
+    result = rehearsal.go(tmp_path / "a.db", rehearsal.service(SMALL), seeds=SEEDS, budget=10_000, max_depth=0)
+    deep = rehearsal.rows(tmp_path / "a.db", "SELECT count(*) FROM frontier WHERE reason = 'depth'")[0][0]
+    assert deep > 1
+    assert result.stop_reason == "frontier_empty"
+    assert result.detail == f"every other account that can be reached was visited; {deep:,} accounts were too deep"
+
+
+def test_the_rules_that_may_stop_a_run_are_kept_with_it(tmp_path: Path) -> None:
+    """Whoever repeats a study finds them among the run's settings."""
+    rules = StopRules(new_accounts_per_credit=0.5)
+    rehearsal.go(tmp_path / "a.db", rehearsal.service(SMALL), seeds=SEEDS, budget=20, stop_rules=rules)
+    settings = json.loads(rehearsal.rows(tmp_path / "a.db", "SELECT settings FROM runs")[0][0])
+    assert settings["stop"] == {"new_accounts_per_credit": 0.5, "uncrawled_share": None}
