@@ -6,7 +6,7 @@
 
 `run` appends one JSON line a crawl and budget to the results and leaves out what stands there already, so that it can
 be cut off and goes on. Budgets are shares (%) of what all lists of the graph cost. `table` prints the tables and writes
-them between the marks in the document. Of networks that nothing was chosen on, run with
+them between the marks in the document. Of the further networks, run with
 `--graphs advogato,lastfm-asia,musae-github --budgets 2`, it has the first table alone.
 
 The measures, against the whole graph: precision of the top 100 and the top 1 % by PageRank, estimated from the crawl by
@@ -49,13 +49,13 @@ from crawler.strategies.registry import CHOICES  # noqa: E402 - as above
 from socialfetch.simulator import network  # noqa: E402 - as above
 
 DATA = ROOT.parent / "shared" / "data"
-UNSEEN = ("advogato", "lastfm-asia", "musae-github")
-"""Networks that nothing was chosen on."""
+FURTHER = ("advogato", "lastfm-asia", "musae-github")
+"""Networks that the rules were not made on, to see whether the picture holds."""
 REAL = {
     "slashdot": "soc-slashdot0902",
     "wiki-vote": "wiki-vote",
     "timme": "timme-p20-50-follow",
-    **{name: name for name in UNSEEN},
+    **{name: name for name in FURTHER},
 }
 DRAWN = 100_000
 PAGE = 20
@@ -384,7 +384,7 @@ MEASURES = {
 
 def tables(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Yield a table for each measure: strategies down, graphs and budgets across."""
-    graphs = [graph for graph in dict.fromkeys(row["graph"] for row in rows) if graph not in UNSEEN]
+    graphs = [graph for graph in dict.fromkeys(row["graph"] for row in rows) if graph not in FURTHER]
     strategies = list(dict.fromkeys(row["strategy"] for row in rows))
     cells: dict[tuple[str, str, float], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
