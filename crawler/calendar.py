@@ -24,6 +24,11 @@ def day(at: float, where: tzinfo) -> str:
     return datetime.fromtimestamp(at, where).date().isoformat()
 
 
+def iso(at: float) -> str:
+    """Return a moment in ISO 8601, UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
 def next_midnight(at: float, where: tzinfo) -> float:
     """Return when the next day begins. Where clocks jump over midnight, it begins with the jump."""
     following = datetime.fromtimestamp(at, where).date() + timedelta(days=1)

@@ -273,8 +273,7 @@ class Course:
             if strategy.learns and strategy.lanes({}) is None and pages >= self._rescore_at:
                 self._rescore_at = max(pages + RESCORE_AFTER, int(pages * RESCORE_GROWTH))
                 await self._db.write(partial(ranking.rescore, ordering=strategy))
-            if pages >= self._measure_at and self._phase is not None and self._phase.queue == "main":
-                self._measure_at = max(self._measure_at, pages) * 2
+            if pages >= self._measure_at:
                 await self._choose_rule(desk)
 
     async def foresee(self, desk: Desk) -> None:
@@ -311,6 +310,7 @@ class Course:
         phase, chosen = self._phase, self._chosen
         if phase is None or chosen is None or (measured := await self._measured(phase)) is None:
             return
+        self._measure_at = max(self._measure_at, desk.progress.pages) * 2
         strategy = self._strategy(phase, measured)
         if strategy.name == chosen.name:
             return

@@ -13,7 +13,6 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -219,7 +218,8 @@ class Daemon:
 
     async def _wait(self, hold: Hold) -> None:
         if hold != self.hold:
-            self._log.info("daemon.waiting", state=hold.state, detail=hold.detail, until=_iso(hold.until_at))
+            until = None if hold.until_at is None else calendar.iso(hold.until_at)
+            self._log.info("daemon.waiting", state=hold.state, detail=hold.detail, until=until)
         await self._say(hold)
         wait = self._poll_s if hold.until_at is None else min(self._poll_s, max(0.0, hold.until_at - self._now()))
         self._asked.clear()
@@ -484,7 +484,3 @@ def _first_fault() -> Iterator[None]:
         yield
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from group
-
-
-def _iso(at: float | None) -> str | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

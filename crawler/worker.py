@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, assert_never
 
-from crawler import policy
+from crawler import calendar, policy
 from crawler.breakers import Breakers, Row, Tripped
 from crawler.budget import Last
 from crawler.limiter import Limiter
@@ -193,15 +192,11 @@ async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
 async def _nothing_left(desk: Desk) -> tuple[str, str, str | None]:
     if desk.purchases.taking.caps.are_counted and await _has_parked(desk):
         return ("budget_exhausted", "the budgets of the seeds or hops that are left are used up", None)
-    given_up = await desk.db.write(outlook.given_up)
-    limited = await desk.db.write(outlook.limited)
-    kept_out = [
-        (given_up, "given up"),
-        (limited.get("depth", 0), "too deep"),
-        (limited.get("filtered", 0), "filtered out"),
-    ]
+    counts = await desk.db.write(outlook.left_out)
     words = [
-        f"{count:,} {'account was' if count == 1 else 'accounts were'} {what}" for count, what in kept_out if count
+        f"{count:,} {'account was' if count == 1 else 'accounts were'} {what}"
+        for why, what in (("failed", "given up"), ("depth", "too deep"), ("filtered", "filtered out"))
+        if (count := counts.get(why, 0))
     ]
     if words:
         return ("frontier_empty", f"every other account that can be reached was visited; {', '.join(words)}", None)
@@ -235,8 +230,7 @@ async def _wait_for_a_day(desk: Desk, changed: asyncio.Event) -> None:
     now = desk.now()
     if desk.progress.waiting != "day":
         desk.progress.waiting = "day"
-        ends = datetime.fromtimestamp(caps.day_ends(now), UTC)
-        desk.log.info("day.exhausted", budget=caps.per_day, until=ends.isoformat())
+        desk.log.info("day.exhausted", budget=caps.per_day, until=calendar.iso(caps.day_ends(now)))
     try:
         async with asyncio.timeout(min(max(0.0, caps.day_ends(now) - now), LONGEST_NAP_S)):
             await changed.wait()

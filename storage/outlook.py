@@ -44,22 +44,13 @@ class Outlook:
     limit: str | None
 
 
-def given_up(conn: sa.Connection) -> int:
-    """Return how many entries failed for good."""
-    return int(
-        conn.execute(
-            sa.select(sa.func.count()).select_from(frontier).where(frontier.c.state == int(State.FAILED))
-        ).scalar_one()
-    )
-
-
-def limited(conn: sa.Connection) -> dict[str, int]:
-    """Return how many entries the run's own limits keep out: `depth`, and `filtered` by listed facts."""
+def left_out(conn: sa.Connection) -> dict[str, int]:
+    """Return how many entries were not bought for good: `failed`, and kept out by `depth` or `filtered` by facts."""
     f = frontier.c
-    kept_out = sa.select(f.reason, sa.func.count()).where(
-        f.state == int(State.SKIPPED), f.reason.in_(("depth", "filtered"))
-    )
-    return {str(reason): int(count) for reason, count in conn.execute(kept_out.group_by(f.reason))}
+    why = sa.case((f.state == int(State.FAILED), "failed"), else_=f.reason).label("why")
+    kept_out = sa.and_(f.state == int(State.SKIPPED), f.reason.in_(("depth", "filtered")))
+    counts = sa.select(why, sa.func.count()).where(sa.or_(f.state == int(State.FAILED), kept_out)).group_by(why)
+    return {str(word): int(count) for word, count in conn.execute(counts)}
 
 
 def read(conn: sa.Connection, credits: Credits, taking: Taking, *, now: float) -> Outlook:
