@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,10 @@ if TYPE_CHECKING:  # pydantic, which the help page does without
 
 FOLDER = Path("followgraph-report")
 
+EPOCH = "SOURCE_DATE_EPOCH"
+LAST_EPOCH = 253_402_300_799
+"""The last second of the year 9999, after which there is no date to write."""
+
 
 def report(
     *,
@@ -32,8 +37,9 @@ def report(
 ) -> None:
     """Write the report: report.html, which works offline, report.json, methods.md and tables/*.csv. Spends nothing.
 
-    The database is only read. Same database, same seed: same report. An older report is replaced; where any other file
-    stands in its place, the command ends with exit code 2.
+    The database is only read. Same database, same seed: same report but for the time it was made; with
+    SOURCE_DATE_EPOCH set that is the time told, and the files are the same byte for byte. An older report is replaced;
+    where any other file stands in its place, the command ends with exit code 2.
 
     Parameters
     ----------
@@ -60,9 +66,9 @@ def written(
 ) -> dict[str, Any]:
     """Write the report of the settings' database into `folder`, say so, and return the JSON of it.
 
-    Raises DatabaseError and OutputNotWritable.
+    Raises CommandFailed, DatabaseError and OutputNotWritable.
     """
-    settings = configuration.settings
+    settings, now = configuration.settings, _clock(session)
     from analysis.report.build import build  # noqa: PLC0415 - the graph libraries, which the help page does without
     from analysis.report.page import LARGE  # noqa: PLC0415 - likewise
     from storage.database import beside  # noqa: PLC0415 - start-up
@@ -76,7 +82,7 @@ def written(
     files = build(
         settings.storage.database,
         folder,
-        now=session.now,
+        now=now,
         top=settings.report.top,
         resolution=settings.report.resolution,
         rng_seed=settings.report.rng_seed,
@@ -119,6 +125,22 @@ def written(
         "edges": files.edges,
         "seconds": round(seconds, 3),
     }
+
+
+def _clock(session: Session) -> Callable[[], float]:
+    """Return the clock that a report is dated by: SOURCE_DATE_EPOCH where it is set (reproducible-builds.org)."""
+    written = session.environ.get(EPOCH, "")
+    if not written:
+        return session.now
+    # Looked at before it is read: Python refuses to read thousands of digits.
+    is_number = written.isascii() and written.isdigit() and len(written) <= len(str(LAST_EPOCH))
+    if not is_number or int(written) > LAST_EPOCH:
+        raise usage(
+            "bad_epoch",
+            f"{EPOCH} is no time",
+            hint="Set it to whole seconds since 1970-01-01 00:00 UTC, or unset it.",
+        )
+    return lambda: float(written)
 
 
 def _require_memory(place: str, session: Session) -> None:

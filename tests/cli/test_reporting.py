@@ -9,7 +9,7 @@ import pytest
 from cli import memory
 
 if TYPE_CHECKING:
-    from conftest import Run
+    from conftest import Run, Simulate
 
 
 def test_report(run: Run, tmp_path: Path) -> None:
@@ -24,6 +24,38 @@ def test_report(run: Run, tmp_path: Path) -> None:
     assert "<html" in Path(found["html"]).read_text()
     assert json.loads(Path(found["json"]).read_text())
     assert sorted(found["tables"]) == sorted(str(path) for path in Path("out/tables").glob("*.csv"))
+
+
+def test_equal_reports_are_equal_byte_for_byte(run: Run, simulate: Simulate) -> None:
+    """With SOURCE_DATE_EPOCH two reports of a crawl do not differ in any file; without it in the time told alone."""
+    run("seed", "u1", "u2")
+    address = simulate("--accounts", "300", "--rng-seed", "4")
+    crawled = run("crawl", "--budget", "60", environ={"FOLLOWGRAPH_API__BASE_URL": address, "SOCIALFETCH_API_KEY": "k"})
+    assert crawled.code == 0, crawled.err
+    for folder in ("one", "two"):
+        assert run("report", "--output", folder, environ={"SOURCE_DATE_EPOCH": "1700000000"}).code == 0
+    assert run("report", "--output", "now").code == 0
+
+    def content(folder: str) -> dict[str, bytes]:
+        files = [path for path in Path(folder).rglob("*") if path.is_file()]
+        return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+    assert content("one") == content("two")
+    assert len(content("one")) == 23
+    fixed, told = (json.loads(content(folder)["report.json"]) for folder in ("one", "now"))
+    assert fixed.pop("generated_at") == "2023-11-14T22:13:20Z"
+    assert told.pop("generated_at") > "2026-01-01"
+    assert fixed == told
+
+
+@pytest.mark.parametrize("written", ["yesterday", "-1", "1.5", "²", "9" * 12, "9" * 5000])
+def test_a_time_that_is_none_is_refused(run: Run, written: str) -> None:
+    """A report is not dated by now where a time was asked for that is none: exit code 2, nothing is written."""
+    run("seed", "@a")
+    ran = run("report", environ={"SOURCE_DATE_EPOCH": written})
+    assert ran.code == 2
+    assert "SOURCE_DATE_EPOCH" in ran.err
+    assert not Path("followgraph-report").exists()
 
 
 def test_report_for_people(run: Run) -> None:
