@@ -36,6 +36,35 @@ Francis 2004). Where so many words are tried that one of them is to be expected,
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
+COMMON = frozenset(
+    _WORD.findall("""
+    about after all also and any are been but can did for from had has have her here him his how its just more not
+    now only our out she should some than that the their them then there these they this was were what when where
+    which who why will with would you your
+    como con del desde donde entre esta este esto estoy hay las los más mis muy nos nuestra nuestro para pero por
+    porque que quien soy sobre sus también todo todos una unas uno unos
+    aos até com dos das ela ele eles essa esse isso mais mas meu minha muito não nas numa pela pelo quando quem sem
+    seu sua são também uma você
+    aux avec aussi ces cette chez dans des elle elles est être ils les leur mes moi notre nous ont par pas plus pour
+    qui sans ses sont sur tous tout toute très une vos votre vous
+    aber alle als auch auf aus bei bin dass dem den der die doch durch eine einem einen einer eines für hat ich ihr
+    ihre ist kein keine mein meine mir mich nach nicht noch nur oder ohne sich sie sind über und uns unser unsere
+    vom von vor wenn wie wir zum zur
+    alla anche che chi come dal dalla degli dei della delle gli loro mia mio nel nella noi non nostra nostro per più
+    questa questo sono sul sulla tra
+    aan bij dat deze dit een haar heb heeft het hij jij maar meer met mijn naar niet nog ook onze over ons van voor
+    wat wij zijn zich
+    adalah akan aku atau bagi bisa dalam dan dari dengan ini itu juga kami kamu karena kita oleh pada saya
+    sebagai semua tidak untuk yang
+    ama benim bir biz bizim daha değil gibi için ile kadar olan sen siz veya
+    без был для его если есть еще или как когда кто меня мне мой мои моя наш нас она они при про так также тебя
+    только уже что чтобы это
+    إلى الذي التي الى أنا على هذا هذه
+    """)
+)
+"""Words that hold sentences together in eleven large languages: they tell which language, and nothing else. What would
+have weight elsewhere is not among them: German mit is also MIT, war and man, sin and son are English."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Portrait:
@@ -43,9 +72,9 @@ class Portrait:
     lead out; `top` its accounts followed most from within and `bridges` those with most pairs outside, as positions.
 
     `described` of its accounts have a bio of words; `words` are those that stand out against the bios of all others,
-    the most telling first. `regions` and `languages` are the most usual ones, with their share among the accounts that
-    state one, and empty where fewer than LEAST do. All of these are of the crawl: no estimate of anybody outside.
-    `stability` is None where one run stands alone.
+    the most telling first, none of COMMON. `regions` and `languages` are the most usual ones, with their share among
+    the accounts that state one, and empty where fewer than LEAST do. All of these are of the crawl: no estimate of
+    anybody outside. `stability` is None where one run stands alone.
     """
 
     number: int
@@ -111,7 +140,7 @@ def portraits(
     bios = [_words(bio) for bio in graph.accounts.column("bio")]
     everywhere = Counter(word for words in bios for word in words)
     described = sum(bool(words) for words in bios)
-    tried = shown * sum(count >= LEAST for count in everywhere.values())
+    tried = shown * sum(count >= LEAST for word, count in everywhere.items() if word not in COMMON)
     regions, languages = graph.accounts.column("region"), graph.accounts.column("language")
 
     def one(number: int) -> Portrait:
@@ -162,7 +191,7 @@ def _telling(
     scored = []
     for word, count in Counter(word for words in bios for word in words).items():
         elsewhere = everywhere[word] - count
-        if count < LEAST or not others or count * others < LIFT * elsewhere * own:
+        if word in COMMON or count < LEAST or not others or count * others < LIFT * elsewhere * own:
             continue
         seen = np.array(((count, own - count), (elsewhere, others - elsewhere)))
         expected = seen.sum(axis=1, keepdims=True) * seen.sum(axis=0) / described

@@ -90,13 +90,14 @@ def test_portraits_say_what_a_community_is(tmp_path: Path) -> None:
     lists = {name: [other for other in side if other != name] for side in (left, right) for name in side}
     lists["cat0"].append("dog0")
     path = write(tmp_path / "graph.db", Sample(seeds=("cat0",), visits={k: Visit(tuple(v)) for k, v in lists.items()}))
-    change(path, "UPDATE accounts SET bio = 'Loves CATS and tea', region = 'DE' WHERE handle LIKE 'cat%'")
-    change(path, "UPDATE accounts SET bio = 'Walks dogs, and tea', language = 'fr' WHERE handle LIKE 'dog%'")
+    change(path, "UPDATE accounts SET bio = 'Loves THE CATS and tea', region = 'DE' WHERE handle LIKE 'cat%'")
+    change(path, "UPDATE accounts SET bio = 'Walks dogs für Sie, and tea', language = 'fr' WHERE handle LIKE 'dog%'")
     graph = load_graph(path)
     cats, dogs = portraits(graph, consensus(graph, runs=4))
     assert (cats.accounts, cats.visited, cats.density, cats.stability) == (6, 6, 1.0, 1.0)
     assert cats.conductance == pytest.approx(1 / 21)  # one connection out, over the dogs' 21 ends
     assert cats.words == (("cats", 1.0, 0.0), ("loves", 1.0, 0.0))  # what all say, and what five say, does not
+    # Nor do words of grammar, though each side alone says "the" or "für".
     assert (dogs.words, dogs.described) == ((("dogs", 1.0, 0.0), ("walks", 1.0, 0.0)), 5)
     assert (cats.regions, dogs.languages) == ((("DE", 1.0),), (("fr", 1.0),))
     assert [graph.accounts.handle[at] for at in cats.bridges] == ["cat0"]

@@ -36,6 +36,7 @@ from scipy.special import ndtr, ndtri, zeta
 
 from analysis import communities, structure
 from analysis.engine import networkit_graph
+from analysis.portraits import COMMON
 from analysis.report.build import build
 from socialfetch.simulator import network
 from tests.analysis import recount
@@ -1469,7 +1470,8 @@ def test_page_communities(report: Report) -> None:
 def portrait(report: Report, number: int) -> dict[str, Any]:
     """Return what is to be said of a community: counts among its members, and the words that set them apart.
 
-    A word stands out by Dunning's G2 = 2 * sum of O * ln(O / E) over the bios here and elsewhere with and without it.
+    A word stands out by Dunning's G2 = 2 * sum of O * ln(O / E) over the bios here and elsewhere with and without it,
+    unless it is one that only holds sentences together.
     """
     book, label = report.book, report.grouped.of_all
     members = np.flatnonzero(label == number).tolist()
@@ -1486,9 +1488,9 @@ def portrait(report: Report, number: int) -> dict[str, Any]:
         lists[name] = [{"id": str(book.ids[at]), "handle": book.accounts[at]["handle"]} for at in order[:5]]
     words = [set(re.findall(r"[^\W\d_]{3,}", (row["bio"] or "").casefold())) for row in book.accounts]
     everywhere, told = Counter(word for bio in words for word in bio), sum(map(bool, words))
-    tried = min(12, len(report.grouped.size)) * sum(count >= 5 for count in everywhere.values())
+    tried = min(12, len(report.grouped.size)) * sum(everywhere[word] >= 5 for word in everywhere.keys() - COMMON)
     asked = max(15.13, ndtri(0.01 / tried / 2) ** 2)  # a chi-squared of one degree is a normal deviate squared
-    here, own = Counter(word for at in members for word in words[at]), sum(bool(words[at]) for at in members)
+    here, own = Counter(word for at in members for word in words[at] - COMMON), sum(bool(words[at]) for at in members)
     scored = []
     for word, count in here.items():
         there, others = everywhere[word] - count, told - own
