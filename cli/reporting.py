@@ -88,6 +88,7 @@ def written(
         rng_seed=settings.report.rng_seed,
         min_followers_to_name=settings.policy.min_followers_to_name,
         show_names=show_names,
+        doi=settings.report.doi,
         key=lambda: _key(configuration, session),
         # Whom it names the report says itself: in a rehearsal, or when asked to, it names everybody.
         policy={heading: words for heading, words in policies.lines(settings).items() if heading != policies.NAMED},

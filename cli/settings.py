@@ -135,6 +135,14 @@ def _day(value: str) -> str:
         raise ValueError("not a day of the calendar") from None
 
 
+def _doi(value: str) -> str:
+    """Read a DOI as it is copied from anywhere: bare, behind `doi:`, or as an address."""
+    bare = re.sub(r"^(https?://(dx\.)?doi\.org/|doi:\s*)", "", value.strip(), flags=re.IGNORECASE)
+    if not re.fullmatch(r"10\.\d{4,9}(\.\d+)*/\S+", bare) or not bare.isprintable() or len(bare) > _LONGEST_TEXT:
+        raise ValueError("a DOI begins with 10., has a slash, and no blanks")
+    return bare
+
+
 DURATION = Allowed('a duration such as "90s", "10m", "2h" or "1d"')
 
 Duration = Annotated[float, BeforeValidator(_seconds), DURATION]
@@ -155,6 +163,7 @@ YesNo = Annotated[bool, Allowed("true or false")]
 Command = Annotated[str, AfterValidator(_command), Allowed('a command with its arguments ("/usr/local/bin/tell-me")')]
 Place = Annotated[str, AfterValidator(_place), Allowed("a path")]
 Text = Annotated[str, AfterValidator(_text), Allowed("a line of text in quotes")]
+Doi = Annotated[str, AfterValidator(_doi), Allowed('a DOI in quotes, such as "10.5281/zenodo.1234567"')]
 Day = Annotated[str, AfterValidator(_day), Allowed('a day in quotes, such as "2028-12-31"')]
 
 
@@ -436,6 +445,9 @@ class Report(Section):
     top: int = _setting(50, "Accounts in each ranking.", flag="--top", ge=1, le=10_000)
     resolution: float = _setting(1.0, "Larger finds more and smaller communities.", flag="--resolution", gt=0, le=1000)
     rng_seed: int = _setting(0, "Same seed, same database: same report.", flag="--rng-seed", ge=0, le=2**63 - 1)
+    doi: Doi | None = _setting(
+        None, "The DOI it is published under; stands in its header and its citation.", example="10.5281/zenodo.1234567"
+    )
 
 
 class Policy(Section):

@@ -60,6 +60,7 @@ def build(
     rng_seed: int = 1,
     min_followers_to_name: int = 0,
     show_names: bool = False,
+    doi: str | None = None,
     key: Callable[[], ProjectKey | None] = lambda: None,
     policy: Mapping[str, str] = NO_POLICY,
     progress: Progress = lambda step, done, of: None,
@@ -69,8 +70,8 @@ def build(
     `top` is the length of the list of central accounts, `resolution` and `rng_seed` go to the communities, `now` gives
     the time printed, in Unix seconds. Accounts with fewer than `min_followers_to_name` reported followers that are no
     seeds get a pseudonym unless `show_names`; `key` is asked for the key behind it where there are such. In a rehearsal
-    nobody is real and all are named. `policy` says in words how the study treats people. The database is never altered.
-    Raises DatabaseError and OutputNotWritable.
+    nobody is real and all are named. `policy` says in words how the study treats people, `doi` what the report is
+    published under. The database is never altered. Raises DatabaseError and OutputNotWritable.
     """
     progress("reading", 0, 5)
     with closing(Database.open(place, now=now, mode="read")) as database:
@@ -119,6 +120,7 @@ def build(
         findings = replace(
             found,
             policy=policy,
+            doi=doi,
             purges=purges,
             changes=changed,
             incidents=happened,

@@ -171,6 +171,8 @@ class Findings:
     """What lists that were read again show; None where none was."""
     policy: Mapping[str, str] = field(default_factory=dict)
     """How the study treats people, in words, by what it is about."""
+    doi: str | None = None
+    """What the report is published under; foreign text."""
     purges: Sequence[Mapping[str, Any]] = ()
     """What was deleted by the study's rules, purge by purge."""
     incidents: Sequence[Incident] = ()

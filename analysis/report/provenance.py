@@ -60,7 +60,7 @@ def citation(findings: Findings, versions: dict[str, str], generated_at: int) ->
         f"[Authors] ({text.iso(generated_at)[:4]}): {prose.title(findings)}. followgraph report made on "
         f"{text.day(generated_at)} with followgraph {versions['followgraph']}.{when} Content SHA-256 "
         f"{findings.content[:16]}."
-    )
+    ) + (f" doi:{findings.doi}" if findings.doi else "")
 
 
 def references_of(findings: Findings, versions: dict[str, str], generated_at: int) -> list[Reference]:

@@ -52,6 +52,7 @@ def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
         },
         "estimates": _estimates(findings),
         "policy": dict(findings.policy),
+        "doi": findings.doi,
         "vanished": asdict(findings.vanished),
         "changes": _changes(findings),
         "purges": [_timed(dict(purge) | {"purged_at": purge["at"]}) for purge in findings.purges],

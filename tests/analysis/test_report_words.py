@@ -311,6 +311,19 @@ def test_pseudonyms_are_announced_in_the_header(tmp_path: Path) -> None:
     assert f"Pseudonymised, not anonymous: {found['settings']['unnamed']} accounts have a pseudonym" in header
 
 
+def test_the_doi_is_in_header_citation_and_json(tmp_path: Path) -> None:
+    """What the study is published under stands where a reader and a program look for it; without one that is said."""
+    files, found, html, text = built(tmp_path, doi="10.5281/zenodo.12_<i>")
+    assert found["doi"] == "10.5281/zenodo.12_<i>"
+    assert "DOI10.5281/zenodo.12_<i>" in spoken(html[: html.index("</header>")])
+    assert " doi:10.5281/zenodo.12_<i> " in text
+    assert r" doi:10.5281/zenodo.12\_\<i\>" in files.methods.read_text(encoding="utf-8")
+    _, found, html, text = built(tmp_path / "b")
+    assert found["doi"] is None
+    assert "DOInot stated" in spoken(html[: html.index("</header>")])
+    assert "doi:None" not in text
+
+
 def test_a_large_page_says_so_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever opens a page that browsers have trouble with reads it there, not only who made it."""
     assert "A large page." not in built(tmp_path)[3]

@@ -84,6 +84,7 @@ def test_every_setting_has_a_variable(tmp_path: Path) -> None:
         "crawl.control": "0.2",
         "crawl.audit": "0.2",
         "budget.time_zone": "Europe/Berlin",
+        "report.doi": "10.5281/zenodo.1",
         "budget.per_depth": "[10, 200]",  # as in the file; without brackets as well
         "filter.regions": "DE,AT",
         "filter.verified": "true",
@@ -243,6 +244,23 @@ def test_addresses_that_leak(tmp_path: Path, address: str) -> None:
 def test_addresses_that_are_taken(tmp_path: Path, address: str, kept: str) -> None:
     """https to anywhere and plain http to this machine are taken, without the slash at the end."""
     assert load(written(tmp_path, ""), {}, {"api.base_url": address}).settings.api.base_url == kept
+
+
+@pytest.mark.parametrize(
+    "written_as",
+    ["10.5281/zenodo.12", "doi:10.5281/zenodo.12", "https://doi.org/10.5281/zenodo.12", "DOI: 10.5281/zenodo.12"],
+)
+def test_a_doi_is_taken_as_it_is_copied(tmp_path: Path, written_as: str) -> None:
+    """A DOI is kept bare, whether it was copied bare, with its sign or as an address."""
+    assert load(written(tmp_path, ""), {}, {"report.doi": written_as}).settings.report.doi == "10.5281/zenodo.12"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "zenodo.12", "10.5281", "10.5281/", "10.5281/a b", "https://example.org/10.5281/a"]
+)
+def test_what_is_no_doi_is_refused(tmp_path: Path, text: str) -> None:
+    """What leads nowhere does not get into a citation."""
+    assert "give a DOI in quotes" in mistakes(written(tmp_path, ""), {}, {"report.doi": text})
 
 
 @pytest.mark.parametrize(
