@@ -6,8 +6,6 @@ nobody is named in a community whose stability is under DOUBTFUL. They are forei
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -155,9 +153,3 @@ def embedded(findings: Findings, drawn: Atlas) -> Markup:
 def script() -> Markup:
     """Return the map's program, built by `make map`."""
     return Markup(BUNDLE.read_text(encoding="ascii").strip())  # noqa: S704 - our own
-
-
-def script_source() -> str:
-    """Return what a Content-Security-Policy calls the program."""
-    digest = hashlib.sha256(str(script()).encode("ascii")).digest()
-    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"

@@ -1,14 +1,21 @@
-"""The page: one HTML file without anything from outside, laid out by `report.html.j2` in the dress of `report.css`."""
+"""The page: one HTML file without anything from outside, laid out by `report.html.j2` in the dress of `report.css`.
+
+`page.js` sorts its tables; the map has a program of its own.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import pairwise
 from math import floor, log10
 from pathlib import Path
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 
 from analysis.graph import STANDINGS
 from analysis.ranks import TIERS, RankIntervals
@@ -24,9 +31,9 @@ from analysis.structure import Distribution
 from storage.export import replacing
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-"""Content-Security-Policy: nothing is loaded from anywhere, no script runs; only the page's own style is allowed.
+"""Content-Security-Policy: nothing is loaded from anywhere; only the page's own style is allowed.
 
-A page with a map allows that one program besides, by its hash."""
+The page's own programs are allowed besides, by their hashes."""
 
 COMMUNITIES_SHOWN = 12
 SEEDS_SHOWN = 20
@@ -61,13 +68,21 @@ def render(
         "iso": text.iso,
         "shown": text.shown,
     }
-    environment.globals |= {"percent": text.percent, "count": text.count, "name": prose.name, "file_words": file_words}
+    environment.globals |= {
+        "percent": text.percent,
+        "count": text.count,
+        "name": prose.name,
+        "file_words": file_words,
+        "by": _by,
+    }
     entries = log(findings)
+    programs = [_script(), *([atlas.script()] if drawn else [])]
     values = dict(  # noqa: C408 - names, as the template has them
-        policy=POLICY if drawn is None else f"{POLICY}; script-src {atlas.script_source()}",
+        policy=f"{POLICY}; script-src {' '.join(map(_source, programs))}",
+        script=programs[0],
         map=drawn,
         map_data=atlas.embedded(findings, drawn) if drawn else None,
-        map_script=atlas.script() if drawn else None,
+        map_script=programs[-1],
         map_figure=figures.community_graph(findings, drawn) if drawn else [],
         map_caps=(atlas.MOST_ACCOUNTS, atlas.MOST_FOLLOWS),
         links=drawn.links[:LINKS_SHOWN] if drawn else (),
@@ -139,6 +154,26 @@ def written_page(path: Path, html: str) -> Path:
     with replacing(path) as temporary:
         temporary.write_text(html, encoding="utf-8", errors="replace")
     return path
+
+
+@cache
+def _script() -> Markup:
+    """Return the page's own program."""
+    path = Path(__file__).with_name("page.js")
+    return Markup(path.read_text(encoding="utf-8").strip())  # noqa: S704 - our own
+
+
+def _source(program: Markup) -> str:
+    """Return what a Content-Security-Policy calls a program."""
+    digest = hashlib.sha256(str(program).encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+def _by(value: float | str | None) -> Markup:
+    """Return the attribute of a cell that its column is sorted by; nothing where the value is missing."""
+    if value is None:
+        return Markup()
+    return Markup(' data-value="{}"').format(f"{value:.9g}" if isinstance(value, float) else value)
 
 
 def _places(rows: Sequence[Central]) -> int:
