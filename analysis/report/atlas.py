@@ -115,6 +115,16 @@ def labels(findings: Findings, drawn: Atlas) -> list[str]:
     ]
 
 
+def drawn_at(findings: Findings, drawn: Atlas) -> dict[int, int]:
+    """Return by id where the map has an account: not of one in an unstable community, whose dot has no name."""
+    groups = findings.groups
+    assert groups is not None  # noqa: S101 - as above
+    told = groups.consensus.told[drawn.accounts] != NOWHERE
+    numbers = np.flatnonzero(told)
+    ids = findings.graph.accounts.id[drawn.accounts[numbers]]
+    return dict(zip(ids.tolist(), numbers.tolist(), strict=True))
+
+
 def embedded(findings: Findings, drawn: Atlas) -> Markup:
     """Return the map's data as JSON that can stand in a script element: no text in it can end the element."""
     place = drawn.layout.place[drawn.accounts]

@@ -83,6 +83,7 @@ def render(
         map=drawn,
         map_data=atlas.embedded(findings, drawn) if drawn else None,
         map_script=programs[-1],
+        drawn_at=atlas.drawn_at(findings, drawn) if drawn else {},
         map_figure=figures.community_graph(findings, drawn) if drawn else [],
         map_caps=(atlas.MOST_ACCOUNTS, atlas.MOST_FOLLOWS),
         links=drawn.links[:LINKS_SHOWN] if drawn else (),

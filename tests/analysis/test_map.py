@@ -262,7 +262,7 @@ def test_the_map_draws_and_asks_nobody(tmp_path: Path, browser: Browser) -> None
     page.fill("[data-part=query]", "dora")
     page.keyboard.press("Enter")  # at once: the search as one types waits
     assert said.inner_text().startswith("\u2068@dora\u2069: ")
-    page.locator("[data-part=chosen] button").first.click()  # a button that goes, with the focus
+    page.locator("[data-part=chosen] tbody button").first.click()  # a button that goes, with the focus
     assert not said.inner_text().startswith("\u2068@dora\u2069: ")
     page.keyboard.press("Escape")
     assert said.inner_text() == "Nothing is selected."
@@ -301,6 +301,165 @@ def test_arrow_keys_go_through_neighbours(tmp_path: Path, browser: Browser) -> N
         pass
     assert pressed("Enter") == hub
     assert [pressed("ArrowDown") for _ in neighbours(hub)] == neighbours(hub)
+    assert wrong == []
+
+
+def focused(page: Page) -> str:
+    """The words of what has the focus."""
+    found: str = page.evaluate("document.activeElement.textContent")
+    return found
+
+
+def test_rows_and_the_map_show_each_other(tmp_path: Path, browser: Browser) -> None:
+    """A name in a table leads to its dot, and a dot marks its row without moving reader or focus: that is a button."""
+    files, _ = made(tmp_path)
+    page, _, wrong = opened(browser, files)
+    said, to_row = page.locator("[data-part=said]"), page.locator("[data-part=row]")
+    marked = page.locator("tr[aria-current=true]")
+    table = page.locator("table:has(> #accounts)")
+    page.locator("[data-part=stage] canvas").first.wait_for()
+    assert table.locator("button.shows").all_inner_texts() == [
+        name
+        for name in table.locator("tbody bdi").all_inner_texts()
+        if name != "@bare"  # not drawn: has no follow
+    ]
+    table.locator("thead button").nth(1).click()  # sorted, rows stay connected
+    ben = table.get_by_role("button", name="@ben")
+    assert ben.get_attribute("title") == "Show on the map"
+    ben.focus()
+    page.keyboard.press("Enter")
+    assert said.inner_text().startswith("\u2068@ben\u2069: ")
+    assert page.locator("[data-view=accounts]").get_attribute("aria-pressed") == "true"
+    stage = page.locator("[data-part=stage]")
+    assert stage.evaluate("stage => stage === document.activeElement")
+    assert 0 <= stage.evaluate("stage => stage.getBoundingClientRect().top") < 900
+    assert "@ben" in marked.first.inner_text()
+    assert marked.first.evaluate("row => getComputedStyle(row).outlineStyle") == "solid"
+    before = page.evaluate("scrollY")
+    page.keyboard.press("ArrowRight")
+    assert "@ben" not in marked.first.inner_text()
+    page.keyboard.press("ArrowLeft")
+    page.fill("[data-part=query]", "dora")
+    page.keyboard.press("Enter")
+    assert "@dora" in marked.first.inner_text()
+    assert page.locator("tr[aria-current]:has-text('@ben')").count() == 0
+    assert page.evaluate("scrollY") == before
+    assert page.locator("[data-part=query]").evaluate("query => query === document.activeElement")
+    to_row.click()
+    assert focused(page) == "@dora"
+    assert 0 < marked.first.evaluate("row => row.getBoundingClientRect().top") < 900
+    page.click("[data-view=communities]")
+    assert marked.count() == 0
+    assert not to_row.is_visible()
+    page.get_by_role("button", name="Community 2", exact=True).first.click()
+    assert said.inner_text().startswith("Community 2: 5 accounts, ")
+    to_row.click()
+    assert focused(page) == "2"
+    assert marked.first.locator("td").first.inner_text().startswith("5")
+    assert marked.count() == 2  # the folded table of overlaps has one too
+    to_row.press("Escape")  # a button that goes, with the focus
+    assert marked.count() == 0
+    assert stage.evaluate("stage => stage === document.activeElement")
+    assert wrong == []
+
+
+def test_a_row_does_not_tell_whose_a_nameless_dot_is(
+    tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is in a community that runs do not agree on is not told by a way from the ranking to the map, or back."""
+    shake(monkeypatch, slice(1))
+    files, shown = made(tmp_path)
+    labels = shown["accounts"]["label"]
+    html = files.html.read_text(encoding="utf-8")
+    named = {at for at, label in enumerate(labels) if not label.startswith("not named")}
+    assert {int(at) for at in re.findall('data-account="([0-9]+)"', html)} == named
+    page, _, wrong = opened(browser, files)
+    page.locator("[data-part=stage] canvas").first.wait_for()
+    assert sorted(page.locator("table:has(> #accounts) button.shows").all_inner_texts()) == sorted(
+        labels[at] for at in named
+    )
+    page.click("[data-view=accounts]")
+    page.fill("[data-part=query]", "not named")
+    page.keyboard.press("Enter")
+    assert "in an unstable community" in page.locator("[data-part=said]").inner_text()
+    assert page.locator("tr[aria-current]").count() == 0
+    assert not page.locator("[data-part=row]").is_visible()
+    assert wrong == []
+
+
+def test_where_no_map_is_drawn_no_row_leads_to_it(tmp_path: Path, browser: Browser) -> None:
+    """Without WebGL the page says so, rows have no buttons, and tables are sorted all the same."""
+    files, _ = made(tmp_path)
+    page = browser.new_page()
+    page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null;")
+    page.goto(files.html.as_uri())
+    assert page.locator("#map-without").is_visible()
+    assert not page.locator("#map-app").is_visible()
+    assert page.locator("button.shows").count() == 0
+    page.locator("table:has(> #accounts) thead button").nth(1).click()
+    assert page.locator("table:has(> #accounts) [aria-sort=ascending]").count() == 1
+
+
+def test_neighbours_are_sorted(tmp_path: Path, browser: Browser) -> None:
+    """The tables of a selection are sorted as those of the page are, and say how many they leave out."""
+    files, shown = made(tmp_path, dwarfed())
+    page, _, wrong = opened(browser, files)
+    page.click("[data-view=accounts]")
+    page.fill("[data-part=query]", "hub")
+    page.keyboard.press("Enter")
+    followers = page.locator("[data-part=chosen] table").first
+    assert followers.locator("caption").inner_text() == "Followers drawn, the first 200 of 399"
+    assert followers.locator("tbody tr").count() == 200
+    own = followers.locator("tbody button").all_inner_texts()
+    name = followers.locator("thead button").first
+    for expected, direction in (
+        (sorted(own, key=lambda label: int(label.removeprefix("@u"))), "ascending"),
+        (sorted(own, key=lambda label: -int(label.removeprefix("@u"))), "descending"),
+        (own, None),
+    ):
+        name.click()
+        assert followers.locator("tbody button").all_inner_texts() == expected
+        assert followers.locator("th").first.get_attribute("aria-sort") == direction
+    assert set(own) <= set(shown["accounts"]["label"])
+    assert wrong == []
+
+
+WRITE_DOWN = """() => {
+    const fill = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+        window.written[text] = [x, y, this.measureText(text).width, parseInt(this.font)];
+        fill.call(this, text, x, y);
+    };
+}"""
+"""Lets a page note where it writes what on a canvas, from the left and from the line under it, how wide and high."""
+
+
+def test_numbers_of_many_communities_do_not_lie_on_each_other(tmp_path: Path, browser: Browser) -> None:
+    """On a phone and on a desk a map of 200 communities is legible: those without room for a number wait for a zoom."""
+    visits = {}
+    for one in range(210):
+        size = 3 + one * 7 % 23 + (60 if one < 10 else 0)
+        visits |= {f"c{one}x{at}": Visit((f"c{one}x{(at + 1) % size}",)) for at in range(size)}
+    files, _ = made(tmp_path, Sample(seeds=("c0x0",), visits=visits))
+    page, _, wrong = opened(browser, files)
+    page.locator("[data-part=stage] canvas").first.wait_for()
+    page.evaluate(WRITE_DOWN)
+    for width, least in ((320, 40), (1000, 100)):
+        page.evaluate("window.written = {}")
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("Object.keys(written).length")
+        boxes = {
+            text: (x, y - 0.7 * high, x + wide, y) for text, (x, y, wide, high) in page.evaluate("written").items()
+        }
+        assert {text.partition(" ")[0] for text in boxes} >= set("12345678")
+        assert len(boxes) > least
+        overlapping = [
+            (one, other)
+            for one, (left, top, right, bottom) in boxes.items()
+            for other, (x, y, far, low) in boxes.items()
+            if one < other and left < far and x < right and top < low and y < bottom
+        ]
+        assert overlapping == []
     assert wrong == []
 
 
@@ -413,20 +572,26 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "be
 
 
 @pytest.mark.parametrize(
-    ("width", "zoom", "scheme", "crawl"),
+    ("width", "zoom", "scheme", "crawl", "forced"),
     [
-        (320, 1, "light", "small"),
-        (640, 2, "dark", "small"),  # 1280 at 200 %
-        (1280, 1, "dark", "large"),
+        (320, 1, "light", "small", "none"),
+        (640, 2, "dark", "small", "none"),  # 1280 at 200 %
+        (1280, 1, "dark", "large", "none"),
+        (1280, 1, "dark", "small", "active"),
     ],
 )
 def test_the_page_breaks_no_rule_of_accessibility(
-    tmp_path: Path, browser: Browser, *, width: int, zoom: int, scheme: Any, crawl: str
+    tmp_path: Path, browser: Browser, *, width: int, zoom: int, scheme: Any, crawl: str, forced: Any
 ) -> None:
-    """axe-core finds nothing in the whole report, everything unfolded, with an account selected on the map."""
+    """axe-core finds nothing in the whole report: as it opens, and with everything unfolded, its tables sorted, an
+    account selected on the map and its row marked."""
     files, _ = made(tmp_path, TWO if crawl == "small" else partly())
     context = browser.new_context(
-        viewport={"width": width, "height": 800}, color_scheme=scheme, device_scale_factor=zoom, bypass_csp=True
+        viewport={"width": width, "height": 800},
+        color_scheme=scheme,
+        device_scale_factor=zoom,
+        forced_colors=forced,
+        bypass_csp=True,
     )
     page = context.new_page()
     page.goto(files.html.as_uri())
@@ -436,7 +601,14 @@ def test_the_page_breaks_no_rule_of_accessibility(
     for summary in page.locator("summary").all():
         summary.click()
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("rules => axe.run(document, rules)", RULES)
-    assert found["passes"]
-    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for is_sorted in (False, True):
+        if is_sorted:
+            for table in page.locator("table.sorts:has(thead button)").all():
+                table.locator("thead button").last.click()
+            assert page.locator("[aria-sort]").count() > 5
+            page.locator("table:has(> #accounts) button.shows").first.click()
+            assert page.locator("tr[aria-current]").count()
+        found = page.evaluate("rules => axe.run(document, rules)", RULES)
+        assert found["passes"]
+        assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

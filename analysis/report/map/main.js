@@ -146,14 +146,16 @@ function across(context, node, settings, text = node.label) {
   plate(context, text, node.x - widthOf(context, text) / 2, node.y, settings);
 }
 
-// A community's label stands in its circle, or it would lie on its neighbours'. No colour but grey goes without a
-// number: where not even that has room, it is small and has no plate, which would hide the circle.
+// A community's label stands in its circle, or it would lie on its neighbours'. Where it has no room its number is small
+// and has no plate, which would hide the circle. No colour but grey goes without a number, even where it leaves its circle.
 function within(context, node, settings) {
   context.font = `${settings.labelSize}px ${settings.labelFont}`;
   const text = [node.label, node.number].find((each) => Math.hypot(widthOf(context, each), 1.4 * settings.labelSize) <= 2 * node.size);
   if (text) return across(context, node, settings, text);
   context.font = `${SMALL}px ${settings.labelFont}`;
-  const left = node.x - context.measureText(node.number).width / 2;
+  const { width } = context.measureText(node.number);
+  if (!node.forceLabel && Math.hypot(width, 0.7 * SMALL) > 2 * node.size) return; // no digit is higher
+  const left = node.x - width / 2;
   context.lineJoin = "round";
   context.lineWidth = 3;
   context.strokeStyle = style("raised");
@@ -204,43 +206,87 @@ function draw() {
   part("search").hidden = isCommunities;
 }
 
-function rows(caption, numbers) {
-  const table = element("table");
-  table.append(element("caption", caption));
-  const body = element("tbody");
-  for (const [at, detail] of numbers.slice(0, NEIGHBOURS)) {
+const count = (value) => value.toLocaleString("en");
+
+function rows(caption, [what, number], numbers) {
+  const table = element("table", undefined, { class: "sorts" });
+  const more = numbers.length > NEIGHBOURS ? `, the first ${count(NEIGHBOURS)} of ${count(numbers.length)}` : "";
+  table.append(element("caption", caption + more));
+  const head = element("tr");
+  head.append(element("th", what, { scope: "col" }), element("th", number, { scope: "col", class: "n" }));
+  table.createTHead().append(head);
+  const body = table.createTBody();
+  for (const [at, value] of numbers.slice(0, NEIGHBOURS)) {
     const row = element("tr");
     const cell = element("th", undefined, { scope: "row" });
     const button = element("button", view === "communities" ? `Community ${at + 1}` : accounts.label[at], { type: "button", dir: "auto" });
     button.addEventListener("click", () => select(at, true));
     cell.append(button);
-    row.append(cell, element("td", detail, { class: "n" }));
+    row.append(cell, element("td", count(value), { class: "n", "data-value": value }));
     body.append(row);
   }
-  table.append(body);
+  window.sortable(table); // of the page's own program
   return table;
+}
+
+// The tables' rows about what is drawn, by what they are about: they and the map show each other.
+const about = {
+  communities: [...document.querySelectorAll("tr[data-community]")],
+  accounts: [...document.querySelectorAll("tr[data-account]")],
+};
+const drawnAs = (row) => Number(row.dataset[view === "communities" ? "community" : "account"]);
+
+// Marks the rows of what is selected, and leaves reader and focus where they are: to go to a row is a button.
+function mark(at) {
+  for (const row of document.querySelectorAll("tr[aria-current]")) row.removeAttribute("aria-current");
+  const found = at === null ? [] : about[view].filter((row) => drawnAs(row) === at);
+  for (const row of found) row.setAttribute("aria-current", "true");
+  part("row").hidden = !found.length;
+}
+
+function goToRow() {
+  const row = document.querySelector("tr[aria-current]");
+  for (let folded = row.closest("details"); folded; folded = folded.parentElement.closest("details")) folded.open = true;
+  row.scrollIntoView({ block: "center" });
+  row.querySelector("button.shows").focus({ preventScroll: true });
+}
+
+// What a row is about becomes a button that shows it on the map.
+function connect(row, which) {
+  const header = row.querySelector("th");
+  const name = header.querySelector("bdi") ?? header.firstChild;
+  const button = element("button", undefined, { type: "button", class: "shows", title: "Show on the map" });
+  if (which === "communities") button.setAttribute("aria-label", `Community ${name.textContent}`);
+  name.replaceWith(button);
+  button.append(name);
+  button.addEventListener("click", () => {
+    if (view !== which) look(which);
+    select(drawnAs(row), true);
+    stage.scrollIntoView({ block: "center" });
+    stage.focus({ preventScroll: true });
+  });
 }
 
 function select(at, focus = false, from = at) {
   selected = at;
   hub = from;
-  const leaves = chosen.contains(document.activeElement);
+  const leaves = chosen.contains(document.activeElement) || part("row") === document.activeElement;
   chosen.replaceChildren();
   chosen.hidden = at === null;
   // The button that had the focus is gone: without one, no key would reach the map.
   if (leaves) (at === null ? stage : chosen).focus();
   drawing.refresh();
+  mark(at);
   if (at === null) {
     said.textContent = "Nothing is selected.";
     return;
   }
-  const count = (value) => value.toLocaleString("en");
   let text;
   if (view === "communities") {
     text = `Community ${at + 1}: ${count(communities.accounts[at])} accounts, ${communities.trust[at]}.`;
     const links = communities.edges.filter((edge) => edge[0] === at || edge[1] === at);
-    const ends = links.map(([one, other, follows]) => [one === at ? other : one, count(follows)]);
-    chosen.append(rows(`Follows between community ${at + 1} and others drawn`, ends));
+    const ends = links.map(([one, other, follows]) => [one === at ? other : one, follows]);
+    chosen.append(rows(`Follows between community ${at + 1} and others drawn`, ["Community", "Follows"], ends));
   } else {
     const community = accounts.community[at];
     text =
@@ -248,7 +294,7 @@ function select(at, focus = false, from = at) {
       (community < 0 ? "in an unstable community" : `community ${community + 1}`) +
       `; drawn are ${count(followed[at].length)} followers and ${count(following[at].length)} followed.`;
     for (const [caption, others] of [["Followers drawn", followed[at]], ["Followed, drawn", following[at]]])
-      chosen.append(rows(caption, others.map((other) => [other, count(accounts.followers[other])])));
+      chosen.append(rows(caption, ["Account", "Followed by, of the visited"], others.map((other) => [other, accounts.followers[other]])));
   }
   said.textContent = text;
   const place = drawing.getNodeDisplayData(String(at));
@@ -285,7 +331,14 @@ function find() {
     found.append(item);
   }
   if (!hits.length) said.textContent = "No account drawn has this name.";
-  else said.textContent = hits.length > RESULTS ? `The first ${RESULTS} of ${hits.length.toLocaleString("en")} found.` : `${hits.length} found.`;
+  else said.textContent = hits.length > RESULTS ? `The first ${RESULTS} of ${count(hits.length)} found.` : `${hits.length} found.`;
+}
+
+function look(which) {
+  view = which;
+  selected = null;
+  draw();
+  select(null);
 }
 
 function begin() {
@@ -298,12 +351,9 @@ function begin() {
     return;
   }
   for (const button of app.querySelectorAll("[data-view]"))
-    button.addEventListener("click", () => {
-      view = button.dataset.view;
-      selected = null;
-      draw();
-      select(null);
-    });
+    button.addEventListener("click", () => look(button.dataset.view));
+  for (const [which, found] of Object.entries(about)) for (const row of found) connect(row, which);
+  part("row").addEventListener("click", goToRow);
   const zoom = { in: (ratio) => ratio / 1.5, out: (ratio) => ratio * 1.5 };
   for (const button of app.querySelectorAll("[data-zoom]"))
     button.addEventListener("click", () => {
