@@ -277,20 +277,35 @@ class Course:
                 await self._choose_rule(desk)
 
     async def foresee(self, desk: Desk) -> None:
-        """Forecast what the credits left will buy, once this crawl's own yield is known; kept with the run."""
-        strategy, progress = self._chosen, desk.progress
-        if strategy is None or not progress.left:
+        """Forecast what the credits left will buy, once this crawl's own yield is known; kept with the run.
+
+        A refresh has none: it is not for new accounts.
+        """
+        strategy, progress, options = self._chosen, desk.progress, self._options
+        if strategy is None or not progress.left or options.refresh_only:
             return
-        known = await self._db.write(
-            partial(yields.read, concurrency=self._options.concurrency, rate=self._options.rate)
-        )
+        known = await self._db.write(partial(yields.read, concurrency=options.concurrency, rate=options.rate))
         if strategy.learns:
             strategy = strategy.restored(await self._db.write(partial(runs.recall, key=STATE)))
-        made = forecast(known, strategy, progress.left)
+        now, deadline_s = self._now(), options.deadline_s
+        gone_s = desk.time() - progress.started_s
+        room = await self._db.write(
+            partial(
+                allowances.room,
+                caps=options.caps,
+                run_id=self._started.run_id,
+                left=progress.left,
+                account_ids=[entry.account_id for entry in known.waiting.entries],
+                max_depth=options.max_depth,
+                now=now,
+                until=None if deadline_s is None else now + deadline_s - gone_s,
+            )
+        )
+        made = forecast(known, strategy, room.credits, room)
         if made.basis == "prior":
             return
         progress.forecast, progress.forecast_from = made, progress.accounts_new
-        await self._db.write(partial(runs.foretell, run_id=self._started.run_id, forecast=made.document()))
+        await self._db.write(partial(runs.foretell, run_id=self._started.run_id, forecast=made.record()))
 
     def _mind_yield(self, desk: Desk) -> None:
         credits, new_accounts = desk.progress.recent

@@ -43,7 +43,8 @@ class RunRow:
     def foreseen(self) -> dict[str, Any] | None:
         """Return the forecast beside what came: for `accounts` and `edges` low, mid, high and actual; None without one.
 
-        `is_whole` tells whether the credits it was made for were spent, so that the two can be compared.
+        It was made at `from_credit` for so many `credits` more: those that the run could really spend. `is_whole` tells
+        whether they were spent, so that the two can be compared.
         """
         if self.forecast is None:
             return None
@@ -55,7 +56,8 @@ class RunRow:
             for name in actual
         }
         is_whole = self.charged + self.uncertain >= made["budget"] or self.stop_reason == "frontier_empty"
-        return {"from_credit": at["credits"], "is_whole": is_whole, **compared}
+        credits = made.get("credits", made["budget"] - at["credits"])  # older ones were for all that was left
+        return {"from_credit": at["credits"], "credits": credits, "is_whole": is_whole, **compared}
 
     @property
     def asked(self) -> dict[str, Any]:
