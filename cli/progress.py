@@ -73,7 +73,7 @@ async def _bar(figures: Figures, console: Console) -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(_Above(console)))  # type: ignore[arg-type]
     with bar:
         while True:
-            bar.update(task, completed=figures.charged + figures.uncertain)
+            bar.update(task, total=figures.budget, completed=figures.charged + figures.uncertain)
             bar.refresh()
             await asyncio.sleep(REDRAW_S)
 

@@ -129,7 +129,7 @@ def lines(found: Summary, *, is_locked: bool = False) -> list[tuple[str, str]]:
         shown.append(("pages", f"{run.pages:,} in {durations.clock_face(run.active_s)}{pace}"))
         foreseen = run.foreseen
         if foreseen is not None:
-            shown.append(("forecast", _foreseen(foreseen)))
+            shown.append(("forecast", _foreseen(foreseen, run)))
     if len(found.runs) > 1:
         shown.append(
             (
@@ -156,13 +156,24 @@ def lines(found: Summary, *, is_locked: bool = False) -> list[tuple[str, str]]:
     return shown
 
 
-def _foreseen(foreseen: dict[str, Any]) -> str:
+def _foreseen(foreseen: dict[str, Any], run: RunRow) -> str:
+    """Say what was forecast and what came, for as many credits as were spent; or why the two cannot be compared."""
     said = []
     for name, word in (("accounts", "accounts"), ("edges", "follows")):
         of = foreseen[name]
-        said.append(f"{of['low']:,}–{of['high']:,} new {word}, {of['actual']:,} came")
-    so_far = "" if foreseen["is_whole"] else " so far"
-    return f"{' · '.join(said)}{so_far} (from credit {foreseen['from_credit']:,} on)"
+        span = of["expected"] or of
+        off = "" if of["error"] is None else f" ({of['error']:+.0%})"
+        said.append(f"{span['low']:,}–{span['high']:,} new {word}, {of['actual']:,} came{off}")
+    notes = [f"from credit {foreseen['from_credit']:,} on"]
+    is_compared = foreseen["accounts"]["expected"] is not None
+    if not foreseen["is_whole"]:
+        part = f"{max(0, foreseen['spent']):,} of {amount(foreseen['credits'], 'credit')}"
+        notes.append(f"{'for' if is_compared else 'after'} {part}")
+        if run.stop_reason is not None:
+            notes.append(f"stopped before its budget was spent: {stops.words(run.stop_reason)}")
+    if not is_compared:
+        notes.append("no comparison" if not foreseen["is_whole"] else "no comparison: the budget was raised since")
+    return f"{' · '.join(said)} ({'; '.join(notes)})"
 
 
 def daemons_money(daemon: Daemon, standing: Standing, today: str) -> dict[str, Any]:

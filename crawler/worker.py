@@ -30,6 +30,7 @@ from storage.errors import DiskFull
 from storage.frontier import Lease, Returned
 from storage.listing import Stored
 from storage.readings import ABANDONED
+from storage.runs import Credits
 from storage.schema import Completeness
 
 if TYPE_CHECKING:
@@ -298,7 +299,7 @@ async def _store(desk: Desk, lease: Lease, page: Page, sent_at_s: float) -> Stor
     stored = await commit
     progress = desk.progress
     progress.commits.note(desk.time() - asked_at_s)
-    progress.charged, progress.uncertain = stored.credits.charged, stored.credits.uncertain
+    _note_books(desk, stored.credits)
     if stored.is_late:
         desk.log.warning("page.refused", account=lease.account_id, charged=page.credits_charged)
         desk.wake()
@@ -436,7 +437,13 @@ def _mind_outage(desk: Desk, error: errors.SocialFetchError, wait_s: float) -> N
 
 async def _give_back(desk: Desk, returned: Returned) -> None:
     credits = await desk.db.submit(desk.purchases.give_back, (returned, desk.now()))
-    desk.progress.charged, desk.progress.uncertain = credits.charged, credits.uncertain
+    _note_books(desk, credits)
+
+
+def _note_books(desk: Desk, credits: Credits) -> None:
+    """Note the run's money as it stands; its budget may have been raised meanwhile."""
+    progress = desk.progress
+    progress.budget, progress.charged, progress.uncertain = credits.budget, credits.charged, credits.uncertain
 
 
 def _obey(desk: Desk, tripped: Tripped | None) -> None:

@@ -242,15 +242,21 @@ def enrol(conn: sa.Connection, run_id: int, *, host: str, pid: int, now: float) 
     )
 
 
-def foretell(conn: sa.Connection, *, run_id: int, forecast: Mapping[str, Any]) -> None:
-    """Keep with a run what its credits left are expected to buy from here on; the last forecast stands."""
+def gained(conn: sa.Connection, run_id: int) -> dict[str, int]:
+    """Return what a run has spent and brought so far: `credits`, new `accounts`, new `edges`."""
     row = conn.execute(sa.select(runs).where(runs.c.id == run_id)).one()
-    made = {
-        "at": {"credits": row.charged + row.uncertain, "accounts": row.new_accounts, "edges": row.new_edges},
-        "budget": row.budget,
-        **forecast,
-    }
-    conn.execute(sa.update(runs).where(runs.c.id == run_id).values(forecast=json.dumps(made, sort_keys=True)))
+    return {"credits": row.charged + row.uncertain, "accounts": row.new_accounts, "edges": row.new_edges}
+
+
+def foretell(
+    conn: sa.Connection, *, run_id: int, at: Mapping[str, int], budget: int, forecast: Mapping[str, Any]
+) -> None:
+    """Keep with a run what its credits left are expected to buy; the last forecast stands.
+
+    `at` is what it had `gained` when that was reckoned, and `budget` the one it had.
+    """
+    made = json.dumps({"at": at, "budget": budget, **forecast}, sort_keys=True)
+    conn.execute(sa.update(runs).where(runs.c.id == run_id).values(forecast=made))
 
 
 def worked(conn: sa.Connection, run_id: int, *, active_s: float) -> None:

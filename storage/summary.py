@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,21 +43,33 @@ class RunRow:
     def foreseen(self) -> dict[str, Any] | None:
         """Return the forecast beside what came: for `accounts` and `edges` low, mid, high and actual; None without one.
 
-        It was made at `from_credit` for so many `credits` more: those that the run could really spend. `is_whole` tells
-        whether they were spent, so that the two can be compared.
+        It was made at `from_credit` for so many `credits` more: those that the run could really spend; `spent` tells
+        how many of them were. `is_whole`: all were, or the run found no use for the rest, so that what came is to be
+        compared with all of it. Before that it is compared with what was expected of as many credits. `expected` holds
+        what the actual number is compared with, and `error` how far that was off; both are None where the forecast
+        does not tell.
         """
         if self.forecast is None:
             return None
         made = json.loads(self.forecast)
         at = made["at"]
-        actual = {"accounts": self.new_accounts - at["accounts"], "edges": self.new_edges - at["edges"]}
-        compared = {
-            name: {**made[name], "actual": actual[name], "error": _error(made[name]["mid"], actual[name])}
-            for name in actual
-        }
-        is_whole = self.charged + self.uncertain >= made["budget"] or self.stop_reason == "frontier_empty"
         credits = made.get("credits", made["budget"] - at["credits"])  # older ones were for all that was left
-        return {"from_credit": at["credits"], "credits": credits, "is_whole": is_whole, **compared}
+        spent = self.charged + self.uncertain - at["credits"]
+        is_whole = spent >= credits or self.stop_reason in _TO_THE_END
+        was_raised = spent > credits and self.budget > made["budget"]
+        path = [] if was_raised else made.get("path") or []
+        compared = {}
+        for place, (name, came) in enumerate((("accounts", self.new_accounts), ("edges", self.new_edges)), start=1):
+            span, actual = {key: made[name][key] for key in ("low", "mid", "high")}, came - at[name]
+            expected: dict[str, float] | None = None
+            if is_whole and not was_raised:
+                expected = span
+            elif path and path[-1][place] > 0:
+                part = on_the_way(path, spent)[place - 1] / path[-1][place]
+                expected = {key: round(part * value) for key, value in span.items()}
+            error = None if expected is None else _error(expected["mid"], actual)
+            compared[name] = {**span, "actual": actual, "expected": expected, "error": error}
+        return {"from_credit": at["credits"], "credits": credits, "spent": spent, "is_whole": is_whole, **compared}
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -73,6 +85,24 @@ class RunRow:
     def remaining(self) -> int:
         """Credits neither charged nor uncertain; negative only after an answer dearer than its reservation."""
         return self.budget - self.charged - self.uncertain
+
+
+_TO_THE_END = ("budget_exhausted", "frontier_empty")
+"""Stop reasons of a run that bought all it could: a forecast for more was wrong."""
+
+
+def on_the_way(path: Sequence[Sequence[float]], credits: float) -> tuple[float, float]:
+    """Return the new accounts and follows that a forecast expects of its first so many credits.
+
+    `path` has rows of credits, accounts and follows; between them it is a straight line, from nothing for nothing.
+    """
+    before: Sequence[float] = (0, 0.0, 0.0)
+    for row in path:
+        if credits < row[0]:
+            part = max(0.0, credits - before[0]) / (row[0] - before[0])
+            return before[1] + part * (row[1] - before[1]), before[2] + part * (row[2] - before[2])
+        before = row
+    return before[1], before[2]
 
 
 def json_object(text: str) -> dict[str, Any]:

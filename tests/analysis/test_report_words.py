@@ -127,6 +127,26 @@ def test_the_method_names_what_the_runs_were_asked(tmp_path: Path) -> None:
     assert "No run had a filter" in built(tmp_path / "b")[3]
 
 
+def test_a_forecast_is_judged_by_the_credits_that_were_spent(tmp_path: Path) -> None:
+    """Of a run that stopped early the table shows what was expected by then, or says why nobody can tell."""
+    span = {"low": 80, "mid": 100, "high": 130}
+    at = {"credits": 5, "accounts": 0, "edges": 0}
+    noted = {"at": at, "budget": 105, "accounts": span, "edges": span}
+
+    def change(conn: sa.Connection, path: object = None) -> None:
+        forecast = json.dumps(noted | {"credits": 100, "path": path})
+        columns = (
+            "budget = 105, charged = 55, uncertain = 0, new_accounts = 48, new_edges = 90, stop_reason = 'deadline'"
+        )
+        conn.exec_driver_sql(f"UPDATE runs SET {columns}, forecast = ?", (forecast,))
+
+    text = built(tmp_path, lambda conn: change(conn, [[50, 50.0, 50.0], [100, 100.0, 100.0]]))[3]
+    assert "accounts40 to 655048yes, for 50 of 100 credits: it stopped because its time was up" in text
+    assert "follows40 to 655090no, for 50 of 100 credits: it stopped because its time was up" in text
+    text = built(tmp_path / "b", change)[3]
+    assert "accounts80 to 13010048no comparison: it stopped because its time was up, after 50 of 100 credits" in text
+
+
 def test_what_was_bought_beside_the_crawl_is_in_credits(tmp_path: Path) -> None:
     """The shares of control sample and audit are those of the queues, and the noise of counts is told in a sentence."""
     files = build(drawn(tmp_path / "a.db"), tmp_path / "report", now=lambda: NOW)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,6 +76,44 @@ def test_after_runs(run: Run, tmp_path: Path) -> None:
     assert "2, bfs · not ended" in shown
     assert "40 spent · 2 uncertain · 58 left of 100" in shown
     assert "2 runs" in shown
+
+
+SPAN = {"accounts": {"low": 80, "mid": 100, "high": 130}, "edges": {"low": 900, "mid": 1000, "high": 1200}}
+MADE = {"at": {"credits": 50, "accounts": 10, "edges": 20}, "budget": 250, **SPAN}
+PATH = {"credits": 200, "path": [[100, 60.0, 500.0], [200, 100.0, 1000.0]]}
+CAME = {"budget": 250, "uncertain": 0, "new_accounts": 70, "new_edges": 520}
+
+
+def test_a_forecast_is_compared_at_the_credits_that_were_spent(run: Run, tmp_path: Path) -> None:
+    """Of a run that stopped early it is as much of the forecast as was for its credits, and why it stopped is said."""
+    forecast = json.dumps(MADE | PATH)
+    add_run(tmp_path / "followgraph.db", charged=150, stop_reason="deadline", forecast=forecast, **CAME)
+    found = run("status", "--json").document["runs"][-1]["forecast"]
+    assert (found["is_whole"], found["credits"], found["spent"]) == (False, 200, 100)
+    assert found["accounts"]["expected"] == {"low": 48, "mid": 60, "high": 78}
+    assert (found["accounts"]["actual"], found["accounts"]["error"]) == (60, 0.0)
+    assert {key: found["accounts"][key] for key in ("low", "mid", "high")} == SPAN["accounts"]
+    shown = run("status").out
+    assert "48–78 new accounts, 60 came (+0%) · 450–600 new follows, 500 came (+0%)" in shown
+    assert "for 100 of 200 credits; stopped before its budget was spent: time is up" in shown
+
+
+@pytest.mark.parametrize(
+    ("made", "values", "said"),
+    [
+        ({}, {"charged": 150, "stop_reason": "interrupted"}, "stopped before its budget was spent: you asked; no comp"),
+        ({}, {"charged": 150}, "after 100 of 200 credits; no comparison)"),
+        (PATH, {"charged": 400, "budget": 400}, "no comparison: the budget was raised since"),
+    ],
+)
+def test_a_forecast_that_cannot_be_compared_has_no_error(
+    run: Run, tmp_path: Path, made: dict[str, object], values: dict[str, object], said: str
+) -> None:
+    """Where nobody knows what was expected of the credits spent, no error is made up and the reason is told."""
+    add_run(tmp_path / "followgraph.db", forecast=json.dumps(MADE | made), **(CAME | values))
+    found = run("status", "--json").document["runs"][-1]["forecast"]
+    assert (found["accounts"]["expected"], found["accounts"]["error"]) == (None, None)
+    assert said in run("status").out
 
 
 def test_why_it_stopped(run: Run, tmp_path: Path) -> None:
