@@ -304,6 +304,7 @@ class Course:
             return
         progress.forecast, progress.forecast_from, self._foreseen_of = made, begun_from, ground.budget
         run_id, at = self._started.run_id, ground.at
+        progress.forecast_at = at["credits"]
         await self._db.write(partial(runs.foretell, run_id=run_id, at=at, budget=ground.budget, forecast=made.record()))
 
     def _ground(self, conn: Connection, *, strategy: Strategy, gone_s: float) -> _Ground:

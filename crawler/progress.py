@@ -7,10 +7,13 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from crawler.forecast import Forecast
+from storage.summary import on_the_way
 
 RECENT_PAGES = 200
 """Pages that `new_per_credit` looks back over."""
 
+LEAST_EXPECTED = 20
+"""New accounts that a forecast must have expected so far before its error is more than chance."""
 
 PACE_S = 10.0
 """Seconds that `pace` looks back over."""
@@ -77,6 +80,8 @@ class Progress:
     forecast: Forecast | None = None
     """What the credits left were expected to buy when it was made, `forecast_from` new accounts ago."""
     forecast_from: int = 0
+    forecast_at: int = 0
+    """Credits of the run that were spent then."""
     crawlers: int = 1
     """Crawlers at work on the same database, this one among them."""
     is_draining: bool = False
@@ -98,6 +103,17 @@ class Progress:
             return None
         span = self.forecast.accounts
         return self.forecast_from + int(span.low), self.forecast_from + round(span.high)
+
+    @property
+    def forecast_error(self) -> float | None:
+        """How far off the forecast is so far: new accounts over those expected for the credits since, less 1.
+
+        None while there are too few to tell, and where other crawlers spend as well: what they bring is not known here.
+        """
+        if self.forecast is None or self.crawlers > 1:
+            return None
+        expected, _ = on_the_way(self.forecast.path, self.charged + self.uncertain - self.forecast_at)
+        return (self.accounts_new - self.forecast_from) / expected - 1 if expected >= LEAST_EXPECTED else None
 
     @property
     def left(self) -> int:
