@@ -253,6 +253,14 @@ def _of_run(run: RunRow) -> dict[str, Any]:
         "errors": run.errors,
         "seconds": round(run.active_s, 3),
         "forecast": run.foreseen,
+        "began": {"strategy": run.began.strategy, "budget": run.budget_began},
+        "changes": [
+            *(
+                {"at": moment(terms.at or 0), "from_credit": terms.from_credit, "settings": terms.changed}
+                for terms in run.terms[1:]
+            ),
+            *({"at": moment(at), "budget": credits} for at, credits in run.raised),
+        ],
     }
 
 

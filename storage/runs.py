@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from storage import errors, journal
 from storage.driver import clock
 from storage.journal import Act
-from storage.schema import meta, processes, runs
+from storage.schema import budget_changes, meta, processes, runs
 from storage.statement import Statement
 
 ENDED = ("budget_exhausted", "frontier_empty", "deadline", "low_yield")
@@ -169,8 +169,9 @@ def start(
 ) -> Started:
     """Continue the last run where it did not end by itself, else begin a new one; raises as `continued`.
 
-    A continued run keeps its budget and its rng seed where none is given. Raises OtherSettings where crawlers at work
-    on it order the frontier otherwise.
+    A continued run keeps its budget and its rng seed where none is given. Its row tells under which terms it goes on;
+    those that it began with stay in the journal and among the changes of budgets (`summary.Terms`). Raises
+    OtherSettings where crawlers at work on it order the frontier otherwise.
     """
     previous = continued(conn, budget=budget, new_run=new_run)
     if previous is not None:
@@ -194,6 +195,10 @@ def start(
             .values(ended_at=None, stop_reason=None, **asked)
             .returning(runs.c.id, runs.c.budget, runs.c.rng_seed, runs.c.active_s)
         ).one()
+        more = row.budget - previous.budget
+        if more and DAY not in settings:  # a daemon works its runs' budgets out; they follow from the day's
+            change = {"at": int(now), "run_id": row.id, "credits": more, "origin": "crawl"}
+            conn.execute(sa.insert(budget_changes).values(change))
     else:
         asked |= {"budget": budget, "rng_seed": rng_seed}
         row = conn.execute(

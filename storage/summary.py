@@ -10,14 +10,48 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage.driver import sorting_on_disk
-from storage.schema import Completeness, State, accounts, follows, frontier, ledger, runs, visits
+from storage.journal import Act
+from storage.schema import (
+    Completeness,
+    State,
+    accounts,
+    budget_changes,
+    follows,
+    frontier,
+    journal,
+    ledger,
+    processes,
+    runs,
+    visits,
+)
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+_UNTOLD = frozenset({"concurrency", "rate", "deadline_s", "lot_seed"})
+"""Settings that change nothing of what a run buys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a run was asked to do when it began, or went on under other terms after `from_credit` credits.
+
+    `at` is in Unix seconds, None where no process tells; `changed` holds what each setting was `before` and `after`.
+    """
+
+    at: int | None
+    from_credit: int
+    strategy: str
+    settings: Mapping[str, Any]
+    changed: Mapping[str, Mapping[str, Any]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """One run. Credits are whole credits, times Unix seconds, `active_s` seconds at work over all its processes."""
+    """One run, under the terms that hold now.
+
+    Credits are whole credits, times Unix seconds, `active_s` seconds at work over all its processes.
+    """
 
     id: int
     started_at: int
@@ -38,6 +72,26 @@ class RunRow:
     """JSON: what the run was asked to do."""
     forecast: str | None
     """JSON: what it was expected to buy, as `foreseen` reads it."""
+    terms: tuple[Terms, ...] = ()
+    """How it began, and each time that it went on under other terms."""
+    raised: tuple[tuple[int, int], ...] = ()
+    """When its budget was changed, in Unix seconds, and by how many credits."""
+
+    @property
+    def began(self) -> Terms:
+        """How it began; as it stands now where the database does not tell."""
+        now = Terms(at=self.started_at, from_credit=0, strategy=self.strategy, settings=self.asked, changed={})
+        return self.terms[0] if self.terms else now
+
+    @property
+    def budget_began(self) -> int:
+        """The budget that it began with, in credits."""
+        return self.budget - sum(credits for _, credits in self.raised)
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """The strategies it was asked for, each once, in their order."""
+        return tuple(dict.fromkeys([*(each.strategy for each in self.terms), self.strategy]))
 
     @property
     def foreseen(self) -> dict[str, Any] | None:
@@ -77,9 +131,10 @@ class RunRow:
         return json_object(self.settings)
 
     @property
-    def source(self) -> str:
-        """The host that was asked, empty where it was not noted."""
-        return str(self.asked.get("source") or "")
+    def sources(self) -> tuple[str, ...]:
+        """The hosts that were asked, each once, in their order; none where they were not noted."""
+        asked = [*(each.settings for each in self.terms), self.asked]
+        return tuple(dict.fromkeys(str(each["source"]) for each in asked if each.get("source")))
 
     @property
     def remaining(self) -> int:
@@ -142,7 +197,7 @@ class Summary:
         return self.runs[-1] if self.runs else None
 
 
-_RUNS = sa.select(*(runs.c[name] for name in RunRow.__dataclass_fields__))
+_RUNS = sa.select(*(runs.c[name] for name in RunRow.__dataclass_fields__ if name in runs.c))
 
 
 def last_run(conn: sa.Connection) -> RunRow | None:
@@ -152,13 +207,72 @@ def last_run(conn: sa.Connection) -> RunRow | None:
 
 
 def all_runs(conn: sa.Connection) -> list[RunRow]:
-    """Return every run, oldest first."""
-    return [RunRow(**row._mapping) for row in conn.execute(_RUNS.order_by(runs.c.id))]
+    """Return every run, oldest first, with the terms under which it began and went on. Reads through the journal."""
+    terms, raised = _terms(conn), _raised(conn)
+    return [
+        RunRow(**row._mapping, terms=tuple(terms.get(row.id, ())), raised=tuple(raised.get(row.id, ())))
+        for row in conn.execute(_RUNS.order_by(runs.c.id))
+    ]
+
+
+def _terms(conn: sa.Connection) -> dict[int, list[Terms]]:
+    """Return by run how it began, and each time that it went on otherwise."""
+    began: Any = conn.execute(
+        sa.select(journal.c.ledger_id, journal.c.details).where(journal.c.act == Act.BEGAN).order_by(journal.c.id)
+    )
+    times: Any = conn.execute(sa.select(processes.c.id, processes.c.started_at))
+    started: dict[Any, int] = dict(iter(times))
+    found: dict[int, list[Terms]] = {}
+    for ledger_id, text in began.all():
+        details = json_object(text)
+        run, settings = details.get("run"), details.get("settings")
+        if not isinstance(run, int) or not isinstance(settings, dict):
+            continue
+        before = found.setdefault(run, [])
+        changed = {}
+        if before:
+            last = before[-1].settings
+            changed = {
+                name: {"before": last.get(name), "after": settings.get(name)}
+                for name in sorted({*last, *settings} - _UNTOLD)
+                if last.get(name) != settings.get(name)
+            }
+            if not changed:
+                continue
+        before.append(
+            Terms(
+                at=started.get(details.get("process")),
+                from_credit=_spent(conn, run, ledger_id) if changed else 0,
+                strategy=str(details.get("strategy")),
+                settings=settings,
+                changed=changed,
+            )
+        )
+    return found
+
+
+def _spent(conn: sa.Connection, run_id: int, ledger_id: int) -> int:
+    """Return what a run had spent, charged or uncertain, up to this row of the ledger."""
+    spent = sa.func.coalesce(sa.func.sum(ledger.c.charged + ledger.c.uncertain), 0)
+    return int(conn.execute(sa.select(spent).where(ledger.c.run_id == run_id, ledger.c.id <= ledger_id)).scalar_one())
+
+
+def _raised(conn: sa.Connection) -> dict[int, list[tuple[int, int]]]:
+    """Return by run when its budget was changed, and by how much."""
+    rows: Any = conn.execute(
+        sa.select(budget_changes.c.run_id, budget_changes.c.at, budget_changes.c.credits)
+        .where(budget_changes.c.run_id.is_not(None))
+        .order_by(budget_changes.c.id)
+    )
+    found: dict[int, list[tuple[int, int]]] = {}
+    for run, at, credits in rows:
+        found.setdefault(run, []).append((at, credits))
+    return found
 
 
 def is_rehearsal(rows: Iterable[RunRow]) -> bool:
     """Tell whether nothing came from anywhere but this machine: a simulated API, not the platform."""
-    sources = {run.source for run in rows if run.source}
+    sources = {source for run in rows for source in run.sources}
     return bool(sources) and sources <= set(LOOPBACK)
 
 
