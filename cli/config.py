@@ -55,10 +55,19 @@ class Configuration:
     origins: Mapping[str, str]
     file: Path | None
 
+    def outweighs(self, key: str, other: str) -> bool:
+        """Tell whether one key was given somewhere stronger than another: flag, then environment, then file."""
+        return _strength(self.origins[key]) > _strength(self.origins[other])
+
     def whence(self, key: str) -> str:
         """Return `from --budget`, `from config.toml`, … or `the default`, to stand beside a value."""
         origin = self.origins[key]
         return "the default" if origin == DEFAULT else f"from {origin}"
+
+
+def _strength(origin: str) -> int:
+    """Return how strong a place is to write a value: a flag, then a variable, then a file, then none."""
+    return 3 if origin.startswith("--") else 2 if origin.startswith(PREFIX) else int(origin != DEFAULT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

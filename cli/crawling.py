@@ -174,6 +174,8 @@ async def crawl(
     }
     configuration = session.configure(flags)
     asking.refuse_contradictions(configuration.settings)
+    for words in asking.refuse_unused(configuration):
+        session.output.note(words, label="WARN")
     handles: list[str] = []
     if seed or seeds_file is not None:
         good, rejected = sorted_out([Written(text=text) for text in seed], seeds_file)

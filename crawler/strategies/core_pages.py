@@ -33,6 +33,7 @@ class CorePages(Strategy):
     is_pagewise = True
     learns = True
     cost_exponent = 0.0
+    has_cost = False
     learner: Learner
     known = 0
     gate = 0.0
