@@ -77,6 +77,7 @@ class Progress:
     renamed: int = 0
     taken_over: int = 0
     waiting: str | None = None
+    """Why nothing is asked for now: the code of an error, or "day"; set by `wait`."""
     forecast: Forecast | None = None
     """What the credits left were expected to buy when it was made, `forecast_from` new accounts ago."""
     forecast_from: int = 0
@@ -91,6 +92,8 @@ class Progress:
     """How long pages then waited until they were stored for good."""
     statuses: dict[str, int] = field(default_factory=dict)
     """Pages by what they said of the list: one of `STATUSES`."""
+    _waits_since_s: float = 0.0
+    _idle_s: float = 0.0
     _arrived: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
     _recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=RECENT_PAGES))
     _recent_credits: int = 0
@@ -130,9 +133,18 @@ class Progress:
         """New accounts per credit over the last pages."""
         return self._recent_new / self._recent_credits if self._recent_credits else 0.0
 
+    def wait(self, reason: str | None, now_s: float) -> None:
+        """Note what is waited for from now on, None for nothing."""
+        self._idle_s = self.idle_s(now_s)
+        self.waiting, self._waits_since_s = reason, now_s
+
+    def idle_s(self, now_s: float) -> float:
+        """Seconds so far in which this process waited for a new day: nobody is at work then."""
+        return self._idle_s + (now_s - self._waits_since_s if self.waiting == "day" else 0.0)
+
     def rate(self, now_s: float) -> float:
-        """Pages per second since this process began."""
-        seconds = now_s - self.started_s
+        """Pages per second at work, since this process began."""
+        seconds = now_s - self.started_s - self.idle_s(now_s)
         return self.pages / seconds if seconds > 0 else 0.0
 
     def pace(self, now_s: float) -> float:

@@ -58,7 +58,7 @@ class Desk:
     now: Callable[[], float]
     time: Callable[[], float]
     active_s: Callable[[], float]
-    """How long the run has worked, in seconds, over all its processes."""
+    """How long the run has worked, in seconds, over all its processes; waits for a new day are no work."""
     rng: Random
     log: BoundLogger
     stop: Callable[[str, str, str | None], None]
@@ -230,14 +230,14 @@ async def _wait_for_a_day(desk: Desk, changed: asyncio.Event) -> None:
     caps = desk.purchases.taking.caps
     now = desk.now()
     if desk.progress.waiting != "day":
-        desk.progress.waiting = "day"
+        desk.progress.wait("day", desk.time())
         desk.log.info("day.exhausted", budget=caps.per_day, until=calendar.iso(caps.day_ends(now)))
     try:
         async with asyncio.timeout(min(max(0.0, caps.day_ends(now) - now), LONGEST_NAP_S)):
             await changed.wait()
     except TimeoutError:
         if caps.day(desk.now()) != caps.day(now):
-            desk.progress.waiting = None
+            desk.progress.wait(None, desk.time())
         desk.wake()
 
 
@@ -288,7 +288,7 @@ async def _ask(desk: Desk, lease: Lease) -> Page | errors.SocialFetchError:
         desk.limiter.widen()
     desk.progress.latency.note(desk.last.called_s - sent_at)
     desk.trouble_since_s = None
-    desk.progress.waiting = None
+    desk.progress.wait(None, desk.time())
     return page
 
 
@@ -390,7 +390,7 @@ async def _refused(desk: Desk, lease: Lease, error: errors.SocialFetchError, sen
             if blocks:
                 desk.limiter.block(until - now)
                 desk.unanswered.pause(until_s=desk.time() + until - now)
-                desk.progress.waiting = error.code
+                desk.progress.wait(error.code, desk.time())
                 _mind_outage(desk, error, until - now)
             await _give_back(desk, returned(not_before=until, counts_as_attempt=counts))
             desk.log.warning("page.deferred", account=lease.account_id, cause=error.code, seconds=round(until - now, 3))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import rehearsal
+import virtual_time
 from dying import Died, dying
 
 from crawler.filter import Filter
@@ -16,6 +17,7 @@ from crawler.replay import replay
 from crawler.stopping import StopRules
 from crawler.strategies.registry import NAMES
 from socialfetch.simulator import network
+from storage import yields
 from storage.allowances import Caps
 from storage.database import Database
 
@@ -166,6 +168,22 @@ def test_no_seed_hop_or_day_gets_more_than_its_credits(tmp_path: Path, concurren
     assert max(credits for _, credits in days) <= 40
     rehearsal.go(path, api, budget=100_000, new_run=True)
     assert rehearsal.edges(path) == rehearsal.follows(api, SEEDS)
+
+
+def test_waits_for_a_new_day_are_no_work(tmp_path: Path) -> None:
+    """A run over several days was at work for seconds: its speed, by which time is forecast, is that of its work."""
+    api, path = rehearsal.service(SMALL), tmp_path / "a.db"
+    result = rehearsal.go(path, api, seeds=SEEDS, budget=120, caps=Caps(per_day=40), concurrency=4)
+    days = rehearsal.rows(path, "SELECT count(DISTINCT at / 86400), max(at) - min(at) FROM ledger WHERE charged > 0")[0]
+    assert days[0] == 3
+    assert days[1] > 86_400
+    assert result.seconds < 60
+    [run] = rehearsal.state(path).runs
+    assert run.active_s == pytest.approx(result.seconds, abs=0.1)
+    with closing(Database.open(path, now=virtual_time.now, mode="read")) as db, db.read() as conn:
+        found = yields.speed(conn)
+    assert found is not None
+    assert found > 2.0
 
 
 def test_credits_kept_for_retries_are_spent_on_nothing_else(tmp_path: Path) -> None:
