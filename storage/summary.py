@@ -215,20 +215,20 @@ def all_runs(conn: sa.Connection) -> list[RunRow]:
     ]
 
 
-def _terms(conn: sa.Connection) -> dict[int, list[Terms]]:
+def _terms(conn: sa.Connection) -> dict[Any, list[Terms]]:
     """Return by run how it began, and each time that it went on otherwise."""
     began: Any = conn.execute(
         sa.select(journal.c.ledger_id, journal.c.details).where(journal.c.act == Act.BEGAN).order_by(journal.c.id)
     )
     times: Any = conn.execute(sa.select(processes.c.id, processes.c.started_at))
     started: dict[Any, int] = dict(iter(times))
-    found: dict[int, list[Terms]] = {}
+    found: dict[Any, list[Terms]] = {run: [] for run in conn.execute(sa.select(runs.c.id)).scalars()}
     for ledger_id, text in began.all():
         details = json_object(text)
-        run, settings = details.get("run"), details.get("settings")
-        if not isinstance(run, int) or not isinstance(settings, dict):
-            continue
-        before = found.setdefault(run, [])
+        run, process, settings = (details.get(name) for name in ("run", "process", "settings"))
+        if not (isinstance(run, int) and isinstance(process, int) and isinstance(settings, dict)) or run not in found:
+            continue  # somebody changed the note
+        before = found[run]
         changed = {}
         if before:
             last = before[-1].settings
@@ -241,7 +241,7 @@ def _terms(conn: sa.Connection) -> dict[int, list[Terms]]:
                 continue
         before.append(
             Terms(
-                at=started.get(details.get("process")),
+                at=started.get(process),
                 from_credit=_spent(conn, run, ledger_id) if changed else 0,
                 strategy=str(details.get("strategy")),
                 settings=settings,
