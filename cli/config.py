@@ -72,7 +72,7 @@ def _strength(origin: str) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Written:
-    """A value as it was written. `as_text`: in a variable, where everything is text."""
+    """A value as it was written. `as_text`: where everything is text, as in a variable."""
 
     key: str
     value: object
@@ -167,7 +167,8 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[_Written | Mistake
 def _from_flags(flags: Mapping[str, object]) -> Iterator[_Written]:
     for key, value in flags.items():
         if value is not None:
-            yield _Written(key=key, value=value, source=flag_of(key) or key, names_key=True)
+            as_text = isinstance(value, str)  # a list comes as one word, as in a variable
+            yield _Written(key=key, value=value, source=flag_of(key) or key, names_key=True, as_text=as_text)
 
 
 @cache
