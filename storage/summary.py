@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import sqlalchemy as sa
@@ -228,6 +229,7 @@ def _terms(conn: sa.Connection) -> dict[Any, list[Terms]]:
         run, process, settings = (details.get(name) for name in ("run", "process", "settings"))
         if not (isinstance(run, int) and isinstance(process, int) and isinstance(settings, dict)) or run not in found:
             continue  # somebody changed the note
+        settings = {name: value for name, value in settings.items() if _is_tellable(value)}
         before = found[run]
         changed = {}
         if before:
@@ -249,6 +251,18 @@ def _terms(conn: sa.Connection) -> dict[Any, list[Terms]]:
             )
         )
     return found
+
+
+def _is_tellable(value: object, depth: int = 3) -> bool:
+    """Tell whether every JSON can hold a value as it is: nothing deep, no number that is none."""
+    match value:
+        case float():
+            return isfinite(value)
+        case list() | dict():
+            inside = value.values() if isinstance(value, dict) else value
+            return depth > 0 and all(_is_tellable(each, depth - 1) for each in inside)
+        case _:
+            return True
 
 
 def _spent(conn: sa.Connection, run_id: int, ledger_id: int) -> int:

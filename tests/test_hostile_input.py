@@ -10,6 +10,7 @@ import tracemalloc
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import hostile_server
@@ -274,6 +275,10 @@ def test_settings_of_a_run_that_are_none(crawled: Path) -> None:
         details = json.dumps({"run": 1, "process": 1, "strategy": [], "settings": {}} | note)
         changed(crawled, "INSERT INTO journal (ledger_id, act, details) VALUES (1, 'began', ?)", details)
         assert rehearsal.state(crawled).runs[0].began.strategy == "flow"
+    for value in ("NaN", "1e999", "[" * 400 + "]" * 400):
+        details = f'{{"run": 1, "process": 1, "strategy": "flow", "settings": {{"x": {value}}}}}'
+        changed(crawled, "INSERT INTO journal (ledger_id, act, details) VALUES (1, 'began', ?)", details)
+        assert json.dumps(asdict(rehearsal.state(crawled).runs[0]), allow_nan=False, indent=1)
 
 
 # --- text of strangers ---------------------------------------------------------------------------------------------
