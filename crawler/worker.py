@@ -7,7 +7,7 @@ the page before it was committed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -24,6 +24,7 @@ from socialfetch import errors
 from socialfetch.client import Client, Page
 from socialfetch.wire import LISTED
 from storage import allowances, archive, frontier, outlook
+from storage.allowances import Caps
 from storage.archive import Archive
 from storage.database import Database
 from storage.errors import DiskFull
@@ -185,14 +186,15 @@ async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
         return
     else:
         kept = desk.purchases.taking.caps.retry_reserve
-        desk.end = ("budget_exhausted", f"the last {kept:,} credits are kept for retries", "budget.retry_reserve")
+        detail = f"the last {kept:,} credits are kept for retries: lower budget.retry_reserve to spend them"
+        desk.end = ("budget_exhausted", detail, "budget.retry_reserve")
     desk.is_over = True
     desk.go_home()
 
 
 async def _nothing_left(desk: Desk) -> tuple[str, str, str | None]:
-    if desk.purchases.taking.caps.are_counted and await _has_parked(desk):
-        return ("budget_exhausted", "the budgets of the seeds or hops that are left are used up", None)
+    if desk.purchases.taking.caps.are_counted and (counts := await desk.db.write(allowances.parked_counts)):
+        return _sub_budgets_used_up(desk.purchases.taking.caps, counts)
     counts = await desk.db.write(outlook.left_out)
     words = [
         f"{count:,} {'account was' if count == 1 else 'accounts were'} {what}"
@@ -204,8 +206,17 @@ async def _nothing_left(desk: Desk) -> tuple[str, str, str | None]:
     return ("frontier_empty", "every account that can be reached was visited", None)
 
 
-async def _has_parked(desk: Desk) -> bool:
-    return bool(await desk.db.write(allowances.parked))
+def _sub_budgets_used_up(caps: Caps, counts: Mapping[str, int]) -> tuple[str, str, str | None]:
+    """Say whose credits the accounts that are left wait for, by which settings, and what lets them be bought."""
+    caps_of = {
+        allowances.SEED: ("seed", "budget.per_seed", f"{caps.per_seed}"),
+        allowances.DEPTH: ("hop", "budget.per_depth", f"{list(caps.per_depth)}"),
+    }
+    found = [(counts[kind], *caps_of[kind]) for kind in caps_of if kind in counts]
+    keys = [key for _, _, key, _ in found]
+    waiting = " and ".join(f"{count:,} for credits of their {what} ({key} = {cap})" for count, what, key, cap in found)
+    remedy = f"raise {' and '.join(keys)}, or begin a new run, which has its own"
+    return ("budget_exhausted", f"all accounts that are left wait: {waiting}; {remedy}", keys[0])
 
 
 async def _wait_for_an_entry(desk: Desk, changed: asyncio.Event, due_at: float) -> None:

@@ -351,3 +351,35 @@ def parked(conn: sa.Connection) -> list[sa.Row[Any]]:
             .order_by(frontier.c.account_id)
         )
     )
+
+
+def parked_counts(conn: sa.Connection) -> dict[str, int]:
+    """Return how many entries wait for credits of their seed and of their hop; nothing where none does."""
+    rows: Any = conn.execute(
+        sa.select(frontier.c.reason, sa.func.count())
+        .where(frontier.c.state == int(State.SKIPPED), frontier.c.reason.in_(PARKED.values()))
+        .group_by(frontier.c.reason)
+    )
+    counts = dict(iter(rows))
+    return {kind: int(counts[reason]) for kind, reason in PARKED.items() if reason in counts}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What a sub-budget has taken: `key` is the day, the account of the seed, or the hop."""
+
+    kind: str
+    key: str
+    charged: int
+    uncertain: int
+    reserved: int
+
+
+def counted(conn: sa.Connection, run_id: int) -> list[Counted]:
+    """Return what was counted for the sub-budgets of a run and for the day, those with most credits first."""
+    rows: Any = conn.execute(
+        sa.select(*(allowances.c[name] for name in ("kind", "key", "charged", "uncertain", "reserved")))
+        .where(allowances.c.run_id.in_((run_id, EVERY_RUN)))
+        .order_by(allowances.c.kind, allowances.c.charged.desc(), allowances.c.key)
+    )
+    return [Counted(**row._mapping) for row in rows]

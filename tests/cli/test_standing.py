@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import rehearsal
 import sqlalchemy as sa
 
 from cli import stops
 from cli.exits import Exit
+from socialfetch.simulator import network
 from storage import lock
+from storage.allowances import Caps
 from storage.database import Database
 from storage.schema import runs
 
@@ -114,6 +118,47 @@ def test_a_forecast_that_cannot_be_compared_has_no_error(
     found = run("status", "--json").document["runs"][-1]["forecast"]
     assert (found["accounts"]["expected"], found["accounts"]["error"]) == (None, None)
     assert said in run("status").out
+
+
+def test_sub_budgets_are_shown(run: Run, tmp_path: Path) -> None:
+    """What day, seeds and hops may take and have taken, in text and JSON; their sums are those of the ledger."""
+    path = tmp_path / "followgraph.db"
+    caps = Caps(per_day=500, per_seed=20, per_depth=(3, 12), retry_reserve=2)
+    api = rehearsal.service(network.generate(300, rng_seed=3))
+    rehearsal.go(path, api, seeds=["u1", "u2", "u3"], budget=400, caps=caps)
+    charged = rehearsal.state(path).charged
+    found = run("status", "--json").document["sub_budgets"]
+    assert (found["per_day"]["budget"], found["per_day"]["remaining"]) == (500, 500), "the day of that crawl is over"
+    today = found["per_day"]["day"]
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute("UPDATE allowances SET key = ? WHERE kind = 'day'", (today,))
+    found = run("status", "--json").document["sub_budgets"]
+    parts = {"budget": 500, "charged": charged, "uncertain": 0, "reserved": 0, "remaining": 500 - charged}
+    assert found["per_day"] == {"day": today, **parts}
+    used = "sum(l.charged) FROM ledger l JOIN visits v ON v.id = l.visit_id"
+    seeds = dict(rehearsal.rows(path, f"SELECT v.seed_id, {used} GROUP BY 1"))
+    assert {each["account"]: each["charged"] for each in found["per_seed"]["seeds"] if each["charged"]} == seeds
+    assert found["per_seed"]["budget"] == 20
+    assert all(each["remaining"] == 20 - each["charged"] for each in found["per_seed"]["seeds"])
+    hops = dict(rehearsal.rows(path, f"SELECT v.depth, {used} GROUP BY 1"))
+    assert [(each["depth"], each["budget"], each["charged"]) for each in found["per_depth"]] == [
+        (0, 3, hops[0]),
+        (1, 12, hops[1]),
+    ]
+    assert found["retry_reserve"] == 2
+    shown = run("status").out
+    assert f"{charged} of 500 · {500 - charged} left" in shown
+    assert f"hops     0: {hops[0]} of 3 · 1: {hops[1]} of 12" in shown
+    assert "have used up 20 credits" in shown
+    assert "2 credits kept for them" in shown
+    add_run(path)
+    assert run("status", "--json").document["sub_budgets"] == {
+        "per_day": None,
+        "per_seed": None,
+        "per_depth": [],
+        "retry_reserve": 0,
+    }
+    assert "hops" not in run("status").out
 
 
 def test_why_it_stopped(run: Run, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,7 @@ def test_no_seed_hop_or_day_gets_more_than_its_credits(tmp_path: Path, concurren
     caps = Caps(per_seed=20, per_depth=(6, 12), per_day=40)
     result = rehearsal.go(path, api, seeds=SEEDS, budget=100_000, caps=caps, concurrency=concurrency)
     assert result.stop_reason == "budget_exhausted"
+    assert result.key in {"budget.per_seed", "budget.per_depth"}
     used = "sum(l.charged + l.uncertain) FROM ledger l JOIN visits v ON v.id = l.visit_id"
     seeds = rehearsal.rows(path, f"SELECT v.seed_id, {used} GROUP BY 1")
     assert len(seeds) == 3
@@ -168,6 +170,21 @@ def test_no_seed_hop_or_day_gets_more_than_its_credits(tmp_path: Path, concurren
     assert max(credits for _, credits in days) <= 40
     rehearsal.go(path, api, budget=100_000, new_run=True)
     assert rehearsal.edges(path) == rehearsal.follows(api, SEEDS)
+
+
+def test_a_stop_by_sub_budgets_names_the_settings_and_the_remedy(tmp_path: Path) -> None:
+    """Whoever meets it knows which of the two it was, what it is set to, and what to do."""
+    for caps, what, key in (
+        (Caps(per_seed=5), r"\d+ for credits of their seed \(budget\.per_seed = 5\)", "budget.per_seed"),
+        (Caps(per_depth=(3, 4)), r"\d+ for credits of their hop \(budget\.per_depth = \[3, 4\]\)", "budget.per_depth"),
+    ):
+        api, path = rehearsal.service(SMALL), tmp_path / f"{key}.db"
+        result = rehearsal.go(path, api, seeds=SEEDS, budget=1000, caps=caps, max_depth=1)
+        assert (result.stop_reason, result.key) == ("budget_exhausted", key)
+        assert re.fullmatch(
+            rf"all accounts that are left wait: {what}; raise {re.escape(key)}, or begin a new run, which has its own",
+            result.detail,
+        )
 
 
 def test_waits_for_a_new_day_are_no_work(tmp_path: Path) -> None:
