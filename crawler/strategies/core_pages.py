@@ -42,6 +42,11 @@ class CorePages(Strategy):
     pages = 0
     histogram: list[int]
 
+    @property
+    def label(self) -> str:
+        """Name the ranking, by the size of the core as well: another core has other members, and other merits."""
+        return f"{self.name}/core^{self.tuning.core_size}"
+
     def restored(self, state: str | None) -> CorePages:
         """Return this strategy with what it has learned."""
         other = CorePages(self.tuning)

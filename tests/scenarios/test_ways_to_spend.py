@@ -245,6 +245,22 @@ def test_lists_are_left_half_read_only_where_their_order_was_measured_random(
     assert [row[0] for row in rehearsal.rows(path, chosen)][len(before) :] == [int(is_page_by_page)]
 
 
+def test_another_size_of_the_core_ranks_anew(tmp_path: Path) -> None:
+    """Who is of the core, and what its members' lists add, is what a crawl with this size from the start counts."""
+    api, path = rehearsal.service(SMALL), tmp_path / "a.db"
+    asked: dict[str, Any] = {"strategy": "core", "page_rules": "on", "concurrency": 1}
+    rehearsal.go(path, api, seeds=SEEDS, budget=60, core_size=100, **asked)
+    merit = rehearsal.rows(path, "SELECT sum(merit) FROM frontier")[0][0]
+    for size, is_ranked_anew in ((100, False), (5, True), (5, False)):
+        before = rehearsal.rows(path, "SELECT max(id) FROM journal")[0][0]
+        rehearsal.go(path, api, budget=1, new_run=True, core_size=size, **asked)
+        acts = [act for (act,) in rehearsal.rows(path, f"SELECT act FROM journal WHERE id > {before}")]
+        assert {"tallied", "ranked"} <= set(acts) if is_ranked_anew else not {"tallied", "ranked"} & set(acts)
+    assert rehearsal.rows(path, "SELECT sum(merit) FROM frontier")[0][0] < merit
+    assert rehearsal.rows(path, "SELECT value FROM meta WHERE key = 'ranked_by'") == [("core-pages/core^5",)]
+    assert rehearsal.findings(path) == []
+
+
 def test_what_limits_kept_out_is_told_at_the_end(tmp_path: Path) -> None:
     """A crawl that read all it was allowed to says how many accounts its own limits kept out."""
     result = rehearsal.go(tmp_path / "a.db", rehearsal.service(SMALL), seeds=SEEDS, budget=10_000, max_depth=0)
