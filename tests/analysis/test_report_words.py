@@ -158,6 +158,7 @@ def test_the_method_tells_how_a_run_began_and_what_was_changed_when(tmp_path: Pa
         text,
     )
     assert "(strategy: flow and rank;" in text
+    assert "<code>flow, rank</code>" in files.html.read_text(encoding="utf-8")
     assert ("began", "Run 1 began: strategy flow, budget 400 credits.") in entries(files)
     assert ("budget", f"The budget was lowered by {380 - spent} credits.") in entries(files)
     with closing(Database.open(path, now=lambda: NOW, mode="read")) as source:
