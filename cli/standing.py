@@ -191,7 +191,7 @@ def _sub_budgets(run: RunRow, counted: list[Counted], today: str) -> dict[str, A
             "seeds": [
                 {"account": int(each.key), **taken("seed", each.key, per_seed)}
                 for each in counted
-                if each.kind == "seed"
+                if each.kind == "seed" and each.key.isdecimal()
             ],
         },
         "per_depth": [
@@ -236,7 +236,9 @@ def _foreseen(foreseen: dict[str, Any], run: RunRow) -> str:
     if not foreseen["is_whole"]:
         part = f"{max(0, foreseen['spent']):,} of {amount(foreseen['credits'], 'credit')}"
         notes.append(f"{'for' if is_compared else 'after'} {part}")
-        if run.stop_reason is not None:
+        if run.stop_reason == "budget_exhausted":
+            notes.append("its budget was lowered since")
+        elif run.stop_reason is not None:
             notes.append(f"stopped before its budget was spent: {stops.words(run.stop_reason)}")
     if not is_compared:
         notes.append("no comparison" if not foreseen["is_whole"] else "no comparison: the budget was raised since")

@@ -302,7 +302,10 @@ class Course:
         made = forecast(ground.known, ground.strategy, ground.room.credits, ground.room)
         if made.basis == "prior":
             return
-        progress.forecast, progress.forecast_from, self._foreseen_of = made, begun_from, ground.budget
+        self._foreseen_of = ground.budget
+        if not made.credits:  # nothing is left that may be bought, and nothing to be right or wrong about
+            return
+        progress.forecast, progress.forecast_from = made, begun_from
         run_id, at = self._started.run_id, ground.at
         progress.forecast_at = at["credits"]
         await self._db.write(partial(runs.foretell, run_id=run_id, at=at, budget=ground.budget, forecast=made.record()))

@@ -186,7 +186,7 @@ async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
         return
     else:
         kept = desk.purchases.taking.caps.retry_reserve
-        detail = f"the last {kept:,} credits are kept for retries: lower budget.retry_reserve to spend them"
+        detail = f"the last {kept:,} credits are kept for retries; to spend them lower budget.retry_reserve"
         desk.end = ("budget_exhausted", detail, "budget.retry_reserve")
     desk.is_over = True
     desk.go_home()
@@ -213,10 +213,10 @@ def _sub_budgets_used_up(caps: Caps, counts: Mapping[str, int]) -> tuple[str, st
         allowances.DEPTH: ("hop", "budget.per_depth", f"{list(caps.per_depth)}"),
     }
     found = [(counts[kind], *caps_of[kind]) for kind in caps_of if kind in counts]
-    keys = [key for _, _, key, _ in found]
-    waiting = " and ".join(f"{count:,} for credits of their {what} ({key} = {cap})" for count, what, key, cap in found)
-    remedy = f"raise {' and '.join(keys)}, or begin a new run, which has its own"
-    return ("budget_exhausted", f"all accounts that are left wait: {waiting}; {remedy}", keys[0])
+    waiting = " or ".join(f"of their {what} ({count:,})" for count, what, _, _ in found)
+    settings = " and ".join(f"{key} = {cap}" for _, _, key, cap in found)
+    remedy = f"raise the setting, or begin a new run, which has its own: {settings}"  # where it was set is said next
+    return ("budget_exhausted", f"all accounts left wait for credits {waiting}; {remedy}", found[0][2])
 
 
 async def _wait_for_an_entry(desk: Desk, changed: asyncio.Event, due_at: float) -> None:

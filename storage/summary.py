@@ -110,7 +110,8 @@ class RunRow:
         at = made["at"]
         credits = made.get("credits", made["budget"] - at["credits"])  # older ones were for all that was left
         spent = self.charged + self.uncertain - at["credits"]
-        is_whole = spent >= credits or self.stop_reason in _TO_THE_END
+        was_lowered = self.budget < made["budget"]
+        is_whole = spent >= credits or (self.stop_reason in _TO_THE_END and not was_lowered)
         was_raised = spent > credits and self.budget > made["budget"]
         path = [] if was_raised else made.get("path") or []
         compared = {}

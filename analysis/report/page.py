@@ -158,6 +158,8 @@ def _forecasts(run: RunRow) -> Iterator[tuple[int, int, str, Mapping[str, float]
         return
     part = f"{text.number(max(0, foreseen['spent']))} of {text.count(foreseen['credits'], 'credit')}"
     end = "not yet at its end" if run.stop_reason is None else f"it stopped because {stopped(run.stop_reason)}"
+    if run.stop_reason == "budget_exhausted":
+        end = "its budget was lowered since"
     for word, key in (("accounts", "accounts"), ("follows", "edges")):
         found = foreseen[key]
         span = found["expected"] or found

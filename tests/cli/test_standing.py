@@ -108,6 +108,7 @@ def test_a_forecast_is_compared_at_the_credits_that_were_spent(run: Run, tmp_pat
         ({}, {"charged": 150, "stop_reason": "interrupted"}, "stopped before its budget was spent: you asked; no comp"),
         ({}, {"charged": 150}, "after 100 of 200 credits; no comparison)"),
         (PATH, {"charged": 400, "budget": 400}, "no comparison: the budget was raised since"),
+        ({}, {"charged": 150, "budget": 150, "stop_reason": "budget_exhausted"}, "lowered since; no comparison"),
     ],
 )
 def test_a_forecast_that_cannot_be_compared_has_no_error(

@@ -174,17 +174,19 @@ def test_no_seed_hop_or_day_gets_more_than_its_credits(tmp_path: Path, concurren
 
 def test_a_stop_by_sub_budgets_names_the_settings_and_the_remedy(tmp_path: Path) -> None:
     """Whoever meets it knows which of the two it was, what it is set to, and what to do."""
-    for caps, what, key in (
-        (Caps(per_seed=5), r"\d+ for credits of their seed \(budget\.per_seed = 5\)", "budget.per_seed"),
-        (Caps(per_depth=(3, 4)), r"\d+ for credits of their hop \(budget\.per_depth = \[3, 4\]\)", "budget.per_depth"),
+    for caps, what, key, cap in (
+        (Caps(per_seed=5), "seed", "budget.per_seed", "5"),
+        (Caps(per_depth=(3, 4)), "hop", "budget.per_depth", "[3, 4]"),
     ):
         api, path = rehearsal.service(SMALL), tmp_path / f"{key}.db"
         result = rehearsal.go(path, api, seeds=SEEDS, budget=1000, caps=caps, max_depth=1)
         assert (result.stop_reason, result.key) == ("budget_exhausted", key)
         assert re.fullmatch(
-            rf"all accounts that are left wait: {what}; raise {re.escape(key)}, or begin a new run, which has its own",
+            rf"all accounts left wait for credits of their {what} \(\d+\); raise the setting, or begin a new run, "
+            rf"which has its own: {re.escape(f'{key} = {cap}')}",
             result.detail,
         )
+        assert rehearsal.state(path).runs[0].foreseen is None
 
 
 def test_waits_for_a_new_day_are_no_work(tmp_path: Path) -> None:
