@@ -87,12 +87,12 @@ class Coverage:
     @property
     def strategies(self) -> tuple[str, ...]:
         """The strategies that drew the sample, each once, in the order of their first run."""
-        return tuple(dict.fromkeys(run.strategy for run in self.runs))
+        return tuple(dict.fromkeys(name for run in self.runs for name in run.strategies))
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The hosts that were asked, each once."""
-        return tuple(dict.fromkeys(run.source for run in self.runs if run.source))
+        return tuple(dict.fromkeys(source for run in self.runs for source in run.sources))
 
     @property
     def is_rehearsal(self) -> bool:

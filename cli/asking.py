@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cli.failure import usage
 
 if TYPE_CHECKING:  # what the help page does without
+    from cli.config import Configuration
     from cli.settings import Budget, Settings
     from crawler.options import Options
     from storage.allowances import Caps
@@ -36,6 +38,60 @@ def refuse_contradictions(settings: Settings) -> None:
                 f"filter.min_{what} ({least:,}) is above filter.max_{what} ({most:,}): nobody would be bought",
                 hint="Lower the one or raise the other.",
             )
+
+
+_OF_STRATEGIES: Mapping[str, str] = {
+    "crawl.cost_exponent": "divide by pages",
+    "crawl.core_size": "look for a core of so many accounts",
+    "crawl.page_rules": "have a page-wise rule",
+    "stop.uncrawled_share": "hand on cash",
+}
+"""Settings that some strategies have no use for, and what the others do with them."""
+
+
+def refuse_unused(configuration: Configuration) -> list[str]:
+    """Raise a wrong input for a setting that the strategy asked for has no use for.
+
+    Where the strategy was named by something stronger, as on the command line against the file, that is what is wanted
+    this once: then the setting is passed over, and what is to be said of it returned.
+    """
+    from cli.settings import every  # noqa: PLC0415 - start-up
+
+    settings, passed_over = configuration.settings, []
+    strategy = settings.crawl.strategy
+    for key, what in _OF_STRATEGIES.items():
+        section, _, name = key.partition(".")
+        value = getattr(getattr(settings, section), name)
+        if value in ("auto", "off") or value == every()[key].default:
+            continue
+        users = _users(key, settings.crawl.page_rules)
+        if strategy in users:
+            continue
+        message = f"{key} = {value} ({configuration.whence(key)}) does nothing with the strategy {strategy}"
+        if configuration.outweighs("crawl.strategy", key):
+            passed_over.append(f"{message}, so it is passed over")
+            continue
+        others = f"{', '.join(users[:-1])} and {users[-1]}" if len(users) > 1 else users[0]
+        raise usage(
+            "unused_setting",
+            f"{message} ({configuration.whence('crawl.strategy')})",
+            hint=f"Take it away, or choose a strategy that has a use for it: only {others} {what}.",
+        )
+    return passed_over
+
+
+def _users(key: str, page_rules: str) -> list[str]:
+    """Return the strategies that have a use for a setting."""
+    from crawler.strategies import registry  # noqa: PLC0415 - start-up
+
+    pagewise = registry.PAGEWISE
+    if key == "crawl.core_size":
+        return ["core"]
+    if key == "crawl.page_rules":
+        return list(pagewise)
+    ruling = {**registry.CHOICES, **pagewise} if page_rules == "on" else registry.CHOICES
+    of_kind = "keeps_cash" if key == "stop.uncrawled_share" else "has_cost"
+    return [name for name in registry.NAMES if getattr(ruling[name], of_kind)]
 
 
 def options(settings: Settings) -> Options:

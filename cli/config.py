@@ -55,15 +55,24 @@ class Configuration:
     origins: Mapping[str, str]
     file: Path | None
 
+    def outweighs(self, key: str, other: str) -> bool:
+        """Tell whether one key was given somewhere stronger than another: flag, then environment, then file."""
+        return _strength(self.origins[key]) > _strength(self.origins[other])
+
     def whence(self, key: str) -> str:
         """Return `from --budget`, `from config.toml`, … or `the default`, to stand beside a value."""
         origin = self.origins[key]
         return "the default" if origin == DEFAULT else f"from {origin}"
 
 
+def _strength(origin: str) -> int:
+    """Return how strong a place is to write a value: a flag, then a variable, then a file, then none."""
+    return 3 if origin.startswith("--") else 2 if origin.startswith(PREFIX) else int(origin != DEFAULT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Written:
-    """A value as it was written. `as_text`: in a variable, where everything is text."""
+    """A value as it was written. `as_text`: where everything is text, as in a variable."""
 
     key: str
     value: object
@@ -158,7 +167,8 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[_Written | Mistake
 def _from_flags(flags: Mapping[str, object]) -> Iterator[_Written]:
     for key, value in flags.items():
         if value is not None:
-            yield _Written(key=key, value=value, source=flag_of(key) or key, names_key=True)
+            as_text = isinstance(value, str)  # a list comes as one word, as in a variable
+            yield _Written(key=key, value=value, source=flag_of(key) or key, names_key=True, as_text=as_text)
 
 
 @cache

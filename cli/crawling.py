@@ -49,6 +49,7 @@ async def crawl(
     audit: float | None = None,
     budget_per_day: int | None = None,
     budget_per_seed: int | None = None,
+    budget_per_depth: str | None = None,
     retry_reserve: int | None = None,
     min_followers: int | None = None,
     max_followers: int | None = None,
@@ -102,6 +103,8 @@ async def crawl(
         Credits a day, over all runs; when they are spent the crawl waits for the next day.
     budget_per_seed
         Credits for all that was discovered through one seed.
+    budget_per_depth
+        Credits for accounts 0, 1, 2 … hops from a seed, separated by commas: 10,500.
     retry_reserve
         Credits kept for pages whose first call failed.
     min_followers
@@ -145,6 +148,7 @@ async def crawl(
         "budget.total": budget,
         "budget.per_day": budget_per_day,
         "budget.per_seed": budget_per_seed,
+        "budget.per_depth": budget_per_depth,
         "budget.retry_reserve": retry_reserve,
         "crawl.strategy": strategy,
         "crawl.cost_exponent": cost_exponent,
@@ -174,6 +178,8 @@ async def crawl(
     }
     configuration = session.configure(flags)
     asking.refuse_contradictions(configuration.settings)
+    for words in asking.refuse_unused(configuration):
+        session.output.note(words, label="WARN")
     handles: list[str] = []
     if seed or seeds_file is not None:
         good, rejected = sorted_out([Written(text=text) for text in seed], seeds_file)

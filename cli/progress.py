@@ -6,6 +6,7 @@ The first line comes after 5 seconds: whoever waits sees that something happens.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from io import TextIOBase
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 REDRAW_S = 0.25
 FIRST_LINE_S = 5.0
 LINE_EVERY_S = 30.0
-_WIDE = 110
-"""Columns of a terminal that has room for a bar beside the figures."""
+_WIDE, _BAR = 110, 24
+"""Columns of a terminal that has room for a bar beside the figures, and of the bar."""
+
+_BETWEEN = " · "
 
 
 async def show(figures: Figures, console: Console) -> None:
@@ -47,6 +50,7 @@ async def _lines(figures: Figures) -> None:
             pages_per_second=round(figures.rate(time()), 2),
             new_accounts_per_credit=round(figures.new_per_credit, 2),
             accounts_expected=figures.accounts_expected,
+            forecast_error=None if (error := figures.forecast_error) is None else round(error, 3),
             frontier=figures.frontier,
             errors=sum(figures.errors.values()),
             seconds_left=None if left_s is None else round(left_s),
@@ -55,9 +59,10 @@ async def _lines(figures: Figures) -> None:
 
 
 async def _bar(figures: Figures, console: Console) -> None:
-    columns: list[ProgressColumn] = [_Line(figures)]
-    if console.width >= _WIDE:
-        columns.insert(0, BarColumn(bar_width=24))
+    is_wide = console.width >= _WIDE
+    columns: list[ProgressColumn] = [_Line(figures, lambda: console.width - is_wide * (_BAR + 2))]
+    if is_wide:
+        columns.insert(0, BarColumn(bar_width=_BAR))
     bar = Progress(
         *columns,
         console=console,
@@ -73,7 +78,7 @@ async def _bar(figures: Figures, console: Console) -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(_Above(console)))  # type: ignore[arg-type]
     with bar:
         while True:
-            bar.update(task, completed=figures.charged + figures.uncertain)
+            bar.update(task, total=figures.budget, completed=figures.charged + figures.uncertain)
             bar.refresh()
             await asyncio.sleep(REDRAW_S)
 
@@ -94,25 +99,32 @@ class _Above(TextIOBase):
 class _Line(ProgressColumn):
     """The figures beside the bar: credits spent and left, speed, yield, frontier, errors, time left."""
 
-    def __init__(self, figures: Figures) -> None:
+    def __init__(self, figures: Figures, width: Callable[[], int]) -> None:
         super().__init__()
         self._figures = figures
+        self._width = width
 
     def render(self, task: Task) -> Text:
         """Draw the line; nothing in it is foreign text."""
-        return Text(line(self._figures, task.get_time()), no_wrap=True, overflow="ellipsis")
+        return Text(folded(parts(self._figures, task.get_time()), self._width()), overflow="fold")
 
 
-def _expected(figures: Figures) -> list[str]:
-    expected = figures.accounts_expected
-    return [] if expected is None else [f"{figures.accounts_new:,} of {expected[0]:,}–{expected[1]:,} accounts"]
+def folded(parts: Sequence[str], width: int) -> str:
+    """Lay the parts out in as few lines of so many columns as hold them all: a narrow terminal shows no less."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(_BETWEEN) + len(part) <= width:
+            lines[-1] += _BETWEEN + part
+        else:
+            lines.append(part)
+    return "\n".join(lines)
 
 
-def line(figures: Figures, now_s: float) -> str:
-    """Return the figures in one line; `now_s` is the clock that the figures were started with."""
+def parts(figures: Figures, now_s: float) -> list[str]:
+    """Return the figures as they are shown; `now_s` is the clock that the figures were started with."""
     left_s = figures.seconds_left(now_s)
     spent = figures.charged + figures.uncertain
-    parts = [
+    found = [
         f"{spent:,}/{figures.budget:,} credits",
         f"{figures.rate(now_s):,.0f}/s",
         f"{figures.new_per_credit:.1f} new/credit",
@@ -121,15 +133,24 @@ def line(figures: Figures, now_s: float) -> str:
     ]
     errors = sum(figures.errors.values())
     if errors:
-        parts.append(f"{errors:,} errors")
+        found.append(f"{errors:,} errors")
     if figures.uncertain:
-        parts.append(f"{figures.uncertain:,} uncertain")
+        found.append(f"{figures.uncertain:,} uncertain")
     if figures.waiting == "day":
-        parts.append("today's credits are spent; waiting for tomorrow")
+        found.append("today's credits are spent; waiting for tomorrow")
     elif figures.waiting is not None:
         from crawler.progress import reason_to_wait  # noqa: PLC0415 - start-up; loaded by now
 
-        parts.append(reason_to_wait(figures.waiting))
+        found.append(reason_to_wait(figures.waiting))
     elif left_s is not None:
-        parts.append(f"{durations.clock_face(left_s)} left")
-    return " · ".join(parts)
+        found.append(f"{durations.clock_face(left_s)} left")
+    return found
+
+
+def _expected(figures: Figures) -> list[str]:
+    """Say what the forecast is, and how far off it is so far."""
+    expected, error = figures.accounts_expected, figures.forecast_error
+    if expected is None:
+        return []
+    so_far = "" if error is None else f" ({error:+.0%} so far)"
+    return [f"{figures.accounts_new:,} of {expected[0]:,}–{expected[1]:,} accounts{so_far}"]

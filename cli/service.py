@@ -88,6 +88,9 @@ async def daemon(
             "a daemon needs a budget",
             hint="Say how much it may spend: followgraph daemon --budget-per-day 1000, or --budget 50000, or both",
         )
+    asking.refuse_contradictions(asked)
+    for words in asking.refuse_unused(configuration):
+        session.output.note(words, label="WARN")
     token = _token(configuration, session.environ)
     key = api_key(configuration, session)
 
@@ -243,7 +246,10 @@ def _reload(house: _House, life: Daemon) -> None:
         fresh = house.session.configure(house.flags)
         if fresh.settings.budget.total is None and fresh.settings.budget.per_day is None:
             raise usage("no_budget", "a daemon needs a budget", hint="Set budget.per_day or budget.total.")
-        _token(fresh, house.session.environ)  # what the next start would refuse is refused now
+        # What the next start would refuse is refused now.
+        asking.refuse_contradictions(fresh.settings)
+        asking.refuse_unused(fresh)
+        _token(fresh, house.session.environ)
         api_key(fresh, house.session)
     except (ConfigError, CommandFailed) as error:
         log.error("configuration.refused", problem=str(error), kept="the old one")
@@ -281,7 +287,6 @@ def config(configuration: Configuration) -> Config:
     from crawler.refresh import Intervals  # noqa: PLC0415 - start-up
 
     settings = configuration.settings
-    asking.refuse_contradictions(settings)
     wanted = asking.options(settings)
     return Config(
         # A daemon's day is a run of its own.

@@ -245,6 +245,7 @@ class Budget(Section):
     per_depth: Caps = _setting(
         (),
         "Credits of a run for accounts 0, 1, 2 … hops from a seed; hops that are not named have no cap of their own.",
+        flag="--budget-per-depth",
     )
     retry_reserve: int = _setting(
         0, "Credits of a run kept for pages whose first call failed.", flag="--retry-reserve", ge=0, le=10**12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from cli.amounts import amount
 from cli.session import Bound
 
 if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
+    from storage.allowances import Counted
     from storage.budgets import Standing
     from storage.crew import Member
     from storage.daemons import Daemon
@@ -22,7 +24,7 @@ def status(*, session: Bound) -> None:
     Reads only, at any time: also while a crawl runs, and after one was killed.
     """
     from crawler import calendar  # noqa: PLC0415 - start-up
-    from storage import budgets, crew, daemons, lock, summary, watching  # noqa: PLC0415 - start-up
+    from storage import allowances, budgets, crew, daemons, lock, summary, watching  # noqa: PLC0415 - start-up
     from storage.database import Database  # noqa: PLC0415 - start-up
 
     configuration = session.configure()
@@ -36,6 +38,7 @@ def status(*, session: Bound) -> None:
             is_alive = daemons.alive(conn, now=session.now()) is not None
             money = budgets.standing(conn, None if daemon is None else daemon.total, today=today)
             crawlers = crew.members(conn, now=session.now())
+            counted = [] if found.run is None else allowances.counted(conn, found.run.id)
             brought = None if daemon is None else watching.new_per_page(conn, now=session.now())
         is_locked = any(not each.is_silent for each in crawlers) if database.is_shared else lock.is_held(database.path)
         place = database.name
@@ -53,7 +56,8 @@ def status(*, session: Bound) -> None:
         if brought is not None and brought["last_day"] is not None:
             before = "" if brought["week_before"] is None else f" ({brought['week_before']:g} in the week before)"
             session.output.line(f"{brought['last_day']:g} new accounts a page in 24 hours{before}", label="yield")
-    for label, text in lines(found, is_locked=is_locked):
+    parts = None if found.run is None else _sub_budgets(found.run, counted, today)
+    for label, text in [*lines(found, is_locked=is_locked), *_sub_budget_lines(parts)]:
         session.output.line(text, label=label)
     for each in crawlers if len(crawlers) > 1 else ():
         state = "silent: killed, or cut off" if each.is_silent else "at work"
@@ -62,6 +66,7 @@ def status(*, session: Bound) -> None:
     session.output.finish(
         {
             **document(found),
+            "sub_budgets": parts,
             "is_crawling": is_locked,
             "crawlers": [_of_crawler(each) for each in crawlers],
             "daemon": None
@@ -129,7 +134,7 @@ def lines(found: Summary, *, is_locked: bool = False) -> list[tuple[str, str]]:
         shown.append(("pages", f"{run.pages:,} in {durations.clock_face(run.active_s)}{pace}"))
         foreseen = run.foreseen
         if foreseen is not None:
-            shown.append(("forecast", _foreseen(foreseen)))
+            shown.append(("forecast", _foreseen(foreseen, run)))
     if len(found.runs) > 1:
         shown.append(
             (
@@ -156,13 +161,88 @@ def lines(found: Summary, *, is_locked: bool = False) -> list[tuple[str, str]]:
     return shown
 
 
-def _foreseen(foreseen: dict[str, Any]) -> str:
+def _sub_budgets(run: RunRow, counted: list[Counted], today: str) -> dict[str, Any]:
+    """Return the sub-budgets that the run was asked to keep, and what each has taken so far, in credits."""
+    asked = run.asked
+
+    def cap(value: object) -> int | None:
+        return value if isinstance(value, int) else None  # somebody may have changed what was noted
+
+    def taken(kind: str, key: str, budget: int) -> dict[str, int]:
+        of = next((each for each in counted if (each.kind, each.key) == (kind, key)), None)
+        charged, uncertain, reserved = (0, 0, 0) if of is None else (of.charged, of.uncertain, of.reserved)
+        if kind == "day":  # whatever is promised now is today's
+            reserved = run.reserved
+        return {
+            "budget": budget,
+            "charged": charged,
+            "uncertain": uncertain,
+            "reserved": reserved,
+            "remaining": max(0, budget - charged - uncertain),
+        }
+
+    per_day, per_seed, hops = cap(asked.get("per_day")), cap(asked.get("per_seed")), asked.get("per_depth")
+    return {
+        "per_day": None if per_day is None else {"day": today, **taken("day", today, per_day)},
+        "per_seed": None
+        if per_seed is None
+        else {
+            "budget": per_seed,
+            "seeds": [
+                {"account": int(each.key), **taken("seed", each.key, per_seed)}
+                for each in counted
+                if each.kind == "seed" and each.key.isdecimal()
+            ],
+        },
+        "per_depth": [
+            {"depth": depth, **taken("depth", str(depth), budget)}
+            for depth, value in enumerate(hops if isinstance(hops, list) else [])
+            if (budget := cap(value)) is not None
+        ],
+        "retry_reserve": cap(asked.get("retry_reserve")) or 0,
+    }
+
+
+def _sub_budget_lines(parts: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """Yield the same for people; nothing of what is not asked for."""
+    if parts is None:
+        return
+    if (day := parts["per_day"]) is not None:
+        yield "today", f"{_spent_of(day)} · {day['remaining']:,} left"
+    if (seeds := parts["per_seed"]) is not None:
+        used_up = sum(not each["remaining"] for each in seeds["seeds"])
+        most = f" · most: {_spent_of(seeds['seeds'][0])}" if seeds["seeds"] else ""
+        yield "seeds", f"{used_up:,} of {len(seeds['seeds']):,} have used up {amount(seeds['budget'], 'credit')}{most}"
+    if parts["per_depth"]:
+        yield "hops", " · ".join(f"{each['depth']}: {_spent_of(each)}" for each in parts["per_depth"])
+    if parts["retry_reserve"]:
+        yield "retries", f"{amount(parts['retry_reserve'], 'credit')} kept for them"
+
+
+def _spent_of(part: Mapping[str, int]) -> str:
+    return f"{part['charged'] + part['uncertain']:,} of {part['budget']:,}"
+
+
+def _foreseen(foreseen: dict[str, Any], run: RunRow) -> str:
+    """Say what was forecast and what came, for as many credits as were spent; or why the two cannot be compared."""
     said = []
     for name, word in (("accounts", "accounts"), ("edges", "follows")):
         of = foreseen[name]
-        said.append(f"{of['low']:,}–{of['high']:,} new {word}, {of['actual']:,} came")
-    so_far = "" if foreseen["is_whole"] else " so far"
-    return f"{' · '.join(said)}{so_far} (from credit {foreseen['from_credit']:,} on)"
+        span = of["expected"] or of
+        off = "" if of["error"] is None else f" ({of['error']:+.0%})"
+        said.append(f"{span['low']:,}–{span['high']:,} new {word}, {of['actual']:,} came{off}")
+    notes = [f"from credit {foreseen['from_credit']:,} on"]
+    is_compared = foreseen["accounts"]["expected"] is not None
+    if not foreseen["is_whole"]:
+        part = f"{max(0, foreseen['spent']):,} of {amount(foreseen['credits'], 'credit')}"
+        notes.append(f"{'for' if is_compared else 'after'} {part}")
+        if run.stop_reason == "budget_exhausted":
+            notes.append("its budget was lowered since")
+        elif run.stop_reason is not None:
+            notes.append(f"stopped before its budget was spent: {stops.words(run.stop_reason)}")
+    if not is_compared:
+        notes.append("no comparison" if not foreseen["is_whole"] else "no comparison: the budget was raised since")
+    return f"{' · '.join(said)} ({'; '.join(notes)})"
 
 
 def daemons_money(daemon: Daemon, standing: Standing, today: str) -> dict[str, Any]:
@@ -242,6 +322,14 @@ def _of_run(run: RunRow) -> dict[str, Any]:
         "errors": run.errors,
         "seconds": round(run.active_s, 3),
         "forecast": run.foreseen,
+        "began": {"strategy": run.began.strategy, "budget": run.budget_began},
+        "changes": [
+            *(
+                {"at": moment(terms.at or 0), "from_credit": terms.from_credit, "settings": terms.changed}
+                for terms in run.terms[1:]
+            ),
+            *({"at": moment(at), "budget": credits} for at, credits in run.raised),
+        ],
     }
 
 

@@ -5,7 +5,7 @@ Invariant: whatever is made here is made in transactions that a kill may cut sho
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import log
@@ -87,6 +87,17 @@ def measure(order_tests: int, order_score: int, ratios: list[tuple[int, int]]) -
     return Measured(order_bias=order_bias, spread=spread)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What a forecast rests on, all of one moment."""
+
+    known: yields.Known
+    strategy: Strategy
+    room: allowances.Room
+    budget: int
+    at: Mapping[str, int]
+
+
 class Course:
     """Leads one process of a run through its phases."""
 
@@ -113,6 +124,7 @@ class Course:
         self._rescore_at = RESCORE_AFTER
         self._measure_at = MEASURE_AFTER
         self._cash_at = WINDOW
+        self._foreseen_of: int | None = None
 
     async def prepare(self) -> None:
         """Make the frontier obey this run's limits, filters and sub-budgets."""
@@ -264,7 +276,8 @@ class Course:
             strategy = self._chosen
             if strategy is None:
                 continue
-            if desk.progress.forecast is None and pages >= PILOT:
+            # A forecast is of a budget: where it is raised meanwhile there is a new one.
+            if pages >= PILOT if self._foreseen_of is None else self._foreseen_of != desk.progress.budget:
                 await self.foresee(desk)
             self._mind_yield(desk)
             if strategy.keeps_cash and pages >= self._cash_at:
@@ -277,20 +290,47 @@ class Course:
                 await self._choose_rule(desk)
 
     async def foresee(self, desk: Desk) -> None:
-        """Forecast what the credits left will buy, once this crawl's own yield is known; kept with the run."""
-        strategy, progress = self._chosen, desk.progress
-        if strategy is None or not progress.left:
+        """Forecast what the credits left will buy, once this crawl's own yield is known; kept with the run.
+
+        A refresh has none: it is not for new accounts.
+        """
+        chosen, progress = self._chosen, desk.progress
+        if chosen is None or not progress.left or self._options.refresh_only:
             return
-        known = await self._db.write(
-            partial(yields.read, concurrency=self._options.concurrency, rate=self._options.rate)
-        )
-        if strategy.learns:
-            strategy = strategy.restored(await self._db.write(partial(runs.recall, key=STATE)))
-        made = forecast(known, strategy, progress.left)
+        begun_from, gone_s = progress.accounts_new, desk.time() - progress.started_s
+        ground = await self._db.write(partial(self._ground, strategy=chosen, gone_s=gone_s))
+        made = forecast(ground.known, ground.strategy, ground.room.credits, ground.room)
         if made.basis == "prior":
             return
-        progress.forecast, progress.forecast_from = made, progress.accounts_new
-        await self._db.write(partial(runs.foretell, run_id=self._started.run_id, forecast=made.document()))
+        self._foreseen_of = ground.budget
+        if not made.credits:  # nothing is left that may be bought, and nothing to be right or wrong about
+            return
+        progress.forecast, progress.forecast_from = made, begun_from
+        run_id, at = self._started.run_id, ground.at
+        progress.forecast_at = at["credits"]
+        await self._db.write(partial(runs.foretell, run_id=run_id, at=at, budget=ground.budget, forecast=made.record()))
+
+    def _ground(self, conn: Connection, *, strategy: Strategy, gone_s: float) -> _Ground:
+        options, run_id, now = self._options, self._started.run_id, self._now()
+        credits = runs.read_credits(conn, run_id)
+        known = yields.read(conn, concurrency=options.concurrency, rate=options.rate)
+        room = allowances.room(
+            conn,
+            options.caps,
+            run_id=run_id,
+            left=credits.remaining,
+            account_ids=[entry.account_id for entry in known.waiting.entries],
+            max_depth=options.max_depth,
+            now=now,
+            until=None if options.deadline_s is None else now + options.deadline_s - gone_s,
+        )
+        return _Ground(
+            known=known,
+            strategy=strategy.restored(runs.recall(conn, STATE)) if strategy.learns else strategy,
+            room=room,
+            budget=credits.budget,
+            at=runs.gained(conn, run_id),
+        )
 
     def _mind_yield(self, desk: Desk) -> None:
         credits, new_accounts = desk.progress.recent

@@ -249,7 +249,8 @@ class Crawl:
         rules, taking = await course.enter(first)
 
         def active_s() -> float:
-            return started.active_s + time() - progress.started_s
+            now_s = time()
+            return started.active_s + now_s - progress.started_s - progress.idle_s(now_s)
 
         return Desk(
             db=self._db,

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from crawler.strategy import PAGE_SIZE, Strategy, pages_left
+from storage.allowances import Room
 from storage.ordering import Candidate
 from storage.yields import Known, Numbers, Waiting, Yields
 
@@ -46,6 +47,9 @@ TRIALS = 12
 
 COVERED = 0.9
 """Share of those trials that a range would have held."""
+
+STEPS = 10
+"""Points of a forecast's path: what is expected after each tenth of its credits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,36 +84,42 @@ class Forecast:
     visits: Range
     seconds: Range
     basis: str
+    path: tuple[tuple[int, float, float], ...]
+    """The way there: credits, and the new accounts and follows expected of them; the last point is all of it."""
 
     def document(self) -> dict[str, Any]:
         """Return it for JSON."""
         return {name: getattr(self, name).document() for name in ("accounts", "edges", "visits", "seconds")}
 
+    def record(self) -> dict[str, Any]:
+        """Return what is kept with a run, to be compared with what comes."""
+        path = [[credits, round(accounts, 1), round(edges, 1)] for credits, accounts, edges in self.path]
+        return {**self.document(), "credits": self.credits, "path": path}
 
-def forecast(known: Known, strategy: Strategy, credits: int) -> Forecast:
-    """Say what so many credits will buy under a strategy."""
-    picked = _picked(known.waiting, strategy, credits)
+
+def forecast(known: Known, strategy: Strategy, credits: int, room: Room | None = None) -> Forecast:
+    """Say what so many credits will buy under a strategy: fewer, where seeds and hops have no room for all of them."""
+    room = Room() if room is None else room
+    picked = _picked(known.waiting, strategy, credits, room)
     share = 1.0 if known.listed_share is None else min(1.0, known.listed_share)
     spent = float(known.yields.credits.sum())
-    edges = picked.listed * share
-    visits = picked.visits
-    rest = max(0.0, credits - picked.cost)
-    if rest:  # the known frontier ends before the budget: what is discovered on the way is like what was
-        per_credit = _ratio(known.yields.edges, known.yields.credits, PAGE_SIZE / 2)
-        pages = _ratio(known.yields.credits, np.ones_like(known.yields.credits), 2.0)
-        edges += rest * per_credit
-        visits += rest / max(1.0, pages)
+    # The known frontier ends before the budget: what is discovered on the way is like what was.
+    rest = max(0.0, min(credits - picked.cost, room.beyond()))
+    if picked.cost + rest < credits:
+        credits = round(picked.cost + rest)
+    per_credit = _ratio(known.yields.edges, known.yields.credits, PAGE_SIZE / 2)
+    pages = _ratio(known.yields.credits, np.ones_like(known.yields.credits), 2.0)
+    visits = picked.visits + rest / max(1.0, pages)
     is_known = spent >= PILOT
-    read, met = float(known.yields.edges.sum()), float(known.yields.accounts.sum())
-    if is_known:
-        accounts = _growth(read, met, edges, *_newness(known.yields))
-        by_followers = _unlisted(known.followers, met, read, edges)
-        if by_followers is not None:
-            accounts = sqrt(accounts * by_followers)
-        width = _width(known.yields, spent, credits)
-    else:
-        accounts, width = USUAL_NEW * edges, log(4.0)
-    edge_width = width / 2 if is_known else log(4.0)
+    accounts_of = _accounts(known) if is_known else lambda edges: USUAL_NEW * edges
+    path = []
+    for step in range(1, STEPS + 1):
+        paid = credits * step / STEPS
+        edges = picked.listed(paid) * share + max(0.0, paid - picked.cost) * per_credit
+        path.append((round(paid), accounts_of(edges), edges))
+    _, accounts, edges = path[-1]
+    width = _width(known.yields, spent, credits) if is_known else log(4.0)
+    edge_width = width / 2 if is_known else width
     doubt = rest / max(1.0, credits)  # of what nobody has seen yet, the low end promises nothing
     return Forecast(
         credits=credits,
@@ -119,6 +129,7 @@ def forecast(known: Known, strategy: Strategy, credits: int) -> Forecast:
         visits=_range(visits, edge_width, doubt),
         seconds=_seconds(known, credits, doubt, may_end=rest > 0),
         basis="crawl" if is_known else "prior",
+        path=tuple(path),
     )
 
 
@@ -130,27 +141,53 @@ def _range(mid: float, width: float, doubt: float) -> Range:
 class _Picked:
     cost: float
     visits: float
-    listed: float
     frontier_cost: int
+    paid: list[float]
+    read: list[float]
+    """Credits, and the follows listed for them, after each entry."""
+
+    def listed(self, credits: float) -> float:
+        """Return how many follows the first so many credits list."""
+        return float(np.interp(credits, self.paid, self.read))
 
 
-def _picked(waiting: Waiting, strategy: Strategy, credits: int) -> _Picked:
+def _picked(waiting: Waiting, strategy: Strategy, credits: int, room: Room) -> _Picked:
     """Take entries of the known frontier in the strategy's order until the credits are spent."""
     weight = waiting.weight
     cost = [pages_left(entry) for entry in waiting.entries]
     frontier_cost = weight * sum(cost)
     order = sorted(range(len(cost)), key=_order(strategy, waiting.entries))
     spent = visits = listed = 0.0
+    paid, read = [0.0], [0.0]
     for index in order:
         if spent >= credits:
             break
         entry = waiting.entries[index]
-        part = min(1.0, (credits - spent) / (cost[index] * weight))
+        whole = cost[index] * weight
+        part = min(1.0, (credits - spent) / whole, room.left(entry.account_id, entry.depth) / whole)
+        if part <= 0:
+            continue
+        room.take(entry.account_id, entry.depth, part * whole)
         following = PAGE_SIZE / 2 if entry.following is None else max(0, entry.following - entry.listed)
-        spent += part * cost[index] * weight
+        spent += part * whole
         listed += part * following * weight
         visits += max(part * weight, 1.0) if not entry.pages else 0.0
-    return _Picked(cost=spent, visits=visits, listed=listed, frontier_cost=frontier_cost)
+        paid.append(spent)
+        read.append(listed)
+    return _Picked(cost=spent, visits=visits, frontier_cost=frontier_cost, paid=paid, read=read)
+
+
+def _accounts(known: Known) -> Callable[[float], float]:
+    """Return how many new accounts so many more follows bring, by both ways of telling."""
+    read, met = float(known.yields.edges.sum()), float(known.yields.accounts.sum())
+    decline, newness = _newness(known.yields)
+    rate = _listing_rate(known.followers, met, read)
+
+    def expected(more: float) -> float:
+        grown = _growth(read, met, more, decline, newness)
+        return grown if rate is None else sqrt(grown * _unlisted(known.followers, met, read, more, rate))
+
+    return expected
 
 
 def _order(strategy: Strategy, entries: list[Candidate]) -> Callable[[int], tuple[float, float, int]]:
@@ -180,13 +217,10 @@ def _growth(read: float, met: float, more: float, decline: float, newness: float
     return float(min(more, newness * read * (growth ** (decline + 1) - 1) / (decline + 1)))
 
 
-def _unlisted(followers: Numbers, met: float, read: float, more: float) -> float | None:
-    """Return how many accounts so many more follows list first; None where no account was listed twice.
+def _listing_rate(followers: Numbers, met: float, read: float) -> float | None:
+    """Return q where an account with F followers is listed k ~ Poisson(q * F) times; None where none was listed twice.
 
-    An account with F followers is listed k ~ Poisson(q * F) times. q solves sum of q * F / (1 - exp(-q * F)) = follows
-    read, over the accounts listed; each of these stands for 1 / (1 - exp(-q * F)) that are there (the truncated
-    estimator of van der Heijden et al. 2003, as in `analysis.capture`), of which exp(-q * F) - exp(-q' * F) come first
-    with the follows still to be read, q' = q * (read + more) / read.
+    q solves sum of q * F / (1 - exp(-q * F)) = follows read, over the accounts listed.
     """
     if not len(followers) or read <= met or not met:
         return None
@@ -196,6 +230,17 @@ def _unlisted(followers: Numbers, met: float, read: float, more: float) -> float
         expected = weight * float((rate * followers / -np.expm1(-rate * followers)).sum())
         low, high = (rate, high) if expected < read else (low, rate)
         rate = (low + high) / 2
+    return rate
+
+
+def _unlisted(followers: Numbers, met: float, read: float, more: float, rate: float) -> float:
+    """Return how many accounts so many more follows list first.
+
+    Each account listed stands for 1 / (1 - exp(-q * F)) that are there (the truncated estimator of van der Heijden et
+    al. 2003, as in `analysis.capture`), of which exp(-q * F) - exp(-q' * F) come first with the follows still to be
+    read, q' = q * (read + more) / read.
+    """
+    weight = met / len(followers)
     then = min(1.0, rate * (read + more) / read)
     coming = (np.exp(-rate * followers) - np.exp(-then * followers)) / -np.expm1(-rate * followers)
     return min(more, weight * float(coming.sum()))

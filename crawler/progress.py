@@ -7,10 +7,13 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from crawler.forecast import Forecast
+from storage.summary import on_the_way
 
 RECENT_PAGES = 200
 """Pages that `new_per_credit` looks back over."""
 
+LEAST_EXPECTED = 20
+"""New accounts that a forecast must have expected so far before its error is more than chance."""
 
 PACE_S = 10.0
 """Seconds that `pace` looks back over."""
@@ -74,9 +77,12 @@ class Progress:
     renamed: int = 0
     taken_over: int = 0
     waiting: str | None = None
+    """Why nothing is asked for now: the code of an error, or "day"; set by `wait`."""
     forecast: Forecast | None = None
     """What the credits left were expected to buy when it was made, `forecast_from` new accounts ago."""
     forecast_from: int = 0
+    forecast_at: int = 0
+    """Credits of the run that were spent then."""
     crawlers: int = 1
     """Crawlers at work on the same database, this one among them."""
     is_draining: bool = False
@@ -86,6 +92,8 @@ class Progress:
     """How long pages then waited until they were stored for good."""
     statuses: dict[str, int] = field(default_factory=dict)
     """Pages by what they said of the list: one of `STATUSES`."""
+    _waits_since_s: float = 0.0
+    _idle_s: float = 0.0
     _arrived: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
     _recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=RECENT_PAGES))
     _recent_credits: int = 0
@@ -98,6 +106,17 @@ class Progress:
             return None
         span = self.forecast.accounts
         return self.forecast_from + int(span.low), self.forecast_from + round(span.high)
+
+    @property
+    def forecast_error(self) -> float | None:
+        """How far off the forecast is so far: new accounts over those expected for the credits since, less 1.
+
+        None while there are too few to tell, and where other crawlers spend as well: what they bring is not known here.
+        """
+        if self.forecast is None or self.crawlers > 1:
+            return None
+        expected, _ = on_the_way(self.forecast.path, self.charged + self.uncertain - self.forecast_at)
+        return (self.accounts_new - self.forecast_from) / expected - 1 if expected >= LEAST_EXPECTED else None
 
     @property
     def left(self) -> int:
@@ -114,9 +133,18 @@ class Progress:
         """New accounts per credit over the last pages."""
         return self._recent_new / self._recent_credits if self._recent_credits else 0.0
 
+    def wait(self, reason: str | None, now_s: float) -> None:
+        """Note what is waited for from now on, None for nothing."""
+        self._idle_s = self.idle_s(now_s)
+        self.waiting, self._waits_since_s = reason, now_s
+
+    def idle_s(self, now_s: float) -> float:
+        """Seconds so far in which this process waited for a new day: nobody is at work then."""
+        return self._idle_s + (now_s - self._waits_since_s if self.waiting == "day" else 0.0)
+
     def rate(self, now_s: float) -> float:
-        """Pages per second since this process began."""
-        seconds = now_s - self.started_s
+        """Pages per second at work, since this process began."""
+        seconds = now_s - self.started_s - self.idle_s(now_s)
         return self.pages / seconds if seconds > 0 else 0.0
 
     def pace(self, now_s: float) -> float:

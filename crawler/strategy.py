@@ -39,6 +39,8 @@ class Strategy:
     name: ClassVar[str]
     purpose: ClassVar[str]
     cost_exponent: ClassVar[float] = 1.0
+    has_cost: ClassVar[bool] = True
+    """Whether priorities are divided by cost^g at all, so that another exponent changes them."""
     keeps_cash: ClassVar[bool] = False
     keeps_listings: ClassVar[bool] = False
     is_pagewise: ClassVar[bool] = False

@@ -7,7 +7,7 @@ the page before it was committed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -24,12 +24,14 @@ from socialfetch import errors
 from socialfetch.client import Client, Page
 from socialfetch.wire import LISTED
 from storage import allowances, archive, frontier, outlook
+from storage.allowances import Caps
 from storage.archive import Archive
 from storage.database import Database
 from storage.errors import DiskFull
 from storage.frontier import Lease, Returned
 from storage.listing import Stored
 from storage.readings import ABANDONED
+from storage.runs import Credits
 from storage.schema import Completeness
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class Desk:
     now: Callable[[], float]
     time: Callable[[], float]
     active_s: Callable[[], float]
-    """How long the run has worked, in seconds, over all its processes."""
+    """How long the run has worked, in seconds, over all its processes; waits for a new day are no work."""
     rng: Random
     log: BoundLogger
     stop: Callable[[str, str, str | None], None]
@@ -184,14 +186,15 @@ async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
         return
     else:
         kept = desk.purchases.taking.caps.retry_reserve
-        desk.end = ("budget_exhausted", f"the last {kept:,} credits are kept for retries", "budget.retry_reserve")
+        detail = f"the last {kept:,} credits are kept for retries; to spend them lower budget.retry_reserve"
+        desk.end = ("budget_exhausted", detail, "budget.retry_reserve")
     desk.is_over = True
     desk.go_home()
 
 
 async def _nothing_left(desk: Desk) -> tuple[str, str, str | None]:
-    if desk.purchases.taking.caps.are_counted and await _has_parked(desk):
-        return ("budget_exhausted", "the budgets of the seeds or hops that are left are used up", None)
+    if desk.purchases.taking.caps.are_counted and (counts := await desk.db.write(allowances.parked_counts)):
+        return _sub_budgets_used_up(desk.purchases.taking.caps, counts)
     counts = await desk.db.write(outlook.left_out)
     words = [
         f"{count:,} {'account was' if count == 1 else 'accounts were'} {what}"
@@ -203,8 +206,17 @@ async def _nothing_left(desk: Desk) -> tuple[str, str, str | None]:
     return ("frontier_empty", "every account that can be reached was visited", None)
 
 
-async def _has_parked(desk: Desk) -> bool:
-    return bool(await desk.db.write(allowances.parked))
+def _sub_budgets_used_up(caps: Caps, counts: Mapping[str, int]) -> tuple[str, str, str | None]:
+    """Say whose credits the accounts that are left wait for, by which settings, and what lets them be bought."""
+    caps_of = {
+        allowances.SEED: ("seed", "budget.per_seed", f"{caps.per_seed}"),
+        allowances.DEPTH: ("hop", "budget.per_depth", f"{list(caps.per_depth)}"),
+    }
+    found = [(counts[kind], *caps_of[kind]) for kind in caps_of if kind in counts]
+    waiting = " or ".join(f"of their {what} ({count:,})" for count, what, _, _ in found)
+    settings = " and ".join(f"{key} = {cap}" for _, _, key, cap in found)
+    remedy = f"raise the setting, or begin a new run, which has its own: {settings}"  # where it was set is said next
+    return ("budget_exhausted", f"all accounts left wait for credits {waiting}; {remedy}", found[0][2])
 
 
 async def _wait_for_an_entry(desk: Desk, changed: asyncio.Event, due_at: float) -> None:
@@ -229,14 +241,14 @@ async def _wait_for_a_day(desk: Desk, changed: asyncio.Event) -> None:
     caps = desk.purchases.taking.caps
     now = desk.now()
     if desk.progress.waiting != "day":
-        desk.progress.waiting = "day"
+        desk.progress.wait("day", desk.time())
         desk.log.info("day.exhausted", budget=caps.per_day, until=calendar.iso(caps.day_ends(now)))
     try:
         async with asyncio.timeout(min(max(0.0, caps.day_ends(now) - now), LONGEST_NAP_S)):
             await changed.wait()
     except TimeoutError:
         if caps.day(desk.now()) != caps.day(now):
-            desk.progress.waiting = None
+            desk.progress.wait(None, desk.time())
         desk.wake()
 
 
@@ -287,7 +299,7 @@ async def _ask(desk: Desk, lease: Lease) -> Page | errors.SocialFetchError:
         desk.limiter.widen()
     desk.progress.latency.note(desk.last.called_s - sent_at)
     desk.trouble_since_s = None
-    desk.progress.waiting = None
+    desk.progress.wait(None, desk.time())
     return page
 
 
@@ -298,7 +310,7 @@ async def _store(desk: Desk, lease: Lease, page: Page, sent_at_s: float) -> Stor
     stored = await commit
     progress = desk.progress
     progress.commits.note(desk.time() - asked_at_s)
-    progress.charged, progress.uncertain = stored.credits.charged, stored.credits.uncertain
+    _note_books(desk, stored.credits)
     if stored.is_late:
         desk.log.warning("page.refused", account=lease.account_id, charged=page.credits_charged)
         desk.wake()
@@ -389,7 +401,7 @@ async def _refused(desk: Desk, lease: Lease, error: errors.SocialFetchError, sen
             if blocks:
                 desk.limiter.block(until - now)
                 desk.unanswered.pause(until_s=desk.time() + until - now)
-                desk.progress.waiting = error.code
+                desk.progress.wait(error.code, desk.time())
                 _mind_outage(desk, error, until - now)
             await _give_back(desk, returned(not_before=until, counts_as_attempt=counts))
             desk.log.warning("page.deferred", account=lease.account_id, cause=error.code, seconds=round(until - now, 3))
@@ -436,7 +448,13 @@ def _mind_outage(desk: Desk, error: errors.SocialFetchError, wait_s: float) -> N
 
 async def _give_back(desk: Desk, returned: Returned) -> None:
     credits = await desk.db.submit(desk.purchases.give_back, (returned, desk.now()))
-    desk.progress.charged, desk.progress.uncertain = credits.charged, credits.uncertain
+    _note_books(desk, credits)
+
+
+def _note_books(desk: Desk, credits: Credits) -> None:
+    """Note the run's money as it stands; its budget may have been raised meanwhile."""
+    progress = desk.progress
+    progress.budget, progress.charged, progress.uncertain = credits.budget, credits.charged, credits.uncertain
 
 
 def _obey(desk: Desk, tripped: Tripped | None) -> None:

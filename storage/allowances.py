@@ -7,15 +7,16 @@ quoted at. A credit once uncertain stays counted here, for a balance settles a s
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import sqlalchemy as sa
 
 from storage.runs import Credits, promisable
 from storage.schema import Outcome, State, allowances, frontier, ledger, processes, visits
-from storage.statement import Statement
+from storage.statement import Lookup, Statement
 
 DAY, SEED, DEPTH = "day", "seed", "depth"
 EVERY_RUN = 0
@@ -242,6 +243,101 @@ def rebuild(conn: sa.Connection, caps: Caps, *, run_id: int, now: float) -> None
         )
 
 
+@dataclass(slots=True, kw_only=True)
+class Room:
+    """How many credits seeds and hops may still take, for whoever reckons with them; `take` changes what is left.
+
+    What no cap is about has room without end. `seed_of` tells through which seed an account was discovered.
+    """
+
+    credits: int = 0
+    per_seed: int | None = None
+    seeds: dict[int, float] = field(default_factory=dict)
+    hops: dict[int, float] = field(default_factory=dict)
+    max_depth: int | None = None
+    seed_of: Mapping[int, int | None] = field(default_factory=dict)
+    _read: set[int] = field(default_factory=set)
+    _begun: set[int | None] = field(default_factory=set)
+
+    def left(self, account_id: int, depth: int) -> float:
+        """Return what the seed and the hop of an entry let its list cost."""
+        return min(self._of_seed(self.seed_of.get(account_id)), self.hops.get(depth, inf))
+
+    def take(self, account_id: int, depth: int, credits: float) -> None:
+        """Spend credits on an entry's list."""
+        seed = self.seed_of.get(account_id)
+        self._begun.add(seed)
+        self._read.add(depth)
+        if self._of_seed(seed) < inf:
+            self.seeds[seed or 0] = self._of_seed(seed) - credits
+        if depth in self.hops:
+            self.hops[depth] -= credits
+
+    def beyond(self) -> float:
+        """Return what is left for accounts that nobody knows yet: one hop beyond those that were read, and so on."""
+        of_seeds = sum(self._of_seed(seed) for seed in self._begun)
+        total, depth = 0.0, min(self._read, default=0) + 1
+        while of_seeds and total < inf and (self.max_depth is None or depth <= self.max_depth):
+            of_hop = self.hops.get(depth, inf)
+            if of_hop <= 0 and depth not in self._read:  # nobody behind this hop is ever discovered
+                break
+            total += of_hop
+            depth += 1
+        return min(total, of_seeds)
+
+    def _of_seed(self, seed: int | None) -> float:
+        return inf if self.per_seed is None or seed is None else self.seeds.get(seed, self.per_seed)
+
+
+def room(
+    conn: sa.Connection,
+    caps: Caps,
+    *,
+    run_id: int,
+    left: int,
+    account_ids: Iterable[int],
+    max_depth: int | None,
+    now: float,
+    until: float | None,
+) -> Room:
+    """Return the room of a run with so many credits left, for these waiting accounts.
+
+    The reserve for retries pays for no first call. A day's cap only makes a crawl wait: it keeps credits back where the
+    crawl ends at a time, `until`, and not with its budget.
+    """
+    credits = left - caps.retry_reserve
+    if caps.per_day is not None and until is not None:
+        of_days, ends = caps.per_day - _spent(conn, EVERY_RUN, DAY).get(caps.day(now), 0), caps.day_ends(now)
+        while ends < until and of_days < credits:
+            of_days, ends = of_days + caps.per_day, caps.day_ends(ends)
+        credits = min(credits, of_days)
+    seeds: dict[int, float] = {}
+    seed_of: dict[int, int | None] = {}
+    if caps.per_seed is not None:
+        seeds = {int(key): caps.per_seed - spent for key, spent in _spent(conn, run_id, SEED).items()}
+        seed_of = dict(_SEED_OF.run(conn, account_ids))
+    of_hops = _spent(conn, run_id, DEPTH)
+    hops = {depth: float(cap - of_hops.get(str(depth), 0)) for depth, cap in enumerate(caps.per_depth)}
+    return Room(
+        credits=max(0, credits), per_seed=caps.per_seed, seeds=seeds, hops=hops, max_depth=max_depth, seed_of=seed_of
+    )
+
+
+_SEED_OF = Lookup(
+    frontier.c.account_id, lambda condition: sa.select(frontier.c.account_id, frontier.c.seed_id).where(condition)
+)
+
+
+def _spent(conn: sa.Connection, run_id: int, kind: str) -> dict[str, int]:
+    """Return what is charged or uncertain by seed, hop or day; open reservations are of entries that wait, for now."""
+    rows: Any = conn.execute(
+        sa.select(allowances.c.key, allowances.c.charged + allowances.c.uncertain).where(
+            allowances.c.run_id == run_id, allowances.c.kind == kind
+        )
+    )
+    return dict(iter(rows))
+
+
 PARKED = {SEED: "seed_budget", DEPTH: "depth_budget"}
 """Why an entry is skipped whose seed or hop has used up its credits."""
 
@@ -255,3 +351,35 @@ def parked(conn: sa.Connection) -> list[sa.Row[Any]]:
             .order_by(frontier.c.account_id)
         )
     )
+
+
+def parked_counts(conn: sa.Connection) -> dict[str, int]:
+    """Return how many entries wait for credits of their seed and of their hop; nothing where none does."""
+    rows: Any = conn.execute(
+        sa.select(frontier.c.reason, sa.func.count())
+        .where(frontier.c.state == int(State.SKIPPED), frontier.c.reason.in_(PARKED.values()))
+        .group_by(frontier.c.reason)
+    )
+    counts = dict(iter(rows))
+    return {kind: int(counts[reason]) for kind, reason in PARKED.items() if reason in counts}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What a sub-budget has taken: `key` is the day, the account of the seed, or the hop."""
+
+    kind: str
+    key: str
+    charged: int
+    uncertain: int
+    reserved: int
+
+
+def counted(conn: sa.Connection, run_id: int) -> list[Counted]:
+    """Return what was counted for the sub-budgets of a run and for the day, those with most credits first."""
+    rows: Any = conn.execute(
+        sa.select(*(allowances.c[name] for name in ("kind", "key", "charged", "uncertain", "reserved")))
+        .where(allowances.c.run_id.in_((run_id, EVERY_RUN)))
+        .order_by(allowances.c.kind, allowances.c.charged.desc(), allowances.c.key)
+    )
+    return [Counted(**row._mapping) for row in rows]

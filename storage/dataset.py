@@ -189,7 +189,7 @@ def _crate(described: Description, found: Summary, folder: Path) -> dict[str, An
         {
             "@id": f"#run-{run.id}",
             "@type": "CreateAction",
-            "name": f"Crawl {run.id}, strategy {run.strategy}",
+            "name": f"Crawl {run.id}, strategy {', '.join(run.strategies)}",
             "startTime": iso(run.started_at),
             **({} if run.ended_at is None else {"endTime": iso(run.ended_at)}),
             "description": f"budget {run.budget}, charged {run.charged}, stopped by {run.stop_reason}, "

@@ -25,6 +25,7 @@ from storage.schema import (
     allowances,
     archive,
     balances,
+    budget_changes,
     control_draws,
     dictionaries,
     frontier,
@@ -112,10 +113,10 @@ class Replica:
         self._known: set[int] = set()
 
     def begin(self, conn: sa.Connection) -> None:
-        """Take over the runs with empty books, the processes, the dictionaries."""
+        """Take over the runs with empty books and how their budgets were changed, the processes, the dictionaries."""
         for row in self._history.rows(run_rows):
             conn.execute(sa.insert(run_rows).values(row | dict.fromkeys(_SUMS, 0)))
-        for table in (processes, dictionaries, optouts, receipts):
+        for table in (processes, dictionaries, optouts, receipts, budget_changes):
             for row in self._history.rows(table):
                 conn.execute(sa.insert(table).values(row))
         for row in self._history.rows(meta):

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from storage import errors, journal
 from storage.driver import clock
 from storage.journal import Act
-from storage.schema import meta, processes, runs
+from storage.schema import budget_changes, meta, processes, runs
 from storage.statement import Statement
 
 ENDED = ("budget_exhausted", "frontier_empty", "deadline", "low_yield")
@@ -169,8 +169,9 @@ def start(
 ) -> Started:
     """Continue the last run where it did not end by itself, else begin a new one; raises as `continued`.
 
-    A continued run keeps its budget and its rng seed where none is given. Raises OtherSettings where crawlers at work
-    on it order the frontier otherwise.
+    A continued run keeps its budget and its rng seed where none is given. Its row tells under which terms it goes on;
+    those that it began with stay in the journal and among the changes of budgets (`summary.Terms`). Raises
+    OtherSettings where crawlers at work on it order the frontier otherwise.
     """
     previous = continued(conn, budget=budget, new_run=new_run)
     if previous is not None:
@@ -194,6 +195,10 @@ def start(
             .values(ended_at=None, stop_reason=None, **asked)
             .returning(runs.c.id, runs.c.budget, runs.c.rng_seed, runs.c.active_s)
         ).one()
+        more = row.budget - previous.budget
+        if more and DAY not in settings:  # a daemon works its runs' budgets out; they follow from the day's
+            change = {"at": int(now), "run_id": row.id, "credits": more, "origin": "crawl"}
+            conn.execute(sa.insert(budget_changes).values(change))
     else:
         asked |= {"budget": budget, "rng_seed": rng_seed}
         row = conn.execute(
@@ -242,15 +247,21 @@ def enrol(conn: sa.Connection, run_id: int, *, host: str, pid: int, now: float) 
     )
 
 
-def foretell(conn: sa.Connection, *, run_id: int, forecast: Mapping[str, Any]) -> None:
-    """Keep with a run what its credits left are expected to buy from here on; the last forecast stands."""
+def gained(conn: sa.Connection, run_id: int) -> dict[str, int]:
+    """Return what a run has spent and brought so far: `credits`, new `accounts`, new `edges`."""
     row = conn.execute(sa.select(runs).where(runs.c.id == run_id)).one()
-    made = {
-        "at": {"credits": row.charged + row.uncertain, "accounts": row.new_accounts, "edges": row.new_edges},
-        "budget": row.budget,
-        **forecast,
-    }
-    conn.execute(sa.update(runs).where(runs.c.id == run_id).values(forecast=json.dumps(made, sort_keys=True)))
+    return {"credits": row.charged + row.uncertain, "accounts": row.new_accounts, "edges": row.new_edges}
+
+
+def foretell(
+    conn: sa.Connection, *, run_id: int, at: Mapping[str, int], budget: int, forecast: Mapping[str, Any]
+) -> None:
+    """Keep with a run what its credits left are expected to buy; the last forecast stands.
+
+    `at` is what it had `gained` when that was reckoned, and `budget` the one it had.
+    """
+    made = json.dumps({"at": at, "budget": budget, **forecast}, sort_keys=True)
+    conn.execute(sa.update(runs).where(runs.c.id == run_id).values(forecast=made))
 
 
 def worked(conn: sa.Connection, run_id: int, *, active_s: float) -> None:

@@ -3,21 +3,56 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import sqlalchemy as sa
 
 from storage.driver import sorting_on_disk
-from storage.schema import Completeness, State, accounts, follows, frontier, ledger, runs, visits
+from storage.journal import Act
+from storage.schema import (
+    Completeness,
+    State,
+    accounts,
+    budget_changes,
+    follows,
+    frontier,
+    journal,
+    ledger,
+    processes,
+    runs,
+    visits,
+)
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+_UNTOLD = frozenset({"concurrency", "rate", "deadline_s", "lot_seed"})
+"""Settings that change nothing of what a run buys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a run was asked to do when it began, or went on under other terms after `from_credit` credits.
+
+    `at` is in Unix seconds, None where no process tells; `changed` holds what each setting was `before` and `after`.
+    """
+
+    at: int | None
+    from_credit: int
+    strategy: str
+    settings: Mapping[str, Any]
+    changed: Mapping[str, Mapping[str, Any]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """One run. Credits are whole credits, times Unix seconds, `active_s` seconds at work over all its processes."""
+    """One run, under the terms that hold now.
+
+    Credits are whole credits, times Unix seconds, `active_s` seconds at work over all its processes.
+    """
 
     id: int
     started_at: int
@@ -38,24 +73,59 @@ class RunRow:
     """JSON: what the run was asked to do."""
     forecast: str | None
     """JSON: what it was expected to buy, as `foreseen` reads it."""
+    terms: tuple[Terms, ...] = ()
+    """How it began, and each time that it went on under other terms."""
+    raised: tuple[tuple[int, int], ...] = ()
+    """When its budget was changed, in Unix seconds, and by how many credits."""
+
+    @property
+    def began(self) -> Terms:
+        """How it began; as it stands now where the database does not tell."""
+        now = Terms(at=self.started_at, from_credit=0, strategy=self.strategy, settings=self.asked, changed={})
+        return self.terms[0] if self.terms else now
+
+    @property
+    def budget_began(self) -> int:
+        """The budget that it began with, in credits."""
+        return self.budget - sum(credits for _, credits in self.raised)
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """The strategies it was asked for, each once, in their order."""
+        return tuple(dict.fromkeys([*(each.strategy for each in self.terms), self.strategy]))
 
     @property
     def foreseen(self) -> dict[str, Any] | None:
         """Return the forecast beside what came: for `accounts` and `edges` low, mid, high and actual; None without one.
 
-        `is_whole` tells whether the credits it was made for were spent, so that the two can be compared.
+        It was made at `from_credit` for so many `credits` more: those that the run could really spend; `spent` tells
+        how many of them were. `is_whole`: all were, or the run found no use for the rest, so that what came is to be
+        compared with all of it. Before that it is compared with what was expected of as many credits. `expected` holds
+        what the actual number is compared with, and `error` how far that was off; both are None where the forecast
+        does not tell.
         """
         if self.forecast is None:
             return None
         made = json.loads(self.forecast)
         at = made["at"]
-        actual = {"accounts": self.new_accounts - at["accounts"], "edges": self.new_edges - at["edges"]}
-        compared = {
-            name: {**made[name], "actual": actual[name], "error": _error(made[name]["mid"], actual[name])}
-            for name in actual
-        }
-        is_whole = self.charged + self.uncertain >= made["budget"] or self.stop_reason == "frontier_empty"
-        return {"from_credit": at["credits"], "is_whole": is_whole, **compared}
+        credits = made.get("credits", made["budget"] - at["credits"])  # older ones were for all that was left
+        spent = self.charged + self.uncertain - at["credits"]
+        was_lowered = self.budget < made["budget"]
+        is_whole = spent >= credits or (self.stop_reason in _TO_THE_END and not was_lowered)
+        was_raised = spent > credits and self.budget > made["budget"]
+        path = [] if was_raised else made.get("path") or []
+        compared = {}
+        for place, (name, came) in enumerate((("accounts", self.new_accounts), ("edges", self.new_edges)), start=1):
+            span, actual = {key: made[name][key] for key in ("low", "mid", "high")}, came - at[name]
+            expected: dict[str, float] | None = None
+            if is_whole and not was_raised:
+                expected = span
+            elif path and path[-1][place] > 0:
+                part = on_the_way(path, spent)[place - 1] / path[-1][place]
+                expected = {key: round(part * value) for key, value in span.items()}
+            error = None if expected is None else _error(expected["mid"], actual)
+            compared[name] = {**span, "actual": actual, "expected": expected, "error": error}
+        return {"from_credit": at["credits"], "credits": credits, "spent": spent, "is_whole": is_whole, **compared}
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -63,14 +133,33 @@ class RunRow:
         return json_object(self.settings)
 
     @property
-    def source(self) -> str:
-        """The host that was asked, empty where it was not noted."""
-        return str(self.asked.get("source") or "")
+    def sources(self) -> tuple[str, ...]:
+        """The hosts that were asked, each once, in their order; none where they were not noted."""
+        asked = [*(each.settings for each in self.terms), self.asked]
+        return tuple(dict.fromkeys(str(each["source"]) for each in asked if each.get("source")))
 
     @property
     def remaining(self) -> int:
         """Credits neither charged nor uncertain; negative only after an answer dearer than its reservation."""
         return self.budget - self.charged - self.uncertain
+
+
+_TO_THE_END = ("budget_exhausted", "frontier_empty")
+"""Stop reasons of a run that bought all it could: a forecast for more was wrong."""
+
+
+def on_the_way(path: Sequence[Sequence[float]], credits: float) -> tuple[float, float]:
+    """Return the new accounts and follows that a forecast expects of its first so many credits.
+
+    `path` has rows of credits, accounts and follows; between them it is a straight line, from nothing for nothing.
+    """
+    before: Sequence[float] = (0, 0.0, 0.0)
+    for row in path:
+        if credits < row[0]:
+            part = max(0.0, credits - before[0]) / (row[0] - before[0])
+            return before[1] + part * (row[1] - before[1]), before[2] + part * (row[2] - before[2])
+        before = row
+    return before[1], before[2]
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -110,7 +199,7 @@ class Summary:
         return self.runs[-1] if self.runs else None
 
 
-_RUNS = sa.select(*(runs.c[name] for name in RunRow.__dataclass_fields__))
+_RUNS = sa.select(*(runs.c[name] for name in RunRow.__dataclass_fields__ if name in runs.c))
 
 
 def last_run(conn: sa.Connection) -> RunRow | None:
@@ -120,13 +209,85 @@ def last_run(conn: sa.Connection) -> RunRow | None:
 
 
 def all_runs(conn: sa.Connection) -> list[RunRow]:
-    """Return every run, oldest first."""
-    return [RunRow(**row._mapping) for row in conn.execute(_RUNS.order_by(runs.c.id))]
+    """Return every run, oldest first, with the terms under which it began and went on. Reads through the journal."""
+    terms, raised = _terms(conn), _raised(conn)
+    return [
+        RunRow(**row._mapping, terms=tuple(terms.get(row.id, ())), raised=tuple(raised.get(row.id, ())))
+        for row in conn.execute(_RUNS.order_by(runs.c.id))
+    ]
+
+
+def _terms(conn: sa.Connection) -> dict[Any, list[Terms]]:
+    """Return by run how it began, and each time that it went on otherwise."""
+    began: Any = conn.execute(
+        sa.select(journal.c.ledger_id, journal.c.details).where(journal.c.act == Act.BEGAN).order_by(journal.c.id)
+    )
+    times: Any = conn.execute(sa.select(processes.c.id, processes.c.started_at))
+    started: dict[Any, int] = dict(iter(times))
+    found: dict[Any, list[Terms]] = {run: [] for run in conn.execute(sa.select(runs.c.id)).scalars()}
+    for ledger_id, text in began.all():
+        details = json_object(text)
+        run, process, settings = (details.get(name) for name in ("run", "process", "settings"))
+        if not (isinstance(run, int) and isinstance(process, int) and isinstance(settings, dict)) or run not in found:
+            continue  # somebody changed the note
+        settings = {name: value for name, value in settings.items() if _is_tellable(value)}
+        before = found[run]
+        changed = {}
+        if before:
+            last = before[-1].settings
+            changed = {
+                name: {"before": last.get(name), "after": settings.get(name)}
+                for name in sorted({*last, *settings} - _UNTOLD)
+                if last.get(name) != settings.get(name)
+            }
+            if not changed:
+                continue
+        before.append(
+            Terms(
+                at=started.get(process),
+                from_credit=_spent(conn, run, ledger_id) if changed else 0,
+                strategy=str(details.get("strategy")),
+                settings=settings,
+                changed=changed,
+            )
+        )
+    return found
+
+
+def _is_tellable(value: object, depth: int = 3) -> bool:
+    """Tell whether every JSON can hold a value as it is: nothing deep, no number that is none."""
+    match value:
+        case float():
+            return isfinite(value)
+        case list() | dict():
+            inside = value.values() if isinstance(value, dict) else value
+            return depth > 0 and all(_is_tellable(each, depth - 1) for each in inside)
+        case _:
+            return True
+
+
+def _spent(conn: sa.Connection, run_id: int, ledger_id: int) -> int:
+    """Return what a run had spent, charged or uncertain, up to this row of the ledger."""
+    spent = sa.func.coalesce(sa.func.sum(ledger.c.charged + ledger.c.uncertain), 0)
+    return int(conn.execute(sa.select(spent).where(ledger.c.run_id == run_id, ledger.c.id <= ledger_id)).scalar_one())
+
+
+def _raised(conn: sa.Connection) -> dict[int, list[tuple[int, int]]]:
+    """Return by run when its budget was changed, and by how much."""
+    rows: Any = conn.execute(
+        sa.select(budget_changes.c.run_id, budget_changes.c.at, budget_changes.c.credits)
+        .where(budget_changes.c.run_id.is_not(None))
+        .order_by(budget_changes.c.id)
+    )
+    found: dict[int, list[tuple[int, int]]] = {}
+    for run, at, credits in rows:
+        found.setdefault(run, []).append((at, credits))
+    return found
 
 
 def is_rehearsal(rows: Iterable[RunRow]) -> bool:
     """Tell whether nothing came from anywhere but this machine: a simulated API, not the platform."""
-    sources = {run.source for run in rows if run.source}
+    sources = {source for run in rows for source in run.sources}
     return bool(sources) and sources <= set(LOOPBACK)
 
 

@@ -53,11 +53,12 @@ def stopped(reason: str) -> str:
 
 def _runs(findings: Findings) -> Iterator[Entry]:
     for run in findings.coverage.runs:
+        budget = text.count(run.budget_began, "credit")
         yield Entry(
             at=run.started_at,
             run=run.id,
             kind="began",
-            words=f"Run {run.id} began: strategy {_plain(run.strategy)}, budget {text.count(run.budget, 'credit')}.",
+            words=f"Run {run.id} began: strategy {_plain(run.began.strategy)}, budget {budget}.",
         )
         if run.stop_reason is not None:
             spent = f"{text.count(run.charged, 'credit')} charged, {run.uncertain:,} uncertain"
@@ -89,7 +90,8 @@ def _paused(facts: Mapping[str, Any]) -> str:
 def _budget(facts: Mapping[str, Any]) -> str:
     until = f", to be spent until {text.shown(facts['until_day'])}" if facts["until_day"] else ""
     note = f" ({text.shown(facts['note'])})" if facts["note"] else ""
-    return f"The budget was raised by {text.count(facts['credits'], 'credit')}{until}{note}."
+    how = "raised" if facts["credits"] >= 0 else "lowered"
+    return f"The budget was {how} by {text.count(abs(facts['credits']), 'credit')}{until}{note}."
 
 
 def _settings(facts: Mapping[str, Any]) -> str:

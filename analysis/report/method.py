@@ -5,6 +5,9 @@ They are plain text, one list for the page and for methods.md; `analysis.report.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from analysis.audit import IMPLAUSIBLE, LEAST_SPREAD, OUTLYING, UNAUDITED
 from analysis.centrality import DAMPING
 from analysis.communities import RARE
@@ -16,7 +19,7 @@ from analysis.report.findings import Findings
 from analysis.report.log import stopped
 from analysis.sampling import NotIdentifiable
 from storage.schema import Queue
-from storage.summary import RunRow
+from storage.summary import RunRow, Terms
 
 MOST_RUNS = 10
 """Runs that are told of one by one."""
@@ -105,7 +108,7 @@ def _drawing(findings: Findings) -> list[str]:
     if seen.runs:
         more = f"; {len(seen.runs) - MOST_RUNS:,} more runs" if len(seen.runs) > MOST_RUNS else ""
         parts.append(f"The runs, one by one: {'; '.join(map(_run, seen.runs[:MOST_RUNS]))}{more}.")
-        if not any(_limited(run) for run in seen.runs):
+        if not any(_limited(terms.settings) for run in seen.runs for terms in (run.began, *run.terms[1:])):
             parts.append("No run had a filter or a limit of pages or hops.")
     bought = {queue.name: queue.credits for queue in made.queues}
     control = sum(credits for name, credits in bought.items() if name.startswith(Queue.CONTROL))
@@ -120,21 +123,54 @@ def _drawing(findings: Findings) -> list[str]:
 
 
 def _run(run: RunRow) -> str:
-    asked = run.asked
-    told = [f"run {run.id}: {run.strategy}", f"rng seed {run.rng_seed}", f"budget {run.budget:,}"]
+    """Return how a run began, and what was changed when it went on."""
+    began = run.began
+    seed = began.settings.get("rng_seed", run.rng_seed)
+    told = [f"run {run.id}: {text.shown(began.strategy)}", f"rng seed {seed}", f"budget {run.budget_began:,}"]
+    told += _asked(began.settings)
+    for terms in run.terms[1:]:
+        when = "" if terms.at is None else f" on {text.day(terms.at)}"
+        told.append(f"went on{when}, after {text.count(terms.from_credit, 'credit')}, with {_changes(terms)}")
+    for at, credits in run.raised:
+        how = "raised" if credits >= 0 else "lowered"
+        told.append(f"its budget {how} by {abs(credits):,} on {text.day(at)}")
+    told.append(f"stopped because {stopped(run.stop_reason)}" if run.stop_reason else "not ended")
+    return ", ".join(told)
+
+
+def _changes(terms: Terms) -> str:
+    """Return what was changed, as what held from then on."""
+    found = []
+    if "strategy" in terms.changed:
+        found.append(f"strategy {text.shown(terms.strategy)}")
+    if "rng_seed" in terms.changed:
+        found.append(f"rng seed {terms.settings.get('rng_seed')}")
+    found += _asked({name: change["after"] for name, change in terms.changed.items()})
+    told = {"strategy", "rng_seed", *SHARES, *LIMITS, "per_depth", "filter"}
+    for name, change in terms.changed.items():
+        after, words = change["after"], text.shown(name.replace("_", " "))
+        if isinstance(after, dict):
+            after = [f"{key.replace('_', ' ')} {value}" for key, value in sorted(after.items()) if value is not None]
+        if after is None or (not after and name != "max_depth"):
+            found.append(f"no {words}")
+        elif name not in told:
+            found.append(f"{words} {_term(after)}")
+    return text.listing(found)
+
+
+def _asked(asked: Mapping[str, Any]) -> list[str]:
+    """Return the shares, limits and filters among a run's settings in words."""
+    told = []
     for name, what in SHARES.items():
         share = asked.get(name)
         if isinstance(share, (int, float)) and share:
             of = "" if name == "explore" else "of the budget "
             told.append(f"{text.percent(share)} {of}{what}")
-    told += _limited(run)
-    told.append(f"stopped because {stopped(run.stop_reason)}" if run.stop_reason else "not ended")
-    return ", ".join(told)
+    return told + _limited(asked)
 
 
-def _limited(run: RunRow) -> list[str]:
-    """Return the limits and filters of a run in words."""
-    asked = run.asked
+def _limited(asked: Mapping[str, Any]) -> list[str]:
+    """Return the limits and filters among a run's settings in words."""
     found = [
         words.format(value)
         for name, words in LIMITS.items()

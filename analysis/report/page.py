@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from math import floor, log10
@@ -24,11 +24,12 @@ from analysis.report.atlas import Atlas
 from analysis.report.dictionary import TABLES, file_words
 from analysis.report.findings import Central, Findings, scattered, suspicious
 from analysis.report.groups import PORTRAYED
-from analysis.report.log import log
+from analysis.report.log import log, stopped
 from analysis.report.method import method
 from analysis.report.provenance import File
 from analysis.structure import Distribution
 from storage.export import replacing
+from storage.summary import RunRow
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """Content-Security-Policy: nothing is loaded from anywhere; only the page's own style is allowed.
@@ -119,7 +120,7 @@ def render(
         bounded=isinstance(findings.estimates.intervals, RankIntervals),
         basis=prose.basis(findings),
         queues=[(prose.queue_words(queue), queue) for queue in findings.estimates.queues],
-        forecasts=[(run.id, run.foreseen) for run in findings.coverage.runs if run.foreseen is not None],
+        forecasts=[row for run in findings.coverage.runs for row in _forecasts(run)],
         alarm=prose.alarm(findings),
         size=prose.size(findings),
         averages=[(mean, prose.value_shown(mean), prose.between(mean)) for mean in findings.estimates.means],
@@ -181,6 +182,30 @@ def _places(rows: Sequence[Central]) -> int:
     """Return how many decimals show two digits of the smallest score, so that the column lines up."""
     smallest = min((1_000 * row.pagerank for row in rows), default=1)
     return max(0, 1 - floor(log10(smallest)))
+
+
+def _forecasts(run: RunRow) -> Iterator[tuple[int, int, str, Mapping[str, float], int, str]]:
+    """Yield run, first credit, what was forecast, low to high of it, what came, and whether that lay inside.
+
+    Of a run that did not spend all the credits of its forecast it is as much as was expected of those it spent.
+    """
+    foreseen = run.foreseen
+    if foreseen is None:
+        return
+    part = f"{text.number(max(0, foreseen['spent']))} of {text.count(foreseen['credits'], 'credit')}"
+    end = "not yet at its end" if run.stop_reason is None else f"it stopped because {stopped(run.stop_reason)}"
+    if run.stop_reason == "budget_exhausted":
+        end = "its budget was lowered since"
+    for word, key in (("accounts", "accounts"), ("follows", "edges")):
+        found = foreseen[key]
+        span = found["expected"] or found
+        inside = "yes" if span["low"] <= found["actual"] <= span["high"] else "no"
+        if found["expected"] is None:
+            why = "the budget was raised since" if foreseen["is_whole"] else f"{end}, after {part}"
+            inside = f"no comparison: {why}"
+        elif not foreseen["is_whole"]:
+            inside += f", for {part}: {end}"
+        yield run.id, foreseen["from_credit"], word, span, found["actual"], inside
 
 
 def _tiers(rows: Sequence[Central], known: int) -> Iterator[tuple[str, Sequence[Central]]]:

@@ -12,6 +12,7 @@ class Bfs(Strategy):
     name = "bfs"
     purpose = "complete neighbourhoods, hop by hop, in order of discovery"
     cost_exponent = 0.0
+    has_cost = False
 
     def priority(self, entry: Candidate) -> float:
         """Return depth before order of discovery, exact in a float up to 2^40 accounts and 2^12 hops."""

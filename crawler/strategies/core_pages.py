@@ -33,6 +33,7 @@ class CorePages(Strategy):
     is_pagewise = True
     learns = True
     cost_exponent = 0.0
+    has_cost = False
     learner: Learner
     known = 0
     gate = 0.0
@@ -40,6 +41,11 @@ class CorePages(Strategy):
     quality_count = 0
     pages = 0
     histogram: list[int]
+
+    @property
+    def label(self) -> str:
+        """Name the ranking, by the size of the core as well: another core has other members, and other merits."""
+        return f"{self.name}/core^{self.tuning.core_size}"
 
     def restored(self, state: str | None) -> CorePages:
         """Return this strategy with what it has learned."""

@@ -33,6 +33,7 @@ class Discover(Strategy):
     keeps_listings = True
     is_pagewise = True
     learns = True
+    has_cost = False
     yields: dict[int, list[float]]
     """Of each arm that was ever seen: new accounts on first pages, and first pages, both discounted."""
 

@@ -26,6 +26,7 @@ class DiscoverPages(Strategy):
     keeps_listings = True
     is_pagewise = True
     learns = True
+    has_cost = False
     known = 0
     learner: Learner
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from crawler.strategies.bfs import Bfs
 from crawler.strategies.community import Community
@@ -40,7 +41,16 @@ def build(name: str, tuning: Tuning | None = None) -> Strategy:
 
 def of_label(label: str) -> Strategy | None:
     """Return the strategy that a ranking is labelled with, None where nobody here knows it."""
-    name, _, exponent = label.partition("/cost^")
-    if name not in EVERY:
+    name, *tuned = label.split("/")
+    given = {what: value for what, _, value in (each.partition("^") for each in tuned)}
+    if name not in EVERY or not given.keys() <= {"cost", "core"}:
         return None
-    return build(name, Tuning(cost_exponent=float(exponent)) if exponent else None)
+    tuning = Tuning()
+    try:
+        if "cost" in given:
+            tuning = replace(tuning, cost_exponent=float(given["cost"]))
+        if "core" in given:
+            tuning = replace(tuning, core_size=int(given["core"]))
+    except ValueError:
+        return None
+    return build(name, tuning)

@@ -12,6 +12,7 @@ class Unbiased(Strategy):
     name = "unbiased"
     purpose = "statistics of the population: by lot, undoing that the much-followed are found more often"
     cost_exponent = 0.0
+    has_cost = False
 
     def priority(self, entry: Candidate) -> float:
         """Return ln(u) * max(F, 1), static."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import hashlib
 import html as markup
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rehearsal
 import sqlalchemy as sa
 
 from analysis.graph import load_graph
@@ -21,6 +23,9 @@ from analysis.report import page
 from analysis.report.build import ReportFiles, build
 from analysis.report.dictionary import FILES, TABLES
 from analysis.report.references import REFERENCES, SOFTWARE
+from crawler.engine import Crawl
+from crawler.replay import replay
+from socialfetch.simulator import network
 from storage.database import Database
 from tests.analysis.sample import START, Sample, Visit, closed, insert, write
 from tests.analysis.test_report_estimates import drawn
@@ -125,6 +130,77 @@ def test_the_method_names_what_the_runs_were_asked(tmp_path: Path) -> None:
     assert "<b>*AT*" not in html
     assert r"\<b\>\*AT\*\</b\>" in files.methods.read_text(encoding="utf-8")
     assert "No run had a filter" in built(tmp_path / "b")[3]
+
+
+def test_the_method_tells_how_a_run_began_and_what_was_changed_when(tmp_path: Path) -> None:
+    """A run that goes on under other terms keeps those that it began with: budget, strategy, seed, limits."""
+    path, api = tmp_path / "a.db", rehearsal.service(network.generate(400, rng_seed=3))
+
+    async def leave_off(crawl: Crawl) -> None:
+        await asyncio.sleep(0.6)
+        crawl.stop("interrupted", "asked")
+
+    first: dict[str, Any] = {"strategy": "flow", "explore": 0.2, "max_depth": 3}
+    rehearsal.go(path, api, seeds=["u1", "u2"], budget=400, meanwhile=leave_off, concurrency=2, **first)
+    spent = rehearsal.state(path).charged
+    assert 5 < spent < 60
+    rehearsal.go(path, api, strategy="rank", budget=spent + 20, core_size=500, page_rules="on", concurrency=4)
+    [run] = rehearsal.state(path).runs
+    assert (run.strategy, run.budget) == ("rank", spent + 20)
+    assert (run.began.strategy, run.budget_began, run.strategies) == ("flow", 400, ("flow", "rank"))
+    assert run.raised == ((run.raised[0][0], spent - 380),)
+    files = build(path, tmp_path / "report", now=lambda: NOW)
+    text = spoken(files.html.read_text(encoding="utf-8"))
+    assert f"run 1: flow, rng seed {run.rng_seed}, budget 400, 20.0 % of the picks by lot, at most 3 hops from" in text
+    assert re.search(
+        rf"went on on [^,]+, after {spent} credits, with strategy rank, core size 500, no explore, no max depth"
+        rf" and page rules on, its budget lowered by {380 - spent} on ",
+        text,
+    )
+    assert "(strategy: flow and rank;" in text
+    assert "<code>flow, rank</code>" in files.html.read_text(encoding="utf-8")
+    assert ("began", "Run 1 began: strategy flow, budget 400 credits.") in entries(files)
+    assert ("budget", f"The budget was lowered by {380 - spent} credits.") in entries(files)
+    with closing(Database.open(path, now=lambda: NOW, mode="read")) as source:
+        copy = Database.open(tmp_path / "b.db", now=lambda: NOW)
+        replay(source, copy)
+        copy.close()
+    [again] = rehearsal.state(tmp_path / "b.db").runs
+    assert (again.terms, again.raised) == (run.terms, run.raised)
+
+
+def test_a_run_that_goes_on_as_it_began_has_not_changed(tmp_path: Path) -> None:
+    """Another concurrency or the same budget once more is no change of terms."""
+    path, api = tmp_path / "a.db", rehearsal.service(network.generate(400, rng_seed=3))
+
+    async def leave_off(crawl: Crawl) -> None:
+        await asyncio.sleep(0.6)
+        crawl.stop("interrupted", "asked")
+
+    rehearsal.go(path, api, seeds=["u1", "u2"], budget=100, meanwhile=leave_off, concurrency=2)
+    rehearsal.go(path, api, budget=100, concurrency=5, rate=20.0)
+    [run] = rehearsal.state(path).runs
+    assert (len(run.terms), run.raised) == (1, ())
+
+
+def test_a_forecast_is_judged_by_the_credits_that_were_spent(tmp_path: Path) -> None:
+    """Of a run that stopped early the table shows what was expected by then, or says why nobody can tell."""
+    span = {"low": 80, "mid": 100, "high": 130}
+    at = {"credits": 5, "accounts": 0, "edges": 0}
+    noted = {"at": at, "budget": 105, "accounts": span, "edges": span}
+
+    def change(conn: sa.Connection, path: object = None) -> None:
+        forecast = json.dumps(noted | {"credits": 100, "path": path})
+        columns = (
+            "budget = 105, charged = 55, uncertain = 0, new_accounts = 48, new_edges = 90, stop_reason = 'deadline'"
+        )
+        conn.exec_driver_sql(f"UPDATE runs SET {columns}, forecast = ?", (forecast,))
+
+    text = built(tmp_path, lambda conn: change(conn, [[50, 50.0, 50.0], [100, 100.0, 100.0]]))[3]
+    assert "accounts40 to 655048yes, for 50 of 100 credits: it stopped because its time was up" in text
+    assert "follows40 to 655090no, for 50 of 100 credits: it stopped because its time was up" in text
+    text = built(tmp_path / "b", change)[3]
+    assert "accounts80 to 13010048no comparison: it stopped because its time was up, after 50 of 100 credits" in text
 
 
 def test_what_was_bought_beside_the_crawl_is_in_credits(tmp_path: Path) -> None:

@@ -116,6 +116,16 @@ def test_every_setting_has_a_variable(tmp_path: Path) -> None:
     assert configuration.settings.filter.verified is True
 
 
+def test_the_hops_are_one_word_on_the_command_line(tmp_path: Path) -> None:
+    """Credits of hops are separated by commas, and one that is no number is refused with the flag's name."""
+    configuration = load(written(tmp_path, ""), {}, {"budget.per_depth": "10,500"})
+    assert configuration.settings.budget.per_depth == (10, 500)
+    assert configuration.whence("budget.per_depth") == "from --budget-per-depth"
+    assert load(written(tmp_path, ""), {}, {"budget.per_depth": "7"}).settings.budget.per_depth == (7,)
+    with pytest.raises(ConfigError, match=r"^--budget-per-depth: .* a list of whole numbers"):
+        load(written(tmp_path, ""), {}, {"budget.per_depth": "10,many"})
+
+
 def test_empty_variable_is_not_set(tmp_path: Path) -> None:
     """An empty variable, as `${NAME:-}` leaves it behind, sets nothing."""
     assert load(written(tmp_path, ""), {"FOLLOWGRAPH_CRAWL__RATE": ""}, {}).settings.crawl.rate is None

@@ -96,11 +96,23 @@ def test_what_to_type_next_works_as_it_stands(tmp_path: Path) -> None:
         assert f"followgraph crawl --api-url {api.url} --db 'my study.db'" in done.stdout
         assert "followgraph report --db 'my study.db'" in done.stdout
         # It goes on under the same terms: without them it would spend as nobody asked it to.
-        terms = ["--strategy", "rank", "--control", "0.3", "--budget-per-seed", "60", "--verified", "--region", "DE"]
+        terms = [
+            "--strategy",
+            "rank",
+            "--control",
+            "0.3",
+            "--budget-per-seed",
+            "60",
+            "--budget-per-depth",
+            "9,30",
+            "--verified",
+            "--region",
+            "DE",
+        ]
         done = run([*crawl, "20", *terms, "--region", "AT"], cwd=tmp_path)
         assert done.returncode == 3, done.stderr
-        words = "--budget-per-seed 60 --strategy rank --control 0.3 --region DE --region AT --verified"
-        assert f"followgraph crawl {words} --api-url {api.url} --db 'my study.db'" in done.stdout
+        words = "--budget-per-seed 60 --budget-per-depth 9,30 --strategy rank --control 0.3 --region DE --region AT"
+        assert f"followgraph crawl {words} --verified --api-url {api.url} --db 'my study.db'" in done.stdout
         done = run([*crawl, "10"], cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "followgraph crawl" not in done.stdout

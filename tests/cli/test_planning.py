@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import rehearsal
+import virtual_time
 
 from cli.exits import Exit
+from crawler.engine import Crawl
 from crawler.strategies.registry import NAMES
 from socialfetch.simulator import network
+from storage import budgets
+from storage.allowances import Caps, Room
+from storage.database import Database
 from tests.analysis.sample import edges
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from conftest import Run
 
 GRAPH = network.generate(1500, rng_seed=3)
@@ -82,6 +92,80 @@ def test_a_network_that_ends_is_foreseen_to_end(tmp_path: Path) -> None:
     assert foreseen is not None
     assert foreseen["accounts"]["low"] <= foreseen["accounts"]["actual"] <= foreseen["accounts"]["high"]
     assert abs(foreseen["accounts"]["error"]) < 0.2  # by the fall of newness alone it was a third too much
+
+
+CAPS: Mapping[str, Mapping[str, Any]] = {
+    "retries": {"budget": 400, "caps": Caps(retry_reserve=250)},
+    "seeds": {"budget": 5000, "caps": Caps(per_seed=60)},
+    "hops": {"budget": 5000, "caps": Caps(per_depth=(3, 80, 60)), "max_depth": 2},
+    "depth": {"budget": 5000, "max_depth": 1},
+    "day": {"budget": 5000, "caps": Caps(per_day=180), "deadline_s": 3600.0},
+}
+
+
+@pytest.mark.parametrize("what", CAPS)
+def test_a_run_foresees_no_more_than_it_may_spend(tmp_path: Path, what: str) -> None:
+    """Credits that sub-budgets, the reserve for retries or the depth keep back buy nothing, and none is promised."""
+    path = tmp_path / "a.db"
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=["u1", "u2", "u3"], concurrency=4, **CAPS[what])
+    run = rehearsal.state(path).runs[-1]
+    foreseen = run.foreseen
+    assert foreseen is not None
+    assert run.charged < run.budget
+    assert foreseen["from_credit"] + foreseen["credits"] == pytest.approx(run.charged, rel=0.1)
+    assert foreseen["accounts"]["low"] <= foreseen["accounts"]["actual"] <= foreseen["accounts"]["high"]
+    assert foreseen["edges"]["low"] <= foreseen["edges"]["actual"] <= foreseen["edges"]["high"]
+
+
+def test_a_run_that_stops_early_is_compared_with_what_was_expected_by_then(tmp_path: Path) -> None:
+    """Half way through its budget about as much has come as the way to the forecast passes there."""
+    path = tmp_path / "a.db"
+
+    async def leave_off(crawl: Crawl) -> None:
+        await asyncio.sleep(0.6)
+        crawl.stop("interrupted", "asked")
+
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=["u1", "u2"], budget=400, meanwhile=leave_off)
+    foreseen = rehearsal.state(path).runs[-1].foreseen
+    assert foreseen is not None
+    assert not foreseen["is_whole"]
+    assert foreseen["spent"] < 0.7 * foreseen["credits"]
+    for name in ("accounts", "edges"):
+        of = foreseen[name]
+        assert of["expected"]["low"] <= of["actual"] <= of["expected"]["high"]
+        assert of["expected"]["high"] < of["high"]
+        assert abs(of["error"]) < 0.3
+
+
+def test_a_raised_budget_has_a_forecast_of_its_own(tmp_path: Path) -> None:
+    """Once more may be spent, what was forecast for less is no longer what the run is compared with."""
+    path = tmp_path / "a.db"
+
+    async def raise_it(_: Crawl) -> None:
+        await asyncio.sleep(0.4)
+        db = Database.open(path, now=virtual_time.now, mode="write")
+        db.transact(partial(budgets.add, credits=200, note=None, origin="command", now=virtual_time.now()))
+        db.close()
+
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=["u1", "u2"], budget=400, meanwhile=raise_it)
+    run = rehearsal.state(path).runs[-1]
+    assert (run.budget, run.charged) == (600, 600)
+    assert run.foreseen is not None
+    assert run.foreseen["from_credit"] + run.foreseen["credits"] == 600
+    assert run.foreseen["accounts"]["error"] is not None
+
+
+def test_room_ends_where_nobody_is_discovered_any_more() -> None:
+    """A hop without credits cuts off those behind it; what is left of seeds is theirs who have begun."""
+    room = Room(per_seed=10, seeds={1: 4.0}, hops={0: 5.0, 1: 0.0, 2: 50.0}, seed_of={7: 1, 8: 2})
+    room.take(7, 0, 3.0)
+    assert room.left(7, 0) == 1.0
+    assert room.left(8, 0) == 2.0
+    assert room.left(8, 1) == 0.0
+    assert room.beyond() == 0.0
+    room = Room(per_seed=10, seeds={1: 4.0}, seed_of={7: 1, 8: 2})
+    room.take(7, 0, 3.0)
+    assert room.beyond() == 1.0
 
 
 def test_what_overlays_cost_is_said(run: Run) -> None:

@@ -131,6 +131,7 @@ def test_a_life(start: Start, run: Run, tmp_path: Path) -> None:
     for refused, key in (
         ('[daemon]\ntoken_file = "nowhere"\n', "token"),
         ('[alerts]\ncommand = "tell \'me"\n', "command"),
+        ('[crawl]\nstrategy = "bfs"\ncost_exponent = 0.5\n', "cost_exponent"),
     ):
         (tmp_path / "config.toml").write_text(f"[budget]\nper_day = 7\n{refused}")
         daemon.process.send_signal(signal.SIGHUP)

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import rehearsal
 import sqlalchemy as sa
 
 from cli import stops
 from cli.exits import Exit
+from socialfetch.simulator import network
 from storage import lock
+from storage.allowances import Caps
 from storage.database import Database
 from storage.schema import runs
 
@@ -75,6 +80,86 @@ def test_after_runs(run: Run, tmp_path: Path) -> None:
     assert "2, bfs · not ended" in shown
     assert "40 spent · 2 uncertain · 58 left of 100" in shown
     assert "2 runs" in shown
+
+
+SPAN = {"accounts": {"low": 80, "mid": 100, "high": 130}, "edges": {"low": 900, "mid": 1000, "high": 1200}}
+MADE = {"at": {"credits": 50, "accounts": 10, "edges": 20}, "budget": 250, **SPAN}
+PATH = {"credits": 200, "path": [[100, 60.0, 500.0], [200, 100.0, 1000.0]]}
+CAME = {"budget": 250, "uncertain": 0, "new_accounts": 70, "new_edges": 520}
+
+
+def test_a_forecast_is_compared_at_the_credits_that_were_spent(run: Run, tmp_path: Path) -> None:
+    """Of a run that stopped early it is as much of the forecast as was for its credits, and why it stopped is said."""
+    forecast = json.dumps(MADE | PATH)
+    add_run(tmp_path / "followgraph.db", charged=150, stop_reason="deadline", forecast=forecast, **CAME)
+    found = run("status", "--json").document["runs"][-1]["forecast"]
+    assert (found["is_whole"], found["credits"], found["spent"]) == (False, 200, 100)
+    assert found["accounts"]["expected"] == {"low": 48, "mid": 60, "high": 78}
+    assert (found["accounts"]["actual"], found["accounts"]["error"]) == (60, 0.0)
+    assert {key: found["accounts"][key] for key in ("low", "mid", "high")} == SPAN["accounts"]
+    shown = run("status").out
+    assert "48–78 new accounts, 60 came (+0%) · 450–600 new follows, 500 came (+0%)" in shown
+    assert "for 100 of 200 credits; stopped before its budget was spent: time is up" in shown
+
+
+@pytest.mark.parametrize(
+    ("made", "values", "said"),
+    [
+        ({}, {"charged": 150, "stop_reason": "interrupted"}, "stopped before its budget was spent: you asked; no comp"),
+        ({}, {"charged": 150}, "after 100 of 200 credits; no comparison)"),
+        (PATH, {"charged": 400, "budget": 400}, "no comparison: the budget was raised since"),
+        ({}, {"charged": 150, "budget": 150, "stop_reason": "budget_exhausted"}, "lowered since; no comparison"),
+    ],
+)
+def test_a_forecast_that_cannot_be_compared_has_no_error(
+    run: Run, tmp_path: Path, made: dict[str, object], values: dict[str, object], said: str
+) -> None:
+    """Where nobody knows what was expected of the credits spent, no error is made up and the reason is told."""
+    add_run(tmp_path / "followgraph.db", forecast=json.dumps(MADE | made), **(CAME | values))
+    found = run("status", "--json").document["runs"][-1]["forecast"]
+    assert (found["accounts"]["expected"], found["accounts"]["error"]) == (None, None)
+    assert said in run("status").out
+
+
+def test_sub_budgets_are_shown(run: Run, tmp_path: Path) -> None:
+    """What day, seeds and hops may take and have taken, in text and JSON; their sums are those of the ledger."""
+    path = tmp_path / "followgraph.db"
+    caps = Caps(per_day=500, per_seed=20, per_depth=(3, 12), retry_reserve=2)
+    api = rehearsal.service(network.generate(300, rng_seed=3))
+    rehearsal.go(path, api, seeds=["u1", "u2", "u3"], budget=400, caps=caps)
+    charged = rehearsal.state(path).charged
+    found = run("status", "--json").document["sub_budgets"]
+    assert (found["per_day"]["budget"], found["per_day"]["remaining"]) == (500, 500), "the day of that crawl is over"
+    today = found["per_day"]["day"]
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute("UPDATE allowances SET key = ? WHERE kind = 'day'", (today,))
+    found = run("status", "--json").document["sub_budgets"]
+    parts = {"budget": 500, "charged": charged, "uncertain": 0, "reserved": 0, "remaining": 500 - charged}
+    assert found["per_day"] == {"day": today, **parts}
+    used = "sum(l.charged) FROM ledger l JOIN visits v ON v.id = l.visit_id"
+    seeds = dict(rehearsal.rows(path, f"SELECT v.seed_id, {used} GROUP BY 1"))
+    assert {each["account"]: each["charged"] for each in found["per_seed"]["seeds"] if each["charged"]} == seeds
+    assert found["per_seed"]["budget"] == 20
+    assert all(each["remaining"] == 20 - each["charged"] for each in found["per_seed"]["seeds"])
+    hops = dict(rehearsal.rows(path, f"SELECT v.depth, {used} GROUP BY 1"))
+    assert [(each["depth"], each["budget"], each["charged"]) for each in found["per_depth"]] == [
+        (0, 3, hops[0]),
+        (1, 12, hops[1]),
+    ]
+    assert found["retry_reserve"] == 2
+    shown = run("status").out
+    assert f"{charged} of 500 · {500 - charged} left" in shown
+    assert f"hops     0: {hops[0]} of 3 · 1: {hops[1]} of 12" in shown
+    assert "have used up 20 credits" in shown
+    assert "2 credits kept for them" in shown
+    add_run(path)
+    assert run("status", "--json").document["sub_budgets"] == {
+        "per_day": None,
+        "per_seed": None,
+        "per_depth": [],
+        "retry_reserve": 0,
+    }
+    assert "hops" not in run("status").out
 
 
 def test_why_it_stopped(run: Run, tmp_path: Path) -> None:

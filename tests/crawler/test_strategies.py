@@ -31,6 +31,19 @@ def test_priorities_are_those_of_the_design(name: str, priority: float) -> None:
     assert build(name).place(ENTRY).priority == pytest.approx(priority)
 
 
+def test_a_label_tells_the_strategy_and_its_tuning() -> None:
+    """What a ranking is labelled with is what it was made with; a label that nobody writes is nobody's."""
+    for strategy in (build("bfs"), build("flow", Tuning(cost_exponent=0.5)), build("core-pages", Tuning(core_size=7))):
+        found = of_label(strategy.label)
+        assert found is not None
+        assert (type(found), found.tuning, found.label) == (type(strategy), strategy.tuning, strategy.label)
+    old = of_label("core-pages")  # of a database ranked before the size was part of it
+    assert old is not None
+    assert old.label != "core-pages"
+    for label in ("nobody", "flow/cost^x", "core-pages/core^", "flow/what^1"):
+        assert of_label(label) is None
+
+
 def test_the_cost_exponent_can_be_set() -> None:
     """0 leaves the cost out, 1 divides by it; the label tells the rankings apart."""
     tuned = build("core", Tuning(cost_exponent=1.0))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+import re
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import rehearsal
+import virtual_time
 from dying import Died, dying
 
 from crawler.filter import Filter
@@ -16,6 +18,7 @@ from crawler.replay import replay
 from crawler.stopping import StopRules
 from crawler.strategies.registry import NAMES
 from socialfetch.simulator import network
+from storage import yields
 from storage.allowances import Caps
 from storage.database import Database
 
@@ -154,6 +157,7 @@ def test_no_seed_hop_or_day_gets_more_than_its_credits(tmp_path: Path, concurren
     caps = Caps(per_seed=20, per_depth=(6, 12), per_day=40)
     result = rehearsal.go(path, api, seeds=SEEDS, budget=100_000, caps=caps, concurrency=concurrency)
     assert result.stop_reason == "budget_exhausted"
+    assert result.key in {"budget.per_seed", "budget.per_depth"}
     used = "sum(l.charged + l.uncertain) FROM ledger l JOIN visits v ON v.id = l.visit_id"
     seeds = rehearsal.rows(path, f"SELECT v.seed_id, {used} GROUP BY 1")
     assert len(seeds) == 3
@@ -166,6 +170,39 @@ def test_no_seed_hop_or_day_gets_more_than_its_credits(tmp_path: Path, concurren
     assert max(credits for _, credits in days) <= 40
     rehearsal.go(path, api, budget=100_000, new_run=True)
     assert rehearsal.edges(path) == rehearsal.follows(api, SEEDS)
+
+
+def test_a_stop_by_sub_budgets_names_the_settings_and_the_remedy(tmp_path: Path) -> None:
+    """Whoever meets it knows which of the two it was, what it is set to, and what to do."""
+    for caps, what, key, cap in (
+        (Caps(per_seed=5), "seed", "budget.per_seed", "5"),
+        (Caps(per_depth=(3, 4)), "hop", "budget.per_depth", "[3, 4]"),
+    ):
+        api, path = rehearsal.service(SMALL), tmp_path / f"{key}.db"
+        result = rehearsal.go(path, api, seeds=SEEDS, budget=1000, caps=caps, max_depth=1)
+        assert (result.stop_reason, result.key) == ("budget_exhausted", key)
+        assert re.fullmatch(
+            rf"all accounts left wait for credits of their {what} \(\d+\); raise the setting, or begin a new run, "
+            rf"which has its own: {re.escape(f'{key} = {cap}')}",
+            result.detail,
+        )
+        assert rehearsal.state(path).runs[0].foreseen is None
+
+
+def test_waits_for_a_new_day_are_no_work(tmp_path: Path) -> None:
+    """A run over several days was at work for seconds: its speed, by which time is forecast, is that of its work."""
+    api, path = rehearsal.service(SMALL), tmp_path / "a.db"
+    result = rehearsal.go(path, api, seeds=SEEDS, budget=120, caps=Caps(per_day=40), concurrency=4)
+    days = rehearsal.rows(path, "SELECT count(DISTINCT at / 86400), max(at) - min(at) FROM ledger WHERE charged > 0")[0]
+    assert days[0] == 3
+    assert days[1] > 86_400
+    assert result.seconds < 60
+    [run] = rehearsal.state(path).runs
+    assert run.active_s == pytest.approx(result.seconds, abs=0.1)
+    with closing(Database.open(path, now=virtual_time.now, mode="read")) as db, db.read() as conn:
+        found = yields.speed(conn)
+    assert found is not None
+    assert found > 2.0
 
 
 def test_credits_kept_for_retries_are_spent_on_nothing_else(tmp_path: Path) -> None:
@@ -208,6 +245,22 @@ def test_lists_are_left_half_read_only_where_their_order_was_measured_random(
     # What was measured is known to the next run as well, however short it is.
     rehearsal.go(path, rehearsal.service(graph), budget=20, strategy="core", archive=False, new_run=True)
     assert [row[0] for row in rehearsal.rows(path, chosen)][len(before) :] == [int(is_page_by_page)]
+
+
+def test_another_size_of_the_core_ranks_anew(tmp_path: Path) -> None:
+    """Who is of the core, and what its members' lists add, is what a crawl with this size from the start counts."""
+    api, path = rehearsal.service(SMALL), tmp_path / "a.db"
+    asked: dict[str, Any] = {"strategy": "core", "page_rules": "on", "concurrency": 1}
+    rehearsal.go(path, api, seeds=SEEDS, budget=60, core_size=100, **asked)
+    merit = rehearsal.rows(path, "SELECT sum(merit) FROM frontier")[0][0]
+    for size, is_ranked_anew in ((100, False), (5, True), (5, False)):
+        before = rehearsal.rows(path, "SELECT max(id) FROM journal")[0][0]
+        rehearsal.go(path, api, budget=1, new_run=True, core_size=size, **asked)
+        acts = [act for (act,) in rehearsal.rows(path, f"SELECT act FROM journal WHERE id > {before}")]
+        assert {"tallied", "ranked"} <= set(acts) if is_ranked_anew else not {"tallied", "ranked"} & set(acts)
+    assert rehearsal.rows(path, "SELECT sum(merit) FROM frontier")[0][0] < merit
+    assert rehearsal.rows(path, "SELECT value FROM meta WHERE key = 'ranked_by'") == [("core-pages/core^5",)]
+    assert rehearsal.findings(path) == []
 
 
 def test_what_limits_kept_out_is_told_at_the_end(tmp_path: Path) -> None:
