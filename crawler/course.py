@@ -119,8 +119,9 @@ class Course:
         options, write = self._options, self._db.write
         caps, run_id = options.caps, self._started.run_id
         await write(ranking.make_indexes)
-        await write(partial(parking.apply_depth_limit, max_depth=options.max_depth))
+        # What a filter lets back may lie too deep, and what lay too deep was passed by the filter when that was set.
         await self._filter()
+        await write(partial(parking.apply_depth_limit, max_depth=options.max_depth))
         await self._draw_lots()
         await write(partial(allowances.rebuild, caps=caps, run_id=run_id, now=self._now()))
         await write(partial(parking.unpark_payable, caps=caps, run_id=run_id, now=self._now()))
