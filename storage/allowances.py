@@ -216,19 +216,7 @@ def rebuild(conn: sa.Connection, caps: Caps, *, run_id: int, now: float) -> None
         for key, count in leased:
             sums.setdefault((run_id, kind, str(key)), _Sum()).reserved = count
     if caps.per_day is not None:
-        today = caps.day(now)
-        of_today = _Sum()
-        # A day has 25 hours at most.
-        rows = conn.execute(
-            sa.select(ledger.c.at, ledger.c.charged, ledger.c.uncertain).where(
-                ledger.c.at > int(now) - 90_000, ledger.c.outcome != Outcome.RECONCILED
-            )
-        )
-        for at, charged, uncertain in rows:
-            if caps.day(at) == today:
-                of_today.charged += charged
-                of_today.uncertain += uncertain
-        sums[EVERY_RUN, DAY, today] = of_today
+        sums[EVERY_RUN, DAY, caps.day(now)] = _Sum(*today(conn, caps, now=now))
     for (run, kind, key), of_it in sums.items():
         conn.execute(
             sa.insert(allowances).values(
@@ -240,6 +228,23 @@ def rebuild(conn: sa.Connection, caps: Caps, *, run_id: int, now: float) -> None
                 reserved=of_it.reserved,
             )
         )
+
+
+def today(conn: sa.Connection, caps: Caps, *, now: float) -> tuple[int, int]:
+    """Return the credits charged and uncertain of the day of a Unix time, over all runs."""
+    of_day = caps.day(now)
+    charged = uncertain = 0
+    # A day has 25 hours at most.
+    rows: Any = conn.execute(
+        sa.select(ledger.c.at, ledger.c.charged, ledger.c.uncertain).where(
+            ledger.c.at > int(now) - 90_000, ledger.c.outcome != Outcome.RECONCILED
+        )
+    )
+    for row in rows:
+        if caps.day(row.at) == of_day:
+            charged += row.charged
+            uncertain += row.uncertain
+    return charged, uncertain
 
 
 PARKED = {SEED: "seed_budget", DEPTH: "depth_budget"}
