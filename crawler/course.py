@@ -29,6 +29,7 @@ from storage.listing import Rules
 from storage.ordering import STATE, Candidate
 from storage.picking import Taking
 from storage.runs import Credits, Started
+from storage.yields import Known
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -85,6 +86,24 @@ def measure(order_tests: int, order_score: int, ratios: list[tuple[int, int]]) -
         by_chance = sum(1 / k for k, _ in ratios) / len(ratios)
         spread = max(0.0, deviation**2 - by_chance) ** 0.5
     return Measured(order_bias=order_bias, spread=spread)
+
+
+def rule(options: Options, name: str, measured: Measured | None, *, lot_seed: int) -> Strategy:
+    """Return the strategy of this name, or its page-wise rule where one is asked for or what was measured allows it."""
+    is_paged = options.page_rules == "on" if measured is None else measured.allows_pages
+    kind = registry.PAGEWISE.get(name) if is_paged else None
+    return options.strategy_of(name if kind is None else kind.name, lot_seed=lot_seed)
+
+
+def known_to(conn: Connection, options: Options) -> Known:
+    """Return what is known of the crawl so far and of what one with these options may buy."""
+    return yields.read(
+        conn,
+        concurrency=options.concurrency,
+        rate=options.rate,
+        max_depth=options.max_depth,
+        wants=None if options.wanted.is_open else options.wanted.wants,
+    )
 
 
 class Course:
@@ -168,9 +187,7 @@ class Course:
         return measure(*await self._db.write(evidence.list_order), await self._db.write(evidence.listing_ratios))
 
     def _strategy(self, phase: Phase, measured: Measured | None) -> Strategy:
-        is_paged = self._options.page_rules == "on" if measured is None else measured.allows_pages
-        kind = registry.PAGEWISE.get(phase.strategy) if is_paged else None
-        return self._options.strategy_of(phase.strategy if kind is None else kind.name, lot_seed=self._started.lot_seed)
+        return rule(self._options, phase.strategy, measured, lot_seed=self._started.lot_seed)
 
     def _rules(self, strategy: Strategy) -> Rules:
         options = self._options
@@ -229,13 +246,11 @@ class Course:
         await write(partial(runs.remember, key=ranking.RANKED_BY, value=label))
 
     def _begin_ranking(self, conn: Connection, *, ranked_by: str | None, strategy: Strategy) -> None:
-        # A ranking that was cut off, or by a strategy unknown here, says nothing about what was kept either.
-        before = strategy if ranked_by is None else registry.of_label(ranked_by)
         runs.remember(conn, ranking.RANKED_BY, ranking.MIXED)
         runs.remember(conn, ranking.RANKED_TO, f"{strategy.label} 0")
         if evidence.frontier_size(conn) >= LARGE:
             ranking.drop_indexes(conn)
-        if strategy.learns or not _keeps(before, strategy):
+        if has_to_tally(ranked_by, strategy):
             ranking.rebuild(conn, strategy)
 
     async def _draws(self, phase: Phase) -> list[int]:
@@ -282,12 +297,10 @@ class Course:
         strategy, progress = self._chosen, desk.progress
         if strategy is None or not progress.left:
             return
-        known = await self._db.write(
-            partial(yields.read, concurrency=self._options.concurrency, rate=self._options.rate)
-        )
+        known = await self._db.write(partial(known_to, options=self._options))
         if strategy.learns:
             strategy = strategy.restored(await self._db.write(partial(runs.recall, key=STATE)))
-        made = forecast(known, strategy, progress.left)
+        made = forecast(known, strategy, progress.left, self._options)
         if made.basis == "prior":
             return
         progress.forecast, progress.forecast_from = made, progress.accounts_new
@@ -327,10 +340,15 @@ class Course:
         desk.wake()
 
 
-def _keeps(before: Strategy | None, strategy: Strategy) -> bool:
-    """Tell whether what `strategy` keeps of an entry was kept under the strategy before."""
-    return (
-        before is not None
-        and (before.keeps_cash or not strategy.keeps_cash)
-        and (before.keeps_listings or not strategy.keeps_listings)
+def has_to_tally(ranked_by: str | None, strategy: Strategy) -> bool:
+    """Tell whether what a strategy keeps of an entry has to be worked out anew where the frontier was ranked otherwise.
+
+    Cash and listings may have been kept by the strategy before; what one learns is its own.
+    """
+    # A ranking that was cut off, or by a strategy unknown here, says nothing about what was kept either.
+    before = strategy if ranked_by is None else registry.of_label(ranked_by)
+    return strategy.learns or (
+        before is None
+        or (strategy.keeps_cash and not before.keeps_cash)
+        or (strategy.keeps_listings and not before.keeps_listings)
     )
