@@ -214,12 +214,14 @@ def _prospects(database: Database, credits: int, settings: Settings, *, new_run:
 def _of_budget(credits: int, found: Prospects, chosen: Forecast, asked: Budget) -> Iterator[str]:
     """Say which part of the budget buys lists, and what becomes of the rest."""
     if found.continues is None:
-        yield f"{credits:,} credits"
+        yield amount(credits, "credit")
     else:
-        yield f"{credits:,} credits of run {found.continues}, which goes on: {found.used:,} are used"
+        yield f"{amount(credits, 'credit')} of run {found.continues}, which goes on: {found.used:,} are used"
     if asked.retry_reserve:
         yield f"{asked.retry_reserve:,} of them are kept for pages whose first call failed"
-    if chosen.cost < found.left:
+    if not chosen.cost:
+        yield "nothing is left to buy with these settings"
+    elif chosen.cost < found.left:
         yield f"about {amount(chosen.cost, 'credit')} will be spent: then nothing is left to buy"
     if asked.per_day is not None:
         yield f"{asked.per_day:,} credits a day: it lasts {amount(chosen.days or 1, 'day')}"

@@ -143,6 +143,7 @@ def test_what_an_earlier_depth_limit_kept_out_is_counted_again(run: Run, tmp_pat
     within = run("plan", "--json", "--budget", 300, "--max-depth", 1).document
     assert (within["frontier_cost"], within["spends"]) == (0, 0)
     assert set(within["forecast"]["edges"].values()) == {0}
+    assert "nothing is left to buy with these settings" in run("plan", "--budget", 300, "--max-depth", 1).out
     beyond = run("plan", "--json", "--budget", 300).document
     [(waits,)] = rehearsal.rows(
         path,
