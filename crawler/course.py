@@ -29,6 +29,7 @@ from storage.listing import Rules
 from storage.ordering import STATE, Candidate
 from storage.picking import Taking
 from storage.runs import Credits, Started
+from storage.yields import Known
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -98,6 +99,24 @@ class _Ground:
     at: Mapping[str, int]
 
 
+def rule(options: Options, name: str, measured: Measured | None, *, lot_seed: int) -> Strategy:
+    """Return the strategy of this name, or its page-wise rule where one is asked for or what was measured allows it."""
+    is_paged = options.page_rules == "on" if measured is None else measured.allows_pages
+    kind = registry.PAGEWISE.get(name) if is_paged else None
+    return options.strategy_of(name if kind is None else kind.name, lot_seed=lot_seed)
+
+
+def known_to(conn: Connection, options: Options) -> Known:
+    """Return what is known of the crawl so far and of what one with these options may buy."""
+    return yields.read(
+        conn,
+        concurrency=options.concurrency,
+        rate=options.rate,
+        max_depth=options.max_depth,
+        wants=None if options.wanted.is_open else options.wanted.wants,
+    )
+
+
 class Course:
     """Leads one process of a run through its phases."""
 
@@ -131,8 +150,9 @@ class Course:
         options, write = self._options, self._db.write
         caps, run_id = options.caps, self._started.run_id
         await write(ranking.make_indexes)
-        await write(partial(parking.apply_depth_limit, max_depth=options.max_depth))
+        # What a filter lets back may lie too deep, and what lay too deep was passed by the filter when that was set.
         await self._filter()
+        await write(partial(parking.apply_depth_limit, max_depth=options.max_depth))
         await self._draw_lots()
         await write(partial(allowances.rebuild, caps=caps, run_id=run_id, now=self._now()))
         await write(partial(parking.unpark_payable, caps=caps, run_id=run_id, now=self._now()))
@@ -179,9 +199,7 @@ class Course:
         return measure(*await self._db.write(evidence.list_order), await self._db.write(evidence.listing_ratios))
 
     def _strategy(self, phase: Phase, measured: Measured | None) -> Strategy:
-        is_paged = self._options.page_rules == "on" if measured is None else measured.allows_pages
-        kind = registry.PAGEWISE.get(phase.strategy) if is_paged else None
-        return self._options.strategy_of(phase.strategy if kind is None else kind.name, lot_seed=self._started.lot_seed)
+        return rule(self._options, phase.strategy, measured, lot_seed=self._started.lot_seed)
 
     def _rules(self, strategy: Strategy) -> Rules:
         options = self._options
@@ -240,13 +258,11 @@ class Course:
         await write(partial(runs.remember, key=ranking.RANKED_BY, value=label))
 
     def _begin_ranking(self, conn: Connection, *, ranked_by: str | None, strategy: Strategy) -> None:
-        # A ranking that was cut off, or by a strategy unknown here, says nothing about what was kept either.
-        before = strategy if ranked_by is None else registry.of_label(ranked_by)
         runs.remember(conn, ranking.RANKED_BY, ranking.MIXED)
         runs.remember(conn, ranking.RANKED_TO, f"{strategy.label} 0")
         if evidence.frontier_size(conn) >= LARGE:
             ranking.drop_indexes(conn)
-        if strategy.learns or not _keeps(before, strategy):
+        if has_to_tally(ranked_by, strategy):
             ranking.rebuild(conn, strategy)
 
     async def _draws(self, phase: Phase) -> list[int]:
@@ -299,11 +315,11 @@ class Course:
             return
         begun_from, gone_s = progress.accounts_new, desk.time() - progress.started_s
         ground = await self._db.write(partial(self._ground, strategy=chosen, gone_s=gone_s))
-        made = forecast(ground.known, ground.strategy, ground.room.credits, ground.room)
+        made = forecast(ground.known, ground.strategy, ground.room, self._options)
         if made.basis == "prior":
             return
         self._foreseen_of = ground.budget
-        if not made.credits:  # nothing is left that may be bought, and nothing to be right or wrong about
+        if not made.cost:  # nothing is left that may be bought, and nothing to be right or wrong about
             return
         progress.forecast, progress.forecast_from = made, begun_from
         run_id, at = self._started.run_id, ground.at
@@ -313,21 +329,11 @@ class Course:
     def _ground(self, conn: Connection, *, strategy: Strategy, gone_s: float) -> _Ground:
         options, run_id, now = self._options, self._started.run_id, self._now()
         credits = runs.read_credits(conn, run_id)
-        known = yields.read(conn, concurrency=options.concurrency, rate=options.rate)
-        room = allowances.room(
-            conn,
-            options.caps,
-            run_id=run_id,
-            left=credits.remaining,
-            account_ids=[entry.account_id for entry in known.waiting.entries],
-            max_depth=options.max_depth,
-            now=now,
-            until=None if options.deadline_s is None else now + options.deadline_s - gone_s,
-        )
+        until = None if options.deadline_s is None else now + options.deadline_s - gone_s
         return _Ground(
-            known=known,
+            known=known_to(conn, options),
             strategy=strategy.restored(runs.recall(conn, STATE)) if strategy.learns else strategy,
-            room=room,
+            room=allowances.room(conn, options.caps, run_id=run_id, left=credits.remaining, now=now, until=until),
             budget=credits.budget,
             at=runs.gained(conn, run_id),
         )
@@ -366,10 +372,15 @@ class Course:
         desk.wake()
 
 
-def _keeps(before: Strategy | None, strategy: Strategy) -> bool:
-    """Tell whether what `strategy` keeps of an entry was kept under the strategy before."""
-    return (
-        before is not None
-        and (before.keeps_cash or not strategy.keeps_cash)
-        and (before.keeps_listings or not strategy.keeps_listings)
+def has_to_tally(ranked_by: str | None, strategy: Strategy) -> bool:
+    """Tell whether what a strategy keeps of an entry has to be worked out anew where the frontier was ranked otherwise.
+
+    Cash and listings may have been kept by the strategy before; what one learns is its own.
+    """
+    # A ranking that was cut off, or by a strategy unknown here, says nothing about what was kept either.
+    before = strategy if ranked_by is None else registry.of_label(ranked_by)
+    return strategy.learns or (
+        before is None
+        or (strategy.keeps_cash and not before.keeps_cash)
+        or (strategy.keeps_listings and not before.keeps_listings)
     )

@@ -9,16 +9,18 @@ such forecasts were wrong before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from math import ceil, exp, inf, log, log2, sqrt
 from typing import Any
 
 import numpy as np
 
-from crawler.strategy import PAGE_SIZE, Strategy, pages_left
-from storage.allowances import Room
-from storage.ordering import Candidate
+from crawler.options import Options
+from crawler.strategy import PAGE_SIZE, pages_left
+from storage.allowances import DAY_S, Caps, Room
+from storage.ordering import Candidate, Ordering
 from storage.yields import Known, Numbers, Waiting, Yields
 
 PILOT = 50
@@ -39,17 +41,23 @@ LEAST, MORE, WIDEST = 0.25, 0.16, 2.0
 Measured on wiki-vote, timme, slashdot, advogato and a drawn network: these hold what came in nine of ten cases.
 """
 
+UNKNOWN_LIST = 2.0, float(PAGE_SIZE)
+"""Pages and follows of a list, before anything is known of those to come."""
+
+HOPS = 50
+"""Hops beyond the known frontier that are looked at."""
+
 FEW = 5
 """Visits below which nothing is tried."""
+
+STEPS = 10
+"""Points of a forecast's path: what is expected after each tenth of its credits."""
 
 TRIALS = 12
 """Moments of the crawl so far at which the forecast is tried on what came after."""
 
 COVERED = 0.9
 """Share of those trials that a range would have held."""
-
-STEPS = 10
-"""Points of a forecast's path: what is expected after each tenth of its credits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +81,12 @@ class Range:
 class Forecast:
     """What so many credits will buy, in new accounts, new follows and lists begun; time in seconds.
 
-    `frontier_cost` is what the known frontier costs in credits. `basis` is "crawl" where the crawl's own yield was
-    known, else "prior".
+    `cost` is how many of the credits are spent before nothing is left to buy, `frontier_cost` what the known frontier
+    costs in credits. `basis` is "crawl" where the crawl's own yield was known, else "prior".
     """
 
     credits: int
+    cost: int
     frontier_cost: int
     accounts: Range
     edges: Range
@@ -86,6 +95,8 @@ class Forecast:
     basis: str
     path: tuple[tuple[int, float, float], ...]
     """The way there: credits, and the new accounts and follows expected of them; the last point is all of it."""
+    days: int | None = None
+    """On how many days credits are spent, where a day has a cap."""
 
     def document(self) -> dict[str, Any]:
         """Return it for JSON."""
@@ -94,117 +105,255 @@ class Forecast:
     def record(self) -> dict[str, Any]:
         """Return what is kept with a run, to be compared with what comes."""
         path = [[credits, round(accounts, 1), round(edges, 1)] for credits, accounts, edges in self.path]
-        return {**self.document(), "credits": self.credits, "path": path}
+        return {**self.document(), "credits": self.cost, "path": path}
 
 
-def forecast(known: Known, strategy: Strategy, credits: int, room: Room | None = None) -> Forecast:
-    """Say what so many credits will buy under a strategy: fewer, where seeds and hops have no room for all of them."""
-    room = Room() if room is None else room
-    picked = _picked(known.waiting, strategy, credits, room)
-    share = 1.0 if known.listed_share is None else min(1.0, known.listed_share)
-    spent = float(known.yields.credits.sum())
-    # The known frontier ends before the budget: what is discovered on the way is like what was.
-    rest = max(0.0, min(credits - picked.cost, room.beyond()))
-    if picked.cost + rest < credits:
-        credits = round(picked.cost + rest)
-    per_credit = _ratio(known.yields.edges, known.yields.credits, PAGE_SIZE / 2)
-    pages = _ratio(known.yields.credits, np.ones_like(known.yields.credits), 2.0)
-    visits = picked.visits + rest / max(1.0, pages)
-    is_known = spent >= PILOT
-    accounts_of = _accounts(known) if is_known else lambda edges: USUAL_NEW * edges
-    path = []
-    for step in range(1, STEPS + 1):
-        paid = credits * step / STEPS
-        edges = picked.listed(paid) * share + max(0.0, paid - picked.cost) * per_credit
-        path.append((round(paid), accounts_of(edges), edges))
-    _, accounts, edges = path[-1]
-    width = _width(known.yields, spent, credits) if is_known else log(4.0)
-    edge_width = width / 2 if is_known else width
-    doubt = rest / max(1.0, credits)  # of what nobody has seen yet, the low end promises nothing
-    return Forecast(
-        credits=credits,
-        frontier_cost=picked.frontier_cost,
-        accounts=_range(accounts, width, doubt),
-        edges=_range(edges, edge_width, doubt),
-        visits=_range(visits, edge_width, doubt),
-        seconds=_seconds(known, credits, doubt, may_end=rest > 0),
-        basis="crawl" if is_known else "prior",
-        path=tuple(path),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A part of a budget: by which strategy lists are taken, and at how many credits in all it ends.
+
+    A share `explore` of these lists is taken in the order of `lots` instead.
+    """
+
+    ordering: Ordering
+    ceiling: int
+    explore: float = 0.0
+    lots: Ordering | None = None
 
 
-def _range(mid: float, width: float, doubt: float) -> Range:
-    return Range(mid * exp(-width) * (1 - doubt), mid, mid * exp(width))
+def forecast(known: Known, strategy: Ordering, room: Room, options: Options) -> Forecast:
+    """Say what the credits there is room for will buy under one strategy from beginning to end."""
+    return Forecaster(known, room, options).under([Step(ordering=strategy, ceiling=room.credits)])
+
+
+def by_day(made: Forecast, caps: Caps, *, today: int, now: float) -> Forecast:
+    """Return the forecast with the nights that it waits through where a day has a cap, as part of its time.
+
+    `today` is how many credits of this day's cap are spent at `now`, a Unix time.
+    """
+    if caps.per_day is None:
+        return made
+    left = max(0, caps.per_day - today)
+    nights = max(0, -(-(made.cost - left) // caps.per_day))
+    if not nights:
+        return replace(made, days=1)
+    begins_s = caps.day_ends(now) - now + (nights - 1) * DAY_S
+    last_day = (made.cost - left - (nights - 1) * caps.per_day) / made.cost
+    at_work = made.seconds
+    seconds = Range(*(max(each, begins_s + each * last_day) for each in (at_work.low, at_work.mid, at_work.high)))
+    return replace(made, seconds=seconds, days=nights + (left > 0))
+
+
+class Forecaster:
+    """Says what so many credits will buy with these options; what no strategy changes is worked out once."""
+
+    def __init__(self, known: Known, room: Room, options: Options) -> None:
+        self._known = known
+        self._room = room
+        self._options = options
+        brought = known.yields
+        self._read, self._met = float(brought.edges.sum()), float(brought.accounts.sum())
+        self._spent = float(brought.credits.sum())
+        self._is_known = self._spent >= PILOT
+        self._listed_share = 1.0 if known.listed_share is None else min(1.0, known.listed_share)
+        self._newness = _newness(brought)
+        self._rate = _listing_rate(known.listed.followers, self._met, self._read)
+        self._widths: dict[int, float] = {}
+
+    def under(self, steps: Sequence[Step]) -> Forecast:
+        """Say what they buy in these steps, the last of which ends with them."""
+        room = self._room.copy()
+        picked = _picked(self._known.waiting, steps, room, self._options)
+        # Where the known frontier ends before the budget, what is discovered on the way is bought as well.
+        rest, rest_edges, rest_visits = self._beyond(picked, room)
+        cost = picked.cost + rest
+        path = []
+        for step in range(1, STEPS + 1):
+            paid = cost * step / STEPS
+            beyond = max(0.0, paid - picked.cost) / rest if rest else 0.0
+            edges = picked.read(paid) * self._listed_share + beyond * rest_edges
+            path.append((round(paid), self._accounts(edges), edges))
+        _, accounts, edges = path[-1]
+        width = self._width(round(cost))
+        edge_width = width / 2 if self._is_known else width
+        doubt = rest / max(1.0, cost)  # of what nobody has seen yet, the low end promises nothing
+        return Forecast(
+            credits=room.credits,
+            cost=round(cost),
+            frontier_cost=picked.frontier_cost,
+            accounts=_range(accounts, width, doubt),
+            edges=_range(edges, edge_width, doubt),
+            # The order moves while it is bought in, towards longer lists or shorter ones: the follows hardly change.
+            visits=_range(picked.visits + rest_visits, width, doubt, most=picked.most_visits + rest_visits, limit=cost),
+            seconds=_seconds(self._known, cost, doubt, may_end=rest > 0),
+            basis="crawl" if self._is_known else "prior",
+            path=tuple(path),
+        )
+
+    def _width(self, cost: int) -> float:
+        """Return the half-width of a range for so many credits; most strategies spend alike."""
+        if not self._is_known:
+            return log(4.0)
+        if cost not in self._widths:
+            self._widths[cost] = _width(self._known.yields, self._spent, cost)
+        return self._widths[cost]
+
+    def _accounts(self, edges: float) -> float:
+        """Return how many accounts nobody knew before so many more follows bring."""
+        if not self._is_known:
+            return USUAL_NEW * edges
+        accounts = _growth(self._read, self._met, edges, *self._newness)
+        if self._rate is not None:
+            followers = self._known.listed.followers
+            accounts = sqrt(accounts * _unlisted(followers, self._rate, self._met, self._read, edges))
+        return accounts
+
+    @cached_property
+    def _kind(self) -> tuple[float, float, float]:
+        """Return the share of those coming whose list may be bought, and the pages bought and follows of such a list.
+
+        They are like those known, but for their followers: q * F * exp(-q * F) is the chance that a follow read next
+        is the first one of an account with F followers, and each known stands for 1 / (1 - exp(-q * F)) that are there.
+        """
+        listed, max_pages = self._known.listed, self._options.max_pages_per_account
+        weight = np.ones_like(listed.followers)
+        if self._rate is not None:
+            expected = self._rate * listed.followers
+            weight = expected * np.exp(-expected) / -np.expm1(-expected)
+        bought = float(weight[listed.is_bought].sum())
+        if not bought:
+            return (0.0 if len(weight) else 1.0), *UNKNOWN_LIST
+        weight, following = weight[listed.is_bought] / float(weight.sum()), listed.following[listed.is_bought]
+        pages = np.minimum(np.maximum(1.0, np.ceil(following / PAGE_SIZE)), max_pages or inf)
+        follows = np.minimum(following, pages * PAGE_SIZE) * self._listed_share
+        share = float(weight.sum())
+        return share, float((weight * pages).sum()) / share, float((weight * follows).sum()) / share
+
+    def _beyond(self, picked: _Picked, room: Room) -> tuple[float, float, float]:
+        """Return the credits that go to accounts nobody has listed yet, and the follows and lists that these bring.
+
+        They come hop by hop: of those that one hop's lists name some are new, and of these some may be bought.
+        """
+        max_depth = self._options.max_depth
+        share, pages, follows = self._kind
+        left, seen, rest = min(room.credits - picked.cost, room.of_seeds(self._known.waiting.seeds)), 0.0, 0.0
+        hops = {depth: count * self._listed_share for depth, count in picked.listed.items()}
+        for _ in range(HOPS):
+            named = sum(hops.values())
+            if left < 1 or named < 1:
+                break
+            bought = (self._accounts(seen + named) - self._accounts(seen)) / named * share
+            seen += named
+            wanted = {
+                depth + 1: min(count * bought * pages, room.of_hop(depth + 1))
+                for depth, count in hops.items()
+                if max_depth is None or depth < max_depth
+            }
+            in_all = sum(wanted.values())
+            part = min(1.0, left / in_all) if in_all else 0.0
+            hops = {}
+            for depth, cost in wanted.items():
+                room.take(None, depth, cost * part)
+                hops[depth] = cost * part * follows / pages
+            left -= in_all * part
+            rest += in_all * part
+        return rest, rest * follows / pages, rest / pages
+
+
+def _range(mid: float, width: float, doubt: float, *, most: float | None = None, limit: float = inf) -> Range:
+    """Return the range around what is expected: `mid`, or what lies between that and `most`. `limit` is above all."""
+    most = mid if most is None else most
+    expected = sqrt(mid * most)
+    return Range(mid * exp(-width) * (1 - doubt), expected, max(expected, min(limit, max(mid * exp(width), most))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Picked:
+    """What is taken of the known frontier. `listed` are the follows announced, by hop; `most_visits` the lists begun if
+    a strategy that may leave lists half read reads a page of each. `way` has credits and follows after each entry.
+    """
+
     cost: float
     visits: float
+    most_visits: float
+    listed: Mapping[int, float]
     frontier_cost: int
-    paid: list[float]
-    read: list[float]
-    """Credits, and the follows listed for them, after each entry."""
+    way: tuple[list[float], list[float]]
 
-    def listed(self, credits: float) -> float:
-        """Return how many follows the first so many credits list."""
-        return float(np.interp(credits, self.paid, self.read))
+    def read(self, credits: float) -> float:
+        """Return how many follows the first so many credits announce."""
+        return float(np.interp(credits, *self.way))
 
 
-def _picked(waiting: Waiting, strategy: Strategy, credits: int, room: Room) -> _Picked:
-    """Take entries of the known frontier in the strategy's order until the credits are spent."""
-    weight = waiting.weight
-    cost = [pages_left(entry) for entry in waiting.entries]
-    frontier_cost = weight * sum(cost)
-    order = sorted(range(len(cost)), key=_order(strategy, waiting.entries))
-    spent = visits = listed = 0.0
-    paid, read = [0.0], [0.0]
-    for index in order:
-        if spent >= credits:
-            break
-        entry = waiting.entries[index]
-        whole = cost[index] * weight
-        part = min(1.0, (credits - spent) / whole, room.left(entry.account_id, entry.depth) / whole)
-        if part <= 0:
-            continue
-        room.take(entry.account_id, entry.depth, part * whole)
-        following = PAGE_SIZE / 2 if entry.following is None else max(0, entry.following - entry.listed)
-        spent += part * whole
-        listed += part * following * weight
-        visits += max(part * weight, 1.0) if not entry.pages else 0.0
-        paid.append(spent)
-        read.append(listed)
-    return _Picked(cost=spent, visits=visits, frontier_cost=frontier_cost, paid=paid, read=read)
+def _picked(waiting: Waiting, steps: Sequence[Step], room: Room, options: Options) -> _Picked:
+    """Take entries of the known frontier, step by step in each one's order, until its credits or the room are spent."""
+    weight, max_pages = waiting.weight, options.max_pages_per_account
+    cost = [
+        weight * (pages_left(entry) if max_pages is None else min(pages_left(entry), max(1, max_pages - entry.pages)))
+        for entry in waiting.entries
+    ]
+    unpaid: list[float] = list(cost)
+    listed: dict[int, float] = {}
+    spent = visits = most_visits = announced = 0.0
+    paid_by, read_by = [0.0], [0.0]
+    for step in steps:
+        for index in _order(step, waiting.entries):
+            if spent >= step.ceiling:
+                break
+            entry, seed_id = waiting.entries[index], waiting.seeds[index]
+            paid = min(unpaid[index], step.ceiling - spent, room.left(seed_id, entry.depth))
+            if paid <= 0:
+                continue
+            part = paid / cost[index]
+            following = PAGE_SIZE / 2 if entry.following is None else max(0, entry.following - entry.listed)
+            follows = part * min(weight * following, cost[index] * PAGE_SIZE)
+            listed[entry.depth] = listed.get(entry.depth, 0.0) + follows
+            if not entry.pages and unpaid[index] == cost[index]:
+                visits += max(part * weight, 1.0)
+                most_visits += paid if step.ordering.is_pagewise else max(part * weight, 1.0)
+            spent += paid
+            unpaid[index] -= paid
+            room.take(seed_id, entry.depth, paid)
+            announced += follows
+            paid_by.append(spent)
+            read_by.append(announced)
+    return _Picked(
+        cost=spent,
+        visits=visits,
+        most_visits=min(most_visits, weight * sum(not entry.pages for entry in waiting.entries)),
+        listed=listed,
+        frontier_cost=sum(cost),
+        way=(paid_by, read_by),
+    )
 
 
-def _accounts(known: Known) -> Callable[[float], float]:
-    """Return how many new accounts so many more follows bring, by both ways of telling."""
-    read, met = float(known.yields.edges.sum()), float(known.yields.accounts.sum())
-    decline, newness = _newness(known.yields)
-    rate = _listing_rate(known.followers, met, read)
+def _order(step: Step, entries: list[Candidate]) -> Iterator[int]:
+    """Yield entries by their index in the order in which a step takes them; with lots some of them twice."""
+    order = sorted(range(len(entries)), key=_key(step.ordering, entries))
+    if step.lots is None or not step.explore:
+        yield from order
+        return
+    by_rank, by_lot = iter(order), iter(sorted(range(len(entries)), key=_key(step.lots, entries)))
+    due = 0.0
+    while True:
+        due += step.explore
+        index = next(by_lot if due >= 1 else by_rank, None)
+        if index is None:  # either has offered every entry
+            return
+        due -= due >= 1
+        yield index
 
-    def expected(more: float) -> float:
-        grown = _growth(read, met, more, decline, newness)
-        return grown if rate is None else sqrt(grown * _unlisted(known.followers, met, read, more, rate))
 
-    return expected
-
-
-def _order(strategy: Strategy, entries: list[Candidate]) -> Callable[[int], tuple[float, float, int]]:
-    places = [strategy.place(entry) for entry in entries]
+def _key(ordering: Ordering, entries: list[Candidate]) -> Callable[[int], tuple[float, float, int]]:
+    places = [ordering.place(entry) for entry in entries]
     # A value that is not a number is unlike itself: begun lists have no worth to compare.
-    worth: Mapping[int, float] = {lane: value for value, lane in strategy.lanes({}) or () if value == value}  # noqa: PLR0124
+    worth: Mapping[int, float] = {lane: value for value, lane in ordering.lanes({}) or () if value == value}  # noqa: PLR0124
 
     def key(index: int) -> tuple[float, float, int]:
         place = places[index]
         return -worth.get(place.lane, place.priority), -place.priority, entries[index].account_id
 
     return key
-
-
-def _ratio(over: Any, under: Any, otherwise: float) -> float:
-    total = float(under.sum())
-    return float(over.sum()) / total if total else otherwise
 
 
 def _growth(read: float, met: float, more: float, decline: float, newness: float) -> float:
@@ -218,9 +367,10 @@ def _growth(read: float, met: float, more: float, decline: float, newness: float
 
 
 def _listing_rate(followers: Numbers, met: float, read: float) -> float | None:
-    """Return q where an account with F followers is listed k ~ Poisson(q * F) times; None where none was listed twice.
+    """Return the q with which an account of F followers was listed k ~ Poisson(q * F) times; None where none was twice.
 
-    q solves sum of q * F / (1 - exp(-q * F)) = follows read, over the accounts listed.
+    q solves sum of q * F / (1 - exp(-q * F)) = follows read, over the accounts listed (the truncated estimator of van
+    der Heijden et al. 2003, as in `analysis.capture`).
     """
     if not len(followers) or read <= met or not met:
         return None
@@ -233,17 +383,15 @@ def _listing_rate(followers: Numbers, met: float, read: float) -> float | None:
     return rate
 
 
-def _unlisted(followers: Numbers, met: float, read: float, more: float, rate: float) -> float:
-    """Return how many accounts so many more follows list first.
+def _unlisted(followers: Numbers, rate: float, met: float, read: float, more: float) -> float:
+    """Return how many accounts so many more follows list first, by the rate of listing.
 
-    Each account listed stands for 1 / (1 - exp(-q * F)) that are there (the truncated estimator of van der Heijden et
-    al. 2003, as in `analysis.capture`), of which exp(-q * F) - exp(-q' * F) come first with the follows still to be
-    read, q' = q * (read + more) / read.
+    Each account listed stands for 1 / (1 - exp(-q * F)) that are there, of which exp(-q * F) - exp(-q' * F) come first
+    with the follows still to be read, q' = q * (read + more) / read.
     """
-    weight = met / len(followers)
     then = min(1.0, rate * (read + more) / read)
     coming = (np.exp(-rate * followers) - np.exp(-then * followers)) / -np.expm1(-rate * followers)
-    return min(more, weight * float(coming.sum()))
+    return min(more, met / len(followers) * float(coming.sum()))
 
 
 def _newness(yields: Yields) -> tuple[float, float]:
@@ -286,7 +434,7 @@ def _width(yields: Yields, spent: float, credits: int) -> float:
     return min(max(least, own), WIDEST * least)
 
 
-def _seconds(known: Known, credits: int, doubt: float, *, may_end: bool) -> Range:
+def _seconds(known: Known, credits: float, doubt: float, *, may_end: bool) -> Range:
     """Return how long it takes: at the rate asked for, the speed seen, or a guess between 0.2 and 5 s an answer."""
     fastest = inf if known.rate is None else known.rate
     if known.speed is not None:

@@ -334,6 +334,9 @@ NO_HANDLE = "no_handle"
 FILTERED = "filtered"
 """Why an entry is skipped whose facts the user's filters refuse."""
 
+TOO_DEEP = "depth"
+"""Why an entry is skipped that lies beyond the depth limit."""
+
 _PASSING = {"private", "no_following", NO_HANDLE, FILTERED}
 """Why an entry is skipped that a later listing may queue again."""
 
@@ -358,7 +361,7 @@ def enter(entry: Entry, facts: Facts, *, depth: int, max_depth: int | None, want
     entry.depth = depth
     reason = never_bought(facts, wants)
     if reason is None and max_depth is not None and depth > max_depth:
-        reason = "depth"
+        reason = TOO_DEEP
     entry.state = State.QUEUED if reason is None else State.SKIPPED
     entry.reason = reason
 

@@ -7,8 +7,8 @@ quoted at. A credit once uncertain stays counted here, for a balance settles a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from storage.runs import Credits, promisable
 from storage.schema import Outcome, State, allowances, frontier, ledger, processes, visits
-from storage.statement import Lookup, Statement
+from storage.statement import Statement
 
 DAY, SEED, DEPTH = "day", "seed", "depth"
 EVERY_RUN = 0
@@ -189,21 +189,12 @@ def rebuild(conn: sa.Connection, caps: Caps, *, run_id: int, now: float) -> None
     if not caps.are_counted:
         return
     sums: dict[tuple[int, str, str], _Sum] = {}
-    of_calls = sa.and_(ledger.c.run_id == run_id, ledger.c.outcome != Outcome.RECONCILED)
-    for kind, column, is_capped in (
-        (SEED, visits.c.seed_id, caps.per_seed is not None),
-        (DEPTH, visits.c.depth, bool(caps.per_depth)),
-    ):
+    for kind, is_capped in ((SEED, caps.per_seed is not None), (DEPTH, bool(caps.per_depth))):
         if not is_capped:
             continue
-        rows: Any = conn.execute(
-            sa.select(column, sa.func.sum(ledger.c.charged), sa.func.sum(ledger.c.uncertain))
-            .select_from(ledger.join(visits, visits.c.id == ledger.c.visit_id))
-            .where(of_calls, column.is_not(None))
-            .group_by(column)
-        )
-        for key, charged, uncertain in rows:
-            sums[run_id, kind, str(key)] = _Sum(int(charged), int(uncertain))
+        for of, charged, uncertain in _booked(conn, run_id, kind):
+            sums[run_id, kind, str(of)] = _Sum(charged, uncertain)
+        column = _KEYS[kind]
         leased: Any = conn.execute(
             sa.select(column, sa.func.count())
             .select_from(
@@ -217,19 +208,7 @@ def rebuild(conn: sa.Connection, caps: Caps, *, run_id: int, now: float) -> None
         for key, count in leased:
             sums.setdefault((run_id, kind, str(key)), _Sum()).reserved = count
     if caps.per_day is not None:
-        today = caps.day(now)
-        of_today = _Sum()
-        # A day has 25 hours at most.
-        rows = conn.execute(
-            sa.select(ledger.c.at, ledger.c.charged, ledger.c.uncertain).where(
-                ledger.c.at > int(now) - 90_000, ledger.c.outcome != Outcome.RECONCILED
-            )
-        )
-        for at, charged, uncertain in rows:
-            if caps.day(at) == today:
-                of_today.charged += charged
-                of_today.uncertain += uncertain
-        sums[EVERY_RUN, DAY, today] = of_today
+        sums[EVERY_RUN, DAY, caps.day(now)] = _Sum(*today(conn, caps, now=now))
     for (run, kind, key), of_it in sums.items():
         conn.execute(
             sa.insert(allowances).values(
@@ -243,99 +222,107 @@ def rebuild(conn: sa.Connection, caps: Caps, *, run_id: int, now: float) -> None
         )
 
 
+_KEYS = {SEED: visits.c.seed_id, DEPTH: visits.c.depth}
+
+
+def _booked(conn: sa.Connection, run_id: int, kind: str) -> Iterator[tuple[int, int, int]]:
+    """Yield the credits charged and uncertain of each seed or hop of a run."""
+    column = _KEYS[kind]
+    rows: Any = conn.execute(
+        sa.select(column, sa.func.sum(ledger.c.charged), sa.func.sum(ledger.c.uncertain))
+        .select_from(ledger.join(visits, visits.c.id == ledger.c.visit_id))
+        .where(ledger.c.run_id == run_id, ledger.c.outcome != Outcome.RECONCILED, column.is_not(None))
+        .group_by(column)
+    )
+    for key, charged, uncertain in rows:
+        yield key, int(charged), int(uncertain)
+
+
+def today(conn: sa.Connection, caps: Caps, *, now: float) -> tuple[int, int]:
+    """Return the credits charged and uncertain of the day of a Unix time, over all runs."""
+    of_day = caps.day(now)
+    charged = uncertain = 0
+    # A day has 25 hours at most.
+    rows: Any = conn.execute(
+        sa.select(ledger.c.at, ledger.c.charged, ledger.c.uncertain).where(
+            ledger.c.at > int(now) - 90_000, ledger.c.outcome != Outcome.RECONCILED
+        )
+    )
+    for row in rows:
+        if caps.day(row.at) == of_day:
+            charged += row.charged
+            uncertain += row.uncertain
+    return charged, uncertain
+
+
 @dataclass(slots=True, kw_only=True)
 class Room:
-    """How many credits seeds and hops may still take, for whoever reckons with them; `take` changes what is left.
+    """How many `credits` a run may still spend, and how many of them seeds and hops may take.
 
-    What no cap is about has room without end. `seed_of` tells through which seed an account was discovered.
+    `take` changes what is left, for whoever reckons with it. What no cap is about has room without end.
     """
 
     credits: int = 0
     per_seed: int | None = None
     seeds: dict[int, float] = field(default_factory=dict)
     hops: dict[int, float] = field(default_factory=dict)
-    max_depth: int | None = None
-    seed_of: Mapping[int, int | None] = field(default_factory=dict)
-    _read: set[int] = field(default_factory=set)
-    _begun: set[int | None] = field(default_factory=set)
 
-    def left(self, account_id: int, depth: int) -> float:
+    def copy(self) -> Room:
+        """Return a room of its own to reckon with."""
+        return replace(self, seeds=dict(self.seeds), hops=dict(self.hops))
+
+    def left(self, seed_id: int | None, depth: int) -> float:
         """Return what the seed and the hop of an entry let its list cost."""
-        return min(self._of_seed(self.seed_of.get(account_id)), self.hops.get(depth, inf))
+        return min(self._of_seed(seed_id), self.of_hop(depth))
 
-    def take(self, account_id: int, depth: int, credits: float) -> None:
+    def of_hop(self, depth: int) -> float:
+        """Return what a hop may still take."""
+        return self.hops.get(depth, inf)
+
+    def of_seeds(self, seed_ids: Iterable[int | None]) -> float:
+        """Return what these seeds may still take together."""
+        return sum(map(self._of_seed, set(seed_ids)))
+
+    def take(self, seed_id: int | None, depth: int, credits: float) -> None:
         """Spend credits on an entry's list."""
-        seed = self.seed_of.get(account_id)
-        self._begun.add(seed)
-        self._read.add(depth)
-        if self._of_seed(seed) < inf:
-            self.seeds[seed or 0] = self._of_seed(seed) - credits
+        if seed_id is not None and self.per_seed is not None:
+            self.seeds[seed_id] = self._of_seed(seed_id) - credits
         if depth in self.hops:
             self.hops[depth] -= credits
 
-    def beyond(self) -> float:
-        """Return what is left for accounts that nobody knows yet: one hop beyond those that were read, and so on."""
-        of_seeds = sum(self._of_seed(seed) for seed in self._begun)
-        total, depth = 0.0, min(self._read, default=0) + 1
-        while of_seeds and total < inf and (self.max_depth is None or depth <= self.max_depth):
-            of_hop = self.hops.get(depth, inf)
-            if of_hop <= 0 and depth not in self._read:  # nobody behind this hop is ever discovered
-                break
-            total += of_hop
-            depth += 1
-        return min(total, of_seeds)
-
-    def _of_seed(self, seed: int | None) -> float:
-        return inf if self.per_seed is None or seed is None else self.seeds.get(seed, self.per_seed)
+    def _of_seed(self, seed_id: int | None) -> float:
+        # Whoever was found before there were such budgets has no seed.
+        return inf if self.per_seed is None or seed_id is None else self.seeds.get(seed_id, self.per_seed)
 
 
 def room(
-    conn: sa.Connection,
-    caps: Caps,
-    *,
-    run_id: int,
-    left: int,
-    account_ids: Iterable[int],
-    max_depth: int | None,
-    now: float,
-    until: float | None,
+    conn: sa.Connection, caps: Caps, *, run_id: int | None, left: int, now: float, until: float | None = None
 ) -> Room:
-    """Return the room of a run with so many credits left, for these waiting accounts.
+    """Return the room of a run with so many credits left; of a run that has not begun where `run_id` is None.
 
     The reserve for retries pays for no first call. A day's cap only makes a crawl wait: it keeps credits back where the
     crawl ends at a time, `until`, and not with its budget.
     """
     credits = left - caps.retry_reserve
     if caps.per_day is not None and until is not None:
-        of_days, ends = caps.per_day - _spent(conn, EVERY_RUN, DAY).get(caps.day(now), 0), caps.day_ends(now)
+        of_days, ends = caps.per_day - sum(today(conn, caps, now=now)), caps.day_ends(now)
         while ends < until and of_days < credits:
             of_days, ends = of_days + caps.per_day, caps.day_ends(ends)
         credits = min(credits, of_days)
-    seeds: dict[int, float] = {}
-    seed_of: dict[int, int | None] = {}
-    if caps.per_seed is not None:
-        seeds = {int(key): caps.per_seed - spent for key, spent in _spent(conn, run_id, SEED).items()}
-        seed_of = dict(_SEED_OF.run(conn, account_ids))
-    of_hops = _spent(conn, run_id, DEPTH)
-    hops = {depth: float(cap - of_hops.get(str(depth), 0)) for depth, cap in enumerate(caps.per_depth)}
-    return Room(
-        credits=max(0, credits), per_seed=caps.per_seed, seeds=seeds, hops=hops, max_depth=max_depth, seed_of=seed_of
+    # Open reservations are of entries that wait, for now.
+    found = Room(
+        credits=max(0, credits),
+        per_seed=caps.per_seed,
+        hops={depth: float(cap) for depth, cap in enumerate(caps.per_depth)},
     )
-
-
-_SEED_OF = Lookup(
-    frontier.c.account_id, lambda condition: sa.select(frontier.c.account_id, frontier.c.seed_id).where(condition)
-)
-
-
-def _spent(conn: sa.Connection, run_id: int, kind: str) -> dict[str, int]:
-    """Return what is charged or uncertain by seed, hop or day; open reservations are of entries that wait, for now."""
-    rows: Any = conn.execute(
-        sa.select(allowances.c.key, allowances.c.charged + allowances.c.uncertain).where(
-            allowances.c.run_id == run_id, allowances.c.kind == kind
-        )
-    )
-    return dict(iter(rows))
+    if run_id is not None and caps.per_seed is not None:
+        for seed_id, charged, uncertain in _booked(conn, run_id, SEED):
+            found.seeds[seed_id] = float(caps.per_seed - charged - uncertain)
+    if run_id is not None and caps.per_depth:
+        for depth, charged, uncertain in _booked(conn, run_id, DEPTH):
+            if depth in found.hops:
+                found.hops[depth] -= charged + uncertain
+    return found
 
 
 PARKED = {SEED: "seed_budget", DEPTH: "depth_budget"}

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage import journal
-from storage.accounts import FILTERED, NO_HANDLE, Facts, Wants, never_bought
+from storage.accounts import FILTERED, NO_HANDLE, TOO_DEEP, Facts, Wants, never_bought
 from storage.allowances import PARKED, Allowances, Caps, parked
 from storage.journal import Act
 from storage.schema import State, accounts, frontier
@@ -68,13 +68,16 @@ def unpark_payable(conn: sa.Connection, caps: Caps, *, run_id: int, now: float) 
     return len(payable)
 
 
+def _within(max_depth: int | None) -> sa.ColumnElement[bool]:
+    return sa.true() if max_depth is None else frontier.c.depth <= max_depth
+
+
 def apply_depth_limit(conn: sa.Connection, max_depth: int | None) -> None:
     """Make the frontier obey a depth limit that may differ from the last run's."""
     journal.note(conn, Act.DEPTH_LIMITED, max_depth=max_depth)
-    allowed = sa.true() if max_depth is None else frontier.c.depth <= max_depth
     conn.execute(
         sa.update(frontier)
-        .where(frontier.c.state == int(State.SKIPPED), frontier.c.reason == "depth", allowed)
+        .where(frontier.c.state == int(State.SKIPPED), frontier.c.reason == TOO_DEEP, _within(max_depth))
         .values(state=int(State.QUEUED), reason=None)
     )
     if max_depth is not None:
@@ -84,40 +87,54 @@ def apply_depth_limit(conn: sa.Connection, max_depth: int | None) -> None:
                 frontier.c.state.in_([int(State.QUEUED), int(State.DEFERRED)]),
                 frontier.c.depth > max_depth,
             )
-            .values(state=int(State.SKIPPED), reason="depth", not_before=None)
+            .values(state=int(State.SKIPPED), reason=TOO_DEEP, not_before=None)
         )
 
 
-_OPTIONAL = tuple(accounts.c[name] for name in Facts._fields)
+OPTIONAL = tuple(accounts.c[name] for name in Facts._fields)
+"""The columns of Facts."""
+
+
+def is_refused(facts: Facts, wants: Wants | None, *, depth: int, visit_id: int | None) -> bool:
+    """Tell whether the user's filters refuse an entry. Seeds and lists that are half read are always wanted."""
+    return depth > 0 and visit_id is None and never_bought(facts, wants) == FILTERED
 
 
 def apply_filter(conn: sa.Connection, wants: Wants | None, *, after: int, at_most: int) -> int | None:
-    """Make the next entries after an account id obey the user's filters; returns the last id, None at the end.
-
-    Seeds and lists that are half read are always wanted.
-    """
+    """Make the next entries after an account id obey the user's filters; returns the last id, None at the end."""
     rows: Any = conn.execute(
-        sa.select(frontier.c.account_id, frontier.c.state, frontier.c.reason, *_OPTIONAL)
+        sa.select(
+            frontier.c.account_id, frontier.c.state, frontier.c.reason, frontier.c.depth, frontier.c.visit_id, *OPTIONAL
+        )
         .select_from(frontier.join(accounts, accounts.c.id == frontier.c.account_id))
         .where(
             frontier.c.account_id > after,
-            frontier.c.depth > 0,
-            frontier.c.visit_id.is_(None),
             frontier.c.state.in_([int(State.QUEUED), int(State.SKIPPED)]),
         )
         .order_by(frontier.c.account_id)
         .limit(at_most)
     ).all()
     refused, wanted = [], []
-    for account_id, state, reason, *facts in rows:
-        is_refused = never_bought(Facts(*facts), wants) == FILTERED
-        if state == State.QUEUED and is_refused:
+    for account_id, state, reason, depth, visit_id, *facts in rows:
+        refuses = is_refused(Facts(*facts), wants, depth=depth, visit_id=visit_id)
+        if refuses and (state == State.QUEUED or reason == TOO_DEEP):
             refused.append(account_id)
-        elif state == State.SKIPPED and reason == FILTERED and not is_refused:
+        elif state == State.SKIPPED and reason == FILTERED and not refuses:
             wanted.append(account_id)
     refuse(conn, refused)
     want(conn, wanted)
     return None if len(rows) < at_most else int(rows[-1][0])
+
+
+def may_wait(max_depth: int | None) -> sa.ColumnElement[bool]:
+    """Return which entries wait once a crawl has obeyed its depth limit, given back every lease and taken up again what
+    was set aside, as far as its filters do not refuse them (`is_refused`).
+    """
+    waits = frontier.c.state.in_([int(State.QUEUED), int(State.DEFERRED), int(State.LEASED)])
+    comes_back = sa.and_(
+        frontier.c.state == int(State.SKIPPED), frontier.c.reason.in_((TOO_DEEP, FILTERED, *PARKED.values()))
+    )
+    return sa.and_(sa.or_(waits, comes_back), _within(max_depth))
 
 
 def refuse(conn: sa.Connection, account_ids: Sequence[int]) -> None:

@@ -103,7 +103,7 @@ def make_indexes(conn: sa.Connection) -> None:
             index.create(conn, checkfirst=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Tallies:
     """What lists add up to, by account id."""
 
@@ -119,13 +119,10 @@ def rebuild(conn: sa.Connection, ordering: Ordering) -> None:
     What it does not keep is set to 0. Memory: some 40 bytes an account.
     """
     journal.note(conn, Act.TALLIED)
+    ordering = acquainted(conn, ordering)
     if ordering.learns:
-        ordering = ordering.restored(None)
-        ordering.acquaint(
-            row[0] for row in conn.execute(sa.select(accounts.c.followers).where(accounts.c.followers.is_not(None)))
-        )
         runs.keep(conn, STATE, ordering.state() or "")
-    tallies = _tally(conn, ordering)
+    tallies = tally(conn, cash=ordering.keeps_cash, listings=ordering.keeps_listings, merits=ordering.merits)
     after = 0
     while rows := _SUMS.run(conn, after, _CHUNK).all():
         ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
@@ -140,6 +137,17 @@ def rebuild(conn: sa.Connection, ordering: Ordering) -> None:
         after = int(ids[-1])
 
 
+def acquainted(conn: sa.Connection, ordering: Ordering) -> Ordering:
+    """Return a strategy as it begins: one that learns knows the reported followers of all accounts and no page."""
+    if not ordering.learns:
+        return ordering
+    ordering = ordering.restored(None)
+    ordering.acquaint(
+        row[0] for row in conn.execute(sa.select(accounts.c.followers).where(accounts.c.followers.is_not(None)))
+    )
+    return ordering
+
+
 _CHUNK = 50_000
 _SUMS = Statement(
     sa.select(frontier.c.account_id, frontier.c.cash, frontier.c.listings, frontier.c.merit, frontier.c.quality)
@@ -150,14 +158,20 @@ _SUMS = Statement(
 )
 
 
-def _tally(conn: sa.Connection, ordering: Ordering) -> Tallies:
+def tally(
+    conn: sa.Connection, *, cash: bool, listings: bool, merits: Callable[[Candidate], tuple[float, float]] | None
+) -> Tallies:
+    """Add up what the lists read so far hand to those they name; what is not asked for stays 0. Writes nothing.
+
+    `merits` are a strategy's, and summed with `listings`. Reads every follow once.
+    """
     largest: int = conn.execute(sa.select(sa.func.coalesce(sa.func.max(accounts.c.id), 0))).scalar_one()
-    cash, listings, merit, quality = (np.zeros(largest + 1) for _ in range(4))
-    if ordering.keeps_cash:
+    tallies = Tallies(*(np.zeros(largest + 1) for _ in range(4)))
+    if cash:
         seeds = conn.execute(sa.select(frontier.c.account_id).where(frontier.c.depth == 0)).scalars().all()
-        cash[list(seeds)] = 1.0
-    if not ordering.keeps_cash and not ordering.keeps_listings:
-        return Tallies(cash=cash, listings=listings, merit=merit, quality=quality)
+        tallies.cash[list(seeds)] = 1.0
+    if not cash and not listings:
+        return tallies
     seen: set[int] = set()
     for visit in conn.execute(
         sa.select(
@@ -179,19 +193,19 @@ def _tally(conn: sa.Connection, ordering: Ordering) -> Tallies:
     ).all():
         account_id = visit.account_id
         targets = np.fromiter((row[0] for row in _TARGETS.run(conn, account_id)), dtype=np.int64)
-        if ordering.keeps_cash:
+        if cash:
             length = max(visit.edges, len(targets), visit.reported_total or visit.following or 0)
-            share = max(cash[account_id], 0.0) / length
-            cash[targets] += share
-            cash[account_id] -= share * len(targets)
-        if ordering.keeps_listings and account_id not in seen:  # a list counts once, however often it was read
+            share = max(tallies.cash[account_id], 0.0) / length
+            tallies.cash[targets] += share
+            tallies.cash[account_id] -= share * len(targets)
+        if listings and account_id not in seen:  # a list counts once, however often it was read
             seen.add(account_id)
-            lister = Candidate(account_id, visit.followers, visit.following, visit.depth)
-            more_merit, more_quality = ordering.merits(lister)
-            listings[targets] += 1
-            merit[targets] += more_merit
-            quality[targets] += more_quality
-    return Tallies(cash=cash, listings=listings, merit=merit, quality=quality)
+            tallies.listings[targets] += 1
+            if merits is not None:
+                merit, quality = merits(Candidate(account_id, visit.followers, visit.following, visit.depth))
+                tallies.merit[targets] += merit
+                tallies.quality[targets] += quality
+    return tallies
 
 
 _TARGETS = Statement(sa.select(follows.c.dst).where(follows.c.src == sa.bindparam("of_src")), ("of_src",))

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
+from storage.accounts import Facts, Wants, never_bought
 from storage.evidence import frontier_size
 from storage.ordering import Candidate
+from storage.parking import OPTIONAL, is_refused, may_wait
 from storage.picking import CANDIDATE, OF_CANDIDATE
-from storage.schema import Completeness, State, accounts, frontier, runs, visits
+from storage.schema import Completeness, accounts, frontier, runs, visits
 
 Numbers = npt.NDArray[np.float64]
 
@@ -31,34 +33,51 @@ class Yields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """Entries that wait; each stands for `weight` of them."""
+    """Entries that wait, and to which seed's credits each counts; each stands for `weight` of them."""
 
     entries: list[Candidate]
+    seeds: list[int | None]
     weight: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What a forecast rests on. `listed_share` is follows brought for each announced; `speed` in pages a second.
+class Listed:
+    """The accounts that lists name, or a systematic sample of them.
 
-    `followers` are those reported of the accounts known, or of a systematic sample of them; none is below 1.
+    `followers` and `following` are as reported, of the former none below 1; `is_bought` tells whose list may be bought.
     """
+
+    followers: Numbers
+    following: Numbers
+    is_bought: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a forecast rests on. `listed_share` is follows brought for each announced; `speed` in pages a second."""
 
     yields: Yields
     waiting: Waiting
-    followers: Numbers
+    listed: Listed
     listed_share: float | None
     speed: float | None
     concurrency: int
     rate: float | None
 
 
-def read(conn: sa.Connection, *, concurrency: int, rate: float | None) -> Known:
-    """Return all of it; `concurrency` and `rate` (requests a second) are how a crawl is to go on."""
+def read(
+    conn: sa.Connection,
+    *,
+    concurrency: int,
+    rate: float | None,
+    max_depth: int | None = None,
+    wants: Wants | None = None,
+) -> Known:
+    """Return all of it; `concurrency`, `rate` (requests a second), depth limit and filters are how it is to go on."""
     return Known(
         yields=yields(conn),
-        waiting=waiting(conn),
-        followers=followers(conn),
+        waiting=waiting(conn, max_depth=max_depth, wants=wants),
+        listed=listed(conn, wants),
         listed_share=listed_share(conn),
         speed=speed(conn),
         concurrency=concurrency,
@@ -77,30 +96,41 @@ def yields(conn: sa.Connection) -> Yields:
     return Yields(credits=table[:, 0], edges=table[:, 1], accounts=table[:, 2])
 
 
-def waiting(conn: sa.Connection) -> Waiting:
-    """Return the entries that may be bought, or a systematic sample of them."""
+def waiting(conn: sa.Connection, *, max_depth: int | None, wants: Wants | None) -> Waiting:
+    """Return the entries that a crawl may buy with this depth limit and these filters, or a systematic sample."""
     step = max(1, frontier_size(conn) // SAMPLE)
     rows = conn.execute(
-        sa.select(*CANDIDATE)
+        sa.select(*CANDIDATE, frontier.c.seed_id, frontier.c.visit_id, *(OPTIONAL if wants else ()))
         .select_from(OF_CANDIDATE)
-        .where(
-            frontier.c.state.in_([int(State.QUEUED), int(State.DEFERRED), int(State.LEASED)]),
-            frontier.c.account_id % step == 0 if step > 1 else sa.true(),
-        )
+        .where(may_wait(max_depth), frontier.c.account_id % step == 0 if step > 1 else sa.true())
         .order_by(frontier.c.account_id)
     )
-    return Waiting(entries=[Candidate(*row) for row in rows], weight=step)
+    entries, seeds = [], []
+    for row in rows:
+        entry = Candidate(*row[: len(CANDIDATE)])
+        seed_id, visit_id, *facts = row[len(CANDIDATE) :]
+        if wants is None or not is_refused(Facts(*facts), wants, depth=entry.depth, visit_id=visit_id):
+            entries.append(entry)
+            seeds.append(seed_id)
+    return Waiting(entries=entries, seeds=seeds, weight=step)
 
 
-def followers(conn: sa.Connection) -> Numbers:
-    """Return the reported followers of the accounts known, at least 1 each; of many accounts every n-th is asked."""
+def listed(conn: sa.Connection, wants: Wants | None) -> Listed:
+    """Return what is reported of the accounts known, and whom of them these filters let be bought."""
     step = max(1, frontier_size(conn) // SAMPLE)
     rows = conn.execute(
-        sa.select(accounts.c.followers).where(
-            accounts.c.followers.is_not(None), accounts.c.id % step == 0 if step > 1 else sa.true()
+        sa.select(*OPTIONAL).where(
+            accounts.c.followers.is_not(None),
+            accounts.c.following.is_not(None),
+            accounts.c.id % step == 0 if step > 1 else sa.true(),
         )
     )
-    return np.fromiter((max(1, row[0]) for row in rows), dtype=np.float64)
+    found = [
+        (max(1, facts.followers or 0), facts.following, never_bought(facts, wants) is None)
+        for facts in map(Facts._make, rows)
+    ]
+    table = np.array(found, dtype=np.float64).reshape(-1, 3)
+    return Listed(followers=table[:, 0], following=table[:, 1], is_bought=table[:, 2] > 0)
 
 
 def listed_share(conn: sa.Connection) -> float | None:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import rehearsal
 import virtual_time
+from postgres_server import Postgres
+from storages import empty
 
 from cli.exits import Exit
+from crawler import prospects
 from crawler.engine import Crawl
+from crawler.filter import Filter
+from crawler.options import Options
 from crawler.strategies.registry import NAMES
 from socialfetch.simulator import network
 from storage import budgets
@@ -21,12 +29,32 @@ from storage.database import Database
 from tests.analysis.sample import edges
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from conftest import Run
 
 GRAPH = network.generate(1500, rng_seed=3)
+SEEDS = ("u1", "u2", "u3")
+
+
+def bought(start: Path, budget: int, **options: Any) -> tuple[dict[str, int], str, int]:
+    """Crawl on in a copy; returns what came, the stop reason and the credits charged."""
+    path = start.with_name("copy.db")
+    shutil.copy(start, path)
+    before = rehearsal.state(path)
+    result = rehearsal.go(path, rehearsal.service(GRAPH), budget=budget, new_run=True, rng_seed=1, **options)
+    after = rehearsal.state(path)
+    run_id = after.runs[-1].id
+    [(visits,)] = rehearsal.rows(path, f"SELECT count(*) FROM visits WHERE run_id = {run_id} AND pages > 0")
+    came = {
+        "accounts": after.accounts["known"] - before.accounts["known"],
+        "edges": after.edges - before.edges,
+        "visits": visits,
+    }
+    return came, result.stop_reason, after.runs[-1].charged
+
+
+def holds(forecast: dict[str, dict[str, int]], came: dict[str, int], of: Sequence[str]) -> bool:
+    """Tell whether what came lies between low and high."""
+    return all(forecast[name]["low"] <= came[name] <= forecast[name]["high"] for name in of)
 
 
 def test_without_a_crawl_a_pilot_is_suggested(run: Run) -> None:
@@ -69,6 +97,183 @@ def test_a_plan_says_what_each_strategy_would_buy_and_alters_nothing(run: Run, t
     assert foreseen["accounts"]["actual"] == state.accounts["known"] - known
     status = run("status")
     assert f"{foreseen['accounts']['actual']:,} came" in status.out
+
+
+@pytest.fixture(scope="module")
+def lean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a database after 200 credits of bfs, which keeps neither cash nor listings."""
+    path = tmp_path_factory.mktemp("lean") / "lean.db"
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=SEEDS, budget=200, strategy="bfs", rng_seed=1)
+    return path
+
+
+@pytest.mark.parametrize("strategy", NAMES)
+def test_after_a_lean_strategy_each_forecast_is_of_its_own_order(run: Run, lean: Path, strategy: str) -> None:
+    """What a strategy needs to know is worked out from the lists read, as its crawl would, and nothing is written."""
+    before = lean.read_bytes()
+    found = run("--db", lean, "plan", "--json", "--budget", 300).document
+    assert lean.read_bytes() == before
+    came, _, _ = bought(lean, 300, strategy=strategy)
+    assert holds(found["strategies"][strategy], came, ["accounts", "edges", "visits"])
+    orders = {name: tuple(span.values()) for name, each in found["strategies"].items() for span in [each["edges"]]}
+    assert len({orders[name] for name in ("flow", "core", "community", "discover", "bfs")}) == 5
+
+
+@pytest.fixture
+def place(postgres: Postgres) -> Iterator[str]:
+    """Give the address of an empty database with all tables."""
+    name = postgres.fresh(of=empty(postgres))
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+def test_a_plan_on_a_server_is_the_plan_in_a_file(run: Run, tmp_path: Path, place: str) -> None:
+    """The same crawl has the same prospects, whatever its database, filters and depth limit included."""
+    plans = []
+    for database in (tmp_path / "a.db", place):
+        crawl = {"strategy": "bfs", "budget": 80, "concurrency": 1, "max_depth": 1, "rng_seed": 1}
+        rehearsal.go(database, rehearsal.service(GRAPH), seeds=SEEDS, **crawl)
+        flags = ("--budget", 200, "--rate", 2, "--min-followers", 5, "--max-depth", 2, "--budget-per-day", 150)
+        found = run("--db", database, "plan", "--json", *flags).document
+        plans.append({name: found[name] for name in ("frontier_cost", "spends", "days")})
+        plans[-1] |= {name: {**each, "seconds": None} for name, each in found["strategies"].items()}
+    assert plans[0] == plans[1]
+    assert plans[0]["days"] == 2
+
+
+def test_what_an_earlier_depth_limit_kept_out_is_counted_again(run: Run, tmp_path: Path) -> None:
+    """After a crawl that read all within a hop nothing is left there, and behind it what a crawl would find."""
+    path = tmp_path / "followgraph.db"
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=SEEDS, budget=10_000, strategy="bfs", max_depth=1)
+    within = run("plan", "--json", "--budget", 300, "--max-depth", 1).document
+    assert (within["frontier_cost"], within["spends"]) == (0, 0)
+    assert set(within["forecast"]["edges"].values()) == {0}
+    assert "nothing is left to buy with these settings" in run("plan", "--budget", 300, "--max-depth", 1).out
+    beyond = run("plan", "--json", "--budget", 300).document
+    [(waits,)] = rehearsal.rows(
+        path,
+        "SELECT sum(max(1, (following + 19) / 20)) FROM frontier JOIN accounts ON id = account_id"
+        " WHERE reason = 'depth'",
+    )
+    assert beyond["frontier_cost"] == waits
+    came, _, charged = bought(path, 300)
+    assert beyond["spends"] == charged == 300
+    assert holds(beyond["forecast"], came, ["accounts", "edges", "visits"])
+
+
+def test_a_depth_limit_ends_a_crawl_and_its_forecast(run: Run, lean: Path) -> None:
+    """Where nothing within the limit is left to buy, neither the crawl nor the plan goes on to the budget."""
+    found = run("--db", lean, "plan", "--json", "--budget", 20_000, "--max-depth", 1).document
+    came, reason, charged = bought(lean, 20_000, max_depth=1)
+    assert reason == "frontier_empty"
+    assert found["spends"] == found["frontier_cost"]
+    assert found["spends"] == pytest.approx(charged, rel=0.1)
+    assert holds(found["forecast"], came, ["accounts", "edges", "visits"])
+    shown = run("--db", lean, "plan", "--budget", 20_000, "--max-depth", 1).out
+    assert f"about {found['spends']:,} credits will be spent: then nothing is left to buy" in shown
+
+
+def test_what_filters_keep_out_is_not_counted_and_comes_back_with_them(run: Run, tmp_path: Path) -> None:
+    """The frontier costs what a crawl with these filters would pay for it, whatever filters an earlier crawl had."""
+    path, wanted = tmp_path / "followgraph.db", Filter(min_followers=60)
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=SEEDS, budget=150, wanted=wanted)
+    cost = "SELECT sum(max(1, (following + 19) / 20)) FROM frontier f JOIN accounts ON id = account_id"
+    for flags, where in (
+        (["--min-followers", 60], "state IN (0, 5)"),
+        ([], "state IN (0, 5) OR reason = 'filtered'"),
+        (["--min-followers", 20], "followers >= 20 AND (state IN (0, 5) OR reason = 'filtered')"),
+    ):
+        halves = "coalesce((SELECT pages FROM visits v WHERE v.id = f.visit_id), 0)"
+        [(waits,)] = rehearsal.rows(path, cost.replace("/ 20)", f"/ 20 - {halves})") + f" WHERE {where}")
+        assert run("plan", "--json", "--budget", 300, *flags).document["frontier_cost"] == waits
+    found = run("plan", "--json", "--budget", 20_000, "--min-followers", 60).document
+    came, reason, charged = bought(path, 20_000, wanted=wanted)
+    assert reason == "frontier_empty"
+    assert charged / 2 < found["spends"] < charged * 2
+    assert holds(found["forecast"], came, ["accounts", "edges", "visits"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "options"),
+    [
+        (["--max-pages-per-account", 1], {"max_pages_per_account": 1}),
+        (["--control", 0.3, "--audit", 0.2, "--explore", 0.3], {"control": 0.3, "audit": 0.2, "explore": 0.3}),
+        (["--retry-reserve", 150], {"caps": Caps(retry_reserve=150)}),
+        (["--budget-per-seed", 25], {"caps": Caps(per_seed=25)}),
+        (["--strategy", "rank", "--cost-exponent", 0], {"strategy": "rank", "cost_exponent": 0.0}),
+        (["--strategy", "discover", "--page-rules", "on"], {"strategy": "discover", "page_rules": "on"}),
+        (["--strategy", "core", "--page-rules", "on"], {"strategy": "core", "page_rules": "on"}),
+    ],
+)
+def test_a_plan_minds_the_settings_of_its_crawl(
+    run: Run, lean: Path, flags: Sequence[object], options: dict[str, Any]
+) -> None:
+    """What a crawl with the same settings buys lies within the forecast, and costs what was said."""
+    found = run("--db", lean, "plan", "--json", "--budget", 300, *flags).document
+    came, _, charged = bought(lean, 300, **options)
+    assert found["spends"] == charged
+    assert holds(found["forecast"], came, ["accounts", "edges", "visits"])
+
+
+def test_a_list_is_capped_and_a_cost_exponent_changes_the_order(run: Run, lean: Path) -> None:
+    """With one page a list the frontier costs a credit each; without regard to cost `rank` begins fewer lists."""
+    [(waiting,)] = rehearsal.rows(lean, "SELECT count(*) FROM frontier WHERE state IN (0, 5)")
+    found = run("--db", lean, "plan", "--json", "--budget", 300, "--max-pages-per-account", 1).document
+    assert found["frontier_cost"] == waiting
+    ranks = ("--db", lean, "plan", "--json", "--budget", 300, "--strategy", "rank")
+    dear = run(*ranks, "--cost-exponent", 0).document["forecast"]["visits"]["mid"]
+    assert dear < run(*ranks).document["forecast"]["visits"]["mid"] / 2
+
+
+def test_a_budget_above_a_days_lasts_several(run: Run, lean: Path) -> None:
+    """The days are said, the nights between are part of the time, and what today has spent already counts."""
+    found = run("--db", lean, "plan", "--json", "--budget", 300, "--budget-per-day", 100).document
+    assert found["days"] == 3
+    assert 86_400 < found["forecast"]["seconds"]["low"] < 3 * 86_400
+    shown = run("--db", lean, "plan", "--budget", 300, "--budget-per-day", 100).out
+    assert "100 credits a day: it lasts 3 days" in shown
+    assert run("--db", lean, "plan", "--json", "--budget", 300).document["days"] is None
+    database = Database.open(lean, now=lambda: 0.0, mode="read")
+    with database.read() as conn:
+        [at] = conn.exec_driver_sql("SELECT max(at) FROM ledger").one()
+        days = [
+            prospects.read(conn, Options(budget=300, caps=Caps(per_day=cap)), 300, now=at).forecasts["flow"].days
+            for cap in (100, 250, 500)
+        ]
+    database.close()
+    assert days == [3, 2, 1]  # from tomorrow on; with what is left of today; today
+
+
+def test_a_run_that_was_cut_off_is_planned_to_its_end(run: Run, tmp_path: Path) -> None:
+    """A crawl would go on with it: the budget is its total. A smaller one, or a new run asked for, begins anew."""
+    path = tmp_path / "followgraph.db"
+
+    async def stop(crawl: Any) -> None:
+        await asyncio.sleep(8.0)
+        crawl.stop("interrupted", "by the test")
+
+    rehearsal.go(path, rehearsal.service(GRAPH, latency_s=1.0), seeds=SEEDS, budget=200, meanwhile=stop)
+    used = rehearsal.state(path).runs[-1].charged
+    assert 50 <= used < 190
+    found = run("plan", "--json", "--budget", 200).document
+    assert (found["continues"], found["used"], found["spends"]) == (1, used, 200 - used)
+    assert f"200 credits of run 1, which goes on: {used} are used" in run("plan", "--budget", 200).out
+    for budget, flags in ((10, []), (200, ["--new-run"])):
+        found = run("plan", "--json", "--budget", budget, *flags).document
+        assert (found["continues"], found["used"], found["spends"]) == (None, 0, budget)
+        assert f"--budget {budget} --db" not in run("plan", "--budget", budget, *flags).out
+        assert "--new-run" in run("plan", "--budget", budget, *flags).out
+
+
+def test_a_plan_shows_low_mid_and_high_within_eighty_columns(run: Run, lean: Path) -> None:
+    """Each strategy has a line with all three of each number."""
+    found = run("--db", lean, "plan", "--json", "--budget", 500).document
+    shown = run("--db", lean, "plan", "--budget", 500).out.splitlines()
+    for name in NAMES:
+        [line] = [line for line in shown if line.startswith(f"{name} ")]
+        for of in ("accounts", "edges", "visits"):
+            assert "–".join(f"{count:,}" for count in found["strategies"][name][of].values()) in line
+    assert all(len(line) <= 80 for line in shown if not line.startswith("next"))
 
 
 def test_a_run_that_begins_with_nothing_forecasts_after_its_pilot(tmp_path: Path) -> None:
@@ -155,17 +360,15 @@ def test_a_raised_budget_has_a_forecast_of_its_own(tmp_path: Path) -> None:
     assert run.foreseen["accounts"]["error"] is not None
 
 
-def test_room_ends_where_nobody_is_discovered_any_more() -> None:
-    """A hop without credits cuts off those behind it; what is left of seeds is theirs who have begun."""
-    room = Room(per_seed=10, seeds={1: 4.0}, hops={0: 5.0, 1: 0.0, 2: 50.0}, seed_of={7: 1, 8: 2})
-    room.take(7, 0, 3.0)
-    assert room.left(7, 0) == 1.0
-    assert room.left(8, 0) == 2.0
-    assert room.left(8, 1) == 0.0
-    assert room.beyond() == 0.0
-    room = Room(per_seed=10, seeds={1: 4.0}, seed_of={7: 1, 8: 2})
-    room.take(7, 0, 3.0)
-    assert room.beyond() == 1.0
+def test_a_room_is_what_is_left_of_seeds_and_hops() -> None:
+    """Each list takes of its seed and of its hop; what no cap is about has room without end."""
+    room = Room(per_seed=10, seeds={1: 4.0}, hops={0: 5.0, 1: 0.0})
+    ours = room.copy()
+    ours.take(1, 0, 3.0)
+    assert [ours.left(1, 0), ours.left(2, 0), ours.left(2, 1), ours.left(2, 7)] == [1.0, 2.0, 0.0, 10.0]
+    assert ours.of_seeds([1, 2, 2]) == 11.0
+    assert room.left(1, 0) == 4.0
+    assert Room().left(1, 0) == Room(per_seed=10).left(None, 0) == inf
 
 
 def test_what_overlays_cost_is_said(run: Run) -> None:

@@ -18,6 +18,7 @@ from crawler.progress import Progress
 
 MADE = Forecast(
     credits=9_000,
+    cost=9_000,
     frontier_cost=100_000,
     accounts=Range(11_000, 13_000, 15_000),
     edges=Range(90_000, 100_000, 110_000),

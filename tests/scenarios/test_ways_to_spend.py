@@ -150,6 +150,25 @@ def test_filters_keep_and_never_buy_what_they_refuse(tmp_path: Path) -> None:
     assert set(api.ledger.pages.values()) == {1}
 
 
+def test_a_filter_and_a_depth_limit_hold_together_whichever_was_set_first(tmp_path: Path) -> None:
+    """What the one lets back is kept out by the other."""
+    api, path, wanted = rehearsal.service(SMALL), tmp_path / "a.db", Filter(min_followers=20)
+    bought = (
+        "SELECT max(f.depth), min(CASE WHEN f.depth > 0 THEN a.followers END) FROM visits v"
+        " JOIN frontier f ON f.account_id = v.account_id JOIN accounts a ON a.id = v.account_id"
+    )
+    rehearsal.go(path, api, seeds=SEEDS, budget=100_000, max_depth=1, wanted=wanted)
+    rehearsal.go(path, api, budget=100_000, new_run=True, max_depth=1)
+    assert rehearsal.rows(path, bought)[0][0] == 1
+    path = tmp_path / "b.db"
+    rehearsal.go(path, api, seeds=SEEDS, budget=6, max_depth=0)
+    rehearsal.go(path, api, budget=100_000, new_run=True, max_depth=0, wanted=wanted)
+    rehearsal.go(path, api, budget=100_000, new_run=True, wanted=wanted)
+    [(depth, followers)] = rehearsal.rows(path, bought)
+    assert depth > 1
+    assert followers >= 20
+
+
 @pytest.mark.parametrize("concurrency", [1, 50])
 def test_no_seed_hop_or_day_gets_more_than_its_credits(tmp_path: Path, concurrency: int) -> None:
     """Sub-budgets are exact with many requests in flight, and what they leave over is bought when they are raised."""
