@@ -147,6 +147,8 @@ def plan(
     configuration = session.configure(flags)
     settings = configuration.settings
     asking.refuse_contradictions(settings)
+    for words in asking.refuse_unused(configuration):
+        session.output.note(words, label="WARN")
     credits, every_s = settings.budget.total, settings.policy.refresh_every
     if credits is None:
         raise usage(

@@ -366,10 +366,12 @@ def enter(entry: Entry, facts: Facts, *, depth: int, max_depth: int | None, want
     entry.reason = reason
 
 
-def reconsider(entry: Entry, facts: Facts, wants: Wants | None = None) -> None:
+def reconsider(entry: Entry, facts: Facts, *, max_depth: int | None, wants: Wants | None = None) -> None:
     """Let a known account whose facts changed leave or enter the queue; a list under way is kept."""
     reason = never_bought(facts, None if entry.depth == 0 else wants)
     if entry.state == State.SKIPPED and entry.reason in _PASSING and reason is None:
-        entry.state, entry.reason, entry.is_dirty = State.QUEUED, None, True
+        is_too_deep = max_depth is not None and entry.depth > max_depth
+        entry.state = State.SKIPPED if is_too_deep else State.QUEUED
+        entry.reason, entry.is_dirty = TOO_DEEP if is_too_deep else None, True
     elif entry.state == State.QUEUED and reason is not None and entry.visit_id is None:
         entry.state, entry.reason, entry.is_dirty = State.SKIPPED, reason, True

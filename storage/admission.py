@@ -74,7 +74,7 @@ def admit(
                 entry.chance = rules.explore(entry)
             entry.is_dirty = True
         else:
-            reconsider(entry, facts, rules.wants)
+            reconsider(entry, facts, max_depth=rules.max_depth, wants=rules.wants)
             if depth < entry.depth:
                 shorten(conn, register, entry, depth, ordering=ordering, max_depth=rules.max_depth)
             if share or is_counted:

@@ -91,3 +91,17 @@ def test_two_listings_of_a_new_account_in_one_transaction_keep_its_id(study: Mak
     first, second = s.lease(2)
     s.commit(s.answer(first, [facts("x")]), s.answer(second, [facts("x", platform_user_id="7")]))
     assert s.ask("SELECT platform_user_id FROM accounts WHERE handle = 'x'") == [("7",)]
+
+
+def test_who_is_public_again_is_still_too_deep(study: Make) -> None:
+    """An account beyond the depth limit that stops being private waits for the limit to be raised, or a shorter way."""
+    s = study("a", "b", "c", "d")
+    s.rules = replace(s.rules, max_depth=0)
+    s.visit("a", facts("x", private=True))
+    assert waiting(s, "x") == (4, "private")
+    s.now += 4000
+    s.visit("b", facts("x", private=False))
+    assert waiting(s, "x") == (4, "depth")
+    s.rules = replace(s.rules, max_depth=1)
+    s.db.transact(partial(parking.apply_depth_limit, max_depth=1))
+    assert waiting(s, "x") == (0, None)
