@@ -22,6 +22,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -144,23 +145,25 @@ GROUPS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
 
 
 def profile(rounds: int, scale: float) -> None:
-    """Profile a crawl with the defaults."""
+    """Profile a crawl with the defaults, thread by thread."""
     del rounds  # shares of one run
     pages = int(3000 * scale)
-    with api() as (url, _), tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "profile"
-        measured(OURS, "ours.py", url, SEED, pages, 50, folder, "flow", "on", file)
-        figures: Any = pstats.Stats(str(file))
-    shares = dict.fromkeys((group for group, _ in GROUPS), 0.0)
+    shares = {group: [0.0, 0.0] for group, _ in GROUPS}
     own: list[tuple[float, int, str]] = []
-    for (path, line, name), (_, calls, own_s, _, _) in figures.stats.items():
-        group = next(group for group, matches in GROUPS if matches(path, name))
-        shares[group] += own_s
-        where = name if path == "~" else f"{'/'.join(Path(path).parts[-2:])}:{line} {name}"
-        own.append((own_s, calls, where))
-    total_s = sum(shares.values())
+    with api() as (url, _), tempfile.TemporaryDirectory() as folder:
+        name = Path(folder) / "profile"
+        measured(OURS, "ours.py", url, SEED, pages, 50, folder, "flow", "on", name)
+        for thread, kind in enumerate(("loop", "writer")):
+            figures: Any = pstats.Stats(f"{name}.{kind}")
+            for (path, line, function), (_, calls, own_s, _, _) in figures.stats.items():
+                group = next(group for group, matches in GROUPS if matches(path, function))
+                shares[group][thread] += own_s
+                where = function if path == "~" else f"{'/'.join(Path(path).parts[-2:])}:{line} {function}"
+                own.append((own_s, calls, f"`{where}`, {kind}"))
+    total_s = sum(chain.from_iterable(shares.values()))
+    parts = {group: [s / total_s for s in of_threads] for group, of_threads in shares.items()}
     top = [[where, calls / pages, own_s / total_s] for own_s, calls, where in sorted(own, reverse=True)[:20]]
-    keep("profile", {"pages": pages, "shares": {group: s / total_s for group, s in shares.items()}, "top": top})
+    keep("profile", {"pages": pages, "shares": parts, "top": top})
 
 
 def growth(rounds: int, scale: float) -> None:
@@ -268,10 +271,11 @@ def shown_crawl(found: Row) -> str:
     for cell in found["cells"]:
         runs: dict[str, list[Row]] = cell["runs"]
         base = [row["pages"] / row["wall_s"] for row in runs[BASE]]
-        lines = [["", "pages/s", "share of the bare loop", "CPU s per 1,000 pages", "peak MB", "disk kB a page"]]
+        head = ["", "pages/s", "share of the bare loop", "CPU s per 1,000 pages", "of them the loop's thread"]
+        lines = [[*head, "peak MB", "disk kB a page"]]
         for name, rows in runs.items():
             if not rows:
-                lines.append([name, f"not measured: {cell['failures'][name]}", "", "", "", ""])
+                lines.append([name, f"not measured: {cell['failures'][name]}", *[""] * (len(lines[0]) - 2)])
                 continue
             paces = [row["pages"] / row["wall_s"] for row in rows]
             lines.append(
@@ -280,6 +284,7 @@ def shown_crawl(found: Row) -> str:
                     spread(paces),
                     f"{median(paces) / median(base):.2f}" if base else "–",
                     spread([1000 * row["cpu_s"] / row["pages"] for row in rows], ".2f"),
+                    spread([1000 * row["loop_cpu_s"] / row["pages"] for row in rows], ".2f"),
                     spread([row["peak_mb"] for row in rows]),
                     f"{median(row['disk'] / row['pages'] for row in rows) / 1000:.1f}",
                 ]
@@ -295,10 +300,11 @@ def shown_crawl(found: Row) -> str:
 
 def shown_profile(found: Row) -> str:
     """Return the tables of the profile."""
-    shares = [["whose", "share of the CPU time"]]
-    shares += [[group, f"{share:.0%}"] for group, share in found["shares"].items()]
-    top = [["function", "calls a page", "share of its own"]]
-    top += [[f"`{where}`", f"{calls:.1f}", f"{share:.1%}"] for where, calls, share in found["top"]]
+    shares = [["share of the CPU time", "the loop's thread", "the writer's"]]
+    every = found["shares"] | {"all": [sum(of) for of in zip(*found["shares"].values(), strict=True)]}
+    shares += [[group, *(f"{share:.0%}" for share in of_threads)] for group, of_threads in every.items()]
+    top = [["function, thread", "calls a page", "share of its own"]]
+    top += [[where, f"{calls:.1f}", f"{share:.1%}"] for where, calls, share in found["top"]]
     return f"{conditions(found)} {found['pages']:,} pages.\n\n{table(shares)}\n\n{table(top)}"
 
 

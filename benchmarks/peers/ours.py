@@ -2,7 +2,7 @@
 
     python benchmarks/peers/ours.py URL SEED PAGES CONCURRENCY FOLDER STRATEGY ARCHIVE [PROFILE]
 
-PROFILE is a file for cProfile's figures of both threads together.
+PROFILE is a name for cProfile's figures: NAME.loop and NAME.writer, a file for each thread.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import cProfile
 import io
 import json
 import os
-import pstats
 import sys
 import time
 from pathlib import Path
@@ -29,8 +28,8 @@ from storage.writer import ThreadWriter
 stretches: list[Stretch] = []
 
 
-def profile_into(file: str) -> None:
-    """Profile the writer's thread and the event loop's, each by its own; added up at the end."""
+def profile_into(name: str) -> None:
+    """Profile the writer's thread and the event loop's, each by its own."""
     of_loop, of_writer = (cProfile.Profile(time.thread_time) for _ in range(2))  # a busy machine changes nothing
     run_writer, run_crawl = ThreadWriter._run, Crawl.run
 
@@ -48,9 +47,8 @@ def profile_into(file: str) -> None:
     ThreadWriter._run, Crawl.run = writing, crawling  # type: ignore[method-assign]
 
     def dump() -> None:
-        figures = pstats.Stats(of_loop)
-        figures.add(of_writer)
-        figures.dump_stats(file)
+        of_loop.dump_stats(f"{name}.loop")
+        of_writer.dump_stats(f"{name}.writer")
 
     atexit.register(dump)
 
