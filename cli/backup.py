@@ -54,7 +54,7 @@ def backup(
     size = f"{amount(copied.accounts, 'account')} · {amount(copied.edges, 'follow')} · {amount(copied.pages, 'page')}"
     line(f"{path} · {copied.bytes / 1e6:,.1f} MB · {size}, checked", label="wrote")
     line("pages bought from now on are not in it: a crawl that goes on from it buys them again", label="note")
-    line("it holds a graph of real people: mind where it goes", label="")
+    line("it holds every account under its handle: mind where it goes", label="")
     session.output.finish(
         {
             "path": os.fspath(path),

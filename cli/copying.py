@@ -120,4 +120,4 @@ def _tell(done: Copied, name: str, seconds: float, session: Session, *, is_on_se
         )
     line("crawl one of the two from now on: both would buy the same lists", label="note")
     line(f"followgraph --db {name} status", label="next")
-    line("it holds a graph of real people: mind where it goes", label="")
+    line("it holds every account under its handle: mind where it goes", label="")

@@ -173,7 +173,7 @@ def plan(
         output.line(f"{_span(each.accounts)} · {_span(each.edges)} · {_span(each.visits)}{mark}", label=name)
     seconds = chosen.seconds
     clock = "–".join(durations.clock_face(each) for each in (seconds.low, seconds.mid, seconds.high))
-    output.line(f"{clock} at the speed seen or asked for", label="time")
+    output.line(f"{clock} at the speed seen, or 0.2 to 5 s an answer", label="time")
     needs_pilot = chosen.basis == "prior"
     if needs_pilot:
         output.line(

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
 from cli import durations
+from cli.amounts import off_by
 
 if TYPE_CHECKING:
     from crawler.progress import Progress as Figures
@@ -152,5 +153,5 @@ def _expected(figures: Figures) -> list[str]:
     expected, error = figures.accounts_expected, figures.forecast_error
     if expected is None:
         return []
-    so_far = "" if error is None else f" ({error:+.0%} so far)"
+    so_far = "" if error is None else f" ({off_by(error)} so far)"
     return [f"{figures.accounts_new:,} of {expected[0]:,}–{expected[1]:,} accounts{so_far}"]

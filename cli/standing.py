@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cli import durations, stops
-from cli.amounts import amount
+from cli.amounts import amount, off_by
 from cli.session import Bound
 
 if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
@@ -229,7 +229,7 @@ def _foreseen(foreseen: dict[str, Any], run: RunRow) -> str:
     for name, word in (("accounts", "accounts"), ("edges", "follows")):
         of = foreseen[name]
         span = of["expected"] or of
-        off = "" if of["error"] is None else f" ({of['error']:+.0%})"
+        off = "" if of["error"] is None else f" ({off_by(of['error'])})"
         said.append(f"{span['low']:,}–{span['high']:,} new {word}, {of['actual']:,} came{off}")
     notes = [f"from credit {foreseen['from_credit']:,} on"]
     is_compared = foreseen["accounts"]["expected"] is not None

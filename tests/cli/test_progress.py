@@ -12,6 +12,7 @@ import structlog
 import virtual_time
 from rich.console import Console
 
+from cli.amounts import off_by
 from cli.progress import folded, parts, show
 from crawler.forecast import Forecast, Range
 from crawler.progress import Progress
@@ -77,3 +78,9 @@ def test_a_terminal_of_eighty_columns_shows_the_time_left() -> None:
     assert "of 11,500–15,500 accounts (+10% so far)" in shown
     assert re.search(r"\d:\d\d left", shown)
     assert "…" not in shown
+
+
+@pytest.mark.parametrize(("error", "said"), [(0.124, "+12%"), (-0.03, "-3%"), (-0.004, "+0%"), (0.0, "+0%")])
+def test_nothing_is_off_by_less_than_nothing(error: float, said: str) -> None:
+    """An error that rounds to nothing has no minus."""
+    assert off_by(error) == said
