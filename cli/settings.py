@@ -88,8 +88,11 @@ def _key_file(value: str) -> str:
 def _tuple(value: object) -> object:
     """Read a list; in a variable and on the command line its parts are separated by commas, in brackets or not."""
     if isinstance(value, str):
-        parts = value.strip().removeprefix("[").removesuffix("]").split(",")
-        return tuple(word for part in parts if (word := part.strip().strip("\"'")))
+        inside = value.strip().removeprefix("[").removesuffix("]").strip()
+        words = tuple(part.strip().strip("\"'") for part in inside.split(",")) if inside else ()
+        if not all(words):  # left out, what comes after it would move to its place
+            raise ValueError("nothing stands between two commas, or after the last")
+        return words
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -195,6 +195,8 @@ async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
 async def _nothing_left(desk: Desk) -> tuple[str, str, str | None]:
     if desk.purchases.taking.caps.are_counted and (counts := await desk.db.write(allowances.parked_counts)):
         return _sub_budgets_used_up(desk.purchases.taking.caps, counts)
+    if desk.purchases.taking.ahead_only:
+        return ("frontier_empty", "no list is due to be read again", None)
     counts = await desk.db.write(outlook.left_out)
     words = [
         f"{count:,} {'account was' if count == 1 else 'accounts were'} {what}"

@@ -35,9 +35,9 @@ def caveats(findings: Findings) -> list[tuple[str, Markup]]:
             "of the platform. {}",
             (
                 text.count(seen.seeds, "seed"),
-                "No interval is printed, because none would be right."
-                if made.wave_credits is None
-                else "Intervals come from the control sample, and are about accounts with at least one follower.",
+                "Intervals come from the control sample, and are about accounts with at least one follower."
+                if made.has_intervals
+                else "No interval is printed, because none would be right.",
             ),
         ),
         (

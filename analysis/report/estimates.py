@@ -15,7 +15,7 @@ from analysis.centrality import ranking
 from analysis.graph import UNKNOWN, FollowGraph, Ints, Mask
 from analysis.ranks import Ranking, RankIntervals, best, ranked
 from analysis.sample import Drawn, counted
-from analysis.sampling import Alarm, Average, NoInterval, NotIdentifiable
+from analysis.sampling import Alarm, Average, Interval, NoInterval, NotIdentifiable
 
 Floats = npt.NDArray[np.float64]
 
@@ -78,6 +78,12 @@ class Estimates:
     rivals: tuple[Rival, ...]
     places: Mapping[str, Ints]
     followers: Floats
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any average has one: there was a control sample, and it was large enough."""
+        return any(isinstance(mean.found, Interval) for mean in self.means)
+
     """Followers of each account as the ranking takes them, shape (n,)."""
     saturation: Saturation
 

@@ -202,10 +202,15 @@ def _estimated(findings: Findings) -> list[str]:
         parts = [
             "A control sample was drawn in three waves of "
             f"{text.listing([text.number(draws) for draws in made.draws])} accounts, with probabilities proportional "
-            "to how often lists of the wave before named an account over its followers. Its averages are ratios "
-            "weighted by 1 / followers (Hansen & Hurwitz 1943) over the last wave; their 95\u202f% intervals are two "
-            "standard errors of the last two waves and half the distance from the crawl’s own estimates."
+            "to how often lists of the wave before named an account over its followers."
         ]
+        parts.append(
+            "Its averages are ratios weighted by 1 / followers (Hansen & Hurwitz 1943) over the last wave; their "
+            "95\u202f% intervals are two standard errors of the last two waves and half the distance from the crawl’s "
+            "own estimates."
+            if made.has_intervals
+            else f"It is too small for intervals: its poorest wave had {text.count(made.wave_credits, 'credit')}."
+        )
     size = (
         f"Size and coverage were not estimated: {made.size.reason}."
         if isinstance(made.size, NotIdentifiable)

@@ -45,8 +45,11 @@ READ = list(CRAWL.visits)
 AUDITED, WAVES = READ[50:60], (READ[60:70], READ[70:80], READ[80:90])
 
 
-def drawn(path: Path) -> Path:
-    """Say which lists were bought for the audit and the control sample; each wave was charged 100 credits and more."""
+def drawn(path: Path, *, charged: int = 12) -> Path:
+    """Say which lists were bought for the audit and the control sample, and what each cost.
+
+    At 12 credits a list each wave was charged 100 and more.
+    """
     write(path, CRAWL)
     ids = CRAWL.ids()
     with closing(Database.open(path, now=lambda: NOW)) as database:
@@ -60,7 +63,7 @@ def drawn(path: Path) -> Path:
                         "UPDATE visits SET queue = ? WHERE account_id = ?", (f"control-{wave}", ids[handle])
                     )
                     conn.exec_driver_sql(
-                        "UPDATE ledger SET charged = 12 WHERE account_id = ? AND cursor = ''", (ids[handle],)
+                        "UPDATE ledger SET charged = ? WHERE account_id = ? AND cursor = ''", (charged, ids[handle])
                     )
                 rows = [(1, wave, place, ids[handle]) for place, handle in enumerate([*handles, handles[0]])]
                 insert(conn, "control_draws", ["run_id", "wave", "place", "account_id"], rows)
@@ -123,6 +126,14 @@ def test_without_a_control_sample_there_is_no_interval(tmp_path: Path) -> None:
     assert {(row["low"], row["high"], row["informative"]) for row in rows} == {(None, None, False)}
     assert {row["reason"] for row in rows} == {"no interval: the crawl is not random, and it has no control sample"}
     assert "95\u202f% interval" not in files.html.read_text(encoding="utf-8")
+
+
+def test_a_control_sample_too_small_gives_no_interval_and_says_so_once(tmp_path: Path) -> None:
+    """What is said above the averages is what each of them says."""
+    files = build(drawn(tmp_path / "a.db", charged=2), tmp_path / "report", now=lambda: NOW, top=10)
+    html = files.html.read_text(encoding="utf-8")
+    assert "No interval: the control sample is too small." in html
+    assert "Intervals come from the control sample" not in html
 
 
 def test_bias_size_and_queues_are_those_of_the_lists(made: tuple[dict[str, Any], str, Path]) -> None:

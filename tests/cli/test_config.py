@@ -124,6 +124,9 @@ def test_the_hops_are_one_word_on_the_command_line(tmp_path: Path) -> None:
     assert load(written(tmp_path, ""), {}, {"budget.per_depth": "7"}).settings.budget.per_depth == (7,)
     with pytest.raises(ConfigError, match=r"^--budget-per-depth: .* a list of whole numbers"):
         load(written(tmp_path, ""), {}, {"budget.per_depth": "10,many"})
+    for gap in ("10,,5", "10,", ",5"):
+        with pytest.raises(ConfigError, match=r"^--budget-per-depth: .*between two commas"):
+            load(written(tmp_path, ""), {}, {"budget.per_depth": gap})
 
 
 def test_empty_variable_is_not_set(tmp_path: Path) -> None:

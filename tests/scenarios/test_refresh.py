@@ -283,7 +283,7 @@ def test_a_refresh_buys_no_new_list_and_keeps_to_its_budget(tmp_path: Path) -> N
         assert result.stop_reason == "frontier_empty"
         assert rehearsal.rows(path, "SELECT count(DISTINCT account_id) FROM visits") == read
         result, _ = await refresh(path, api, budget=500, intervals=waits)
-        assert result.stop_reason == "frontier_empty"
+        assert (result.stop_reason, result.detail) == ("frontier_empty", "no list is due to be read again")
         assert rehearsal.rows(path, "SELECT max(charged) FROM runs WHERE id = (SELECT max(id) FROM runs)") == [(0,)]
         assert rehearsal.findings(path) == []
 
