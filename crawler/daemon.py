@@ -170,13 +170,15 @@ class Daemon:
 
     # what may be bought
 
-    def _left_of(self, standing: budgets.Standing, day: str) -> tuple[int | None, int | None]:
+    def _left_of(self, conn: Connection, standing: budgets.Standing, day: str) -> tuple[int | None, int | None]:
         """Return the credits that the total and the day leave, None where there is no such limit."""
-        spent = standing.by_day.get(day, 0)
-        return standing.left, None if self.config.per_day is None else max(0, self.config.per_day - spent)
+        if self.config.per_day is None:
+            return standing.left, None
+        others = budgets.elsewhere(conn, partial(calendar.day, where=self.config.zone), now=self._now())
+        return standing.left, max(0, self.config.per_day - standing.by_day.get(day, 0) - others)
 
     def _allowance(self, conn: Connection, day: str) -> tuple[int | None, int | None]:
-        return self._left_of(budgets.standing(conn, self.config.total, today=day), day)
+        return self._left_of(conn, budgets.standing(conn, self.config.total, today=day), day)
 
     def _terms(self, conn: Connection, day: str) -> Terms:
         """Return the day's run and what it may use, as of one moment: crawlers beside this one spend, too."""
@@ -185,7 +187,7 @@ class Daemon:
         run = last if goes_on else None
         budgets.close(conn, but=None if run is None else run.id)
         standing = budgets.standing(conn, self.config.total, today=day)
-        left = min(each for each in self._left_of(standing, day) if each is not None)
+        left = min(each for each in self._left_of(conn, standing, day) if each is not None)
         used = 0 if run is None else run.charged + run.uncertain + run.reserved
         self.spent_before = standing.by_day.get(day, 0) - used
         return Terms(budget=used + left, new_run=run is None)

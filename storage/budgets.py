@@ -5,7 +5,7 @@ A daemon has one run a day; its total is over all of them. Invariant: a change a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -16,7 +16,10 @@ from storage import daemons
 from storage.daemons import Daemon
 from storage.errors import NoDaemon, NoTotal
 from storage.runs import day_of, last
-from storage.schema import budget_changes, ledger, processes, runs
+from storage.schema import Outcome, budget_changes, ledger, processes, runs
+
+LONG_DAY_S = 90_000
+"""A day has 25 hours at most."""
 
 WINDOW_DAYS = 7
 """Days that a forecast of how long credits last looks back over."""
@@ -164,6 +167,28 @@ def _by_day(conn: sa.Connection) -> dict[str, int]:
         if day:
             by_day[day] = by_day.get(day, 0) + promised
     return by_day
+
+
+def elsewhere(conn: sa.Connection, day: Callable[[float], str], *, now: float) -> int:
+    """Return the credits that other runs than a daemon's took today: a day's cap is over all runs.
+
+    `day` names the day of a Unix time.
+    """
+    taken = 0
+    lately = sa.or_(runs.c.ended_at.is_(None), runs.c.ended_at > now - LONG_DAY_S)
+    for run in conn.execute(sa.select(runs).where(lately)).all():
+        if day_of(run.settings):
+            continue
+        if day(run.started_at) == day(now):
+            taken += run.charged + run.uncertain + run.reserved
+            continue
+        rows: Any = conn.execute(  # it began on an earlier day: only what it took today
+            sa.select(ledger.c.at, ledger.c.charged + ledger.c.uncertain).where(
+                ledger.c.run_id == run.id, ledger.c.at > now - LONG_DAY_S, ledger.c.outcome != Outcome.RECONCILED
+            )
+        )
+        taken += run.reserved + sum(credits for at, credits in rows if day(at) == day(now))
+    return taken
 
 
 def close(conn: sa.Connection, *, but: int | None) -> None:

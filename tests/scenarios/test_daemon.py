@@ -112,6 +112,21 @@ def test_a_day_has_its_budget_also_when_clocks_change(tmp_path: Path) -> None:
         assert rehearsal.findings(path) == []
 
 
+def test_a_day_counts_what_crawls_took_of_it(tmp_path: Path) -> None:
+    """The budget of a day is over all runs: what a crawl bought in the morning the daemon does not buy again."""
+    api, path = rehearsal.service(network.generate(2_000, rng_seed=3)), tmp_path / "a.db"
+
+    async def act(daemon: Daemon) -> None:
+        assert api.ledger.charged == 100
+        assert daemon.hold.state == State.DAY_DONE
+
+    async def life() -> None:
+        await rehearsal.crawl(path, api, seeds=["u1", "u2"], budget=80)
+        await live(path, Flaky(api), config(per_day=100), meanwhile=after(600, act))
+
+    virtual_time.run(life())
+
+
 def test_the_total_pauses_and_a_raise_goes_on(tmp_path: Path) -> None:
     """When the total is used up the daemon lives on and waits; `budget add` lets it go on; thresholds are told once."""
     api, path = rehearsal.service(network.generate(400, rng_seed=3)), tmp_path / "a.db"
