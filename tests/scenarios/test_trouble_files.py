@@ -311,7 +311,7 @@ def test_a_log_cut_short_anywhere_is_sound_and_goes_on(tmp_path: Path) -> None:
             if number in GOES_ON:
                 check_going_on_after_a_lying_disk(api, study, kept)
             shutil.rmtree(study)
-        assert len(seen) > 5
+        assert len(seen) >= 4  # few commits of many pages leave few states
         assert max(seen) == len(stored)
 
 
