@@ -55,8 +55,9 @@ def read(conn: Connection, options: Options, budget: int, *, now: float) -> Pros
         previous, new_run = None, True
     used = 0 if previous is None else previous.charged + previous.uncertain + previous.reserved
     continues = None if previous is None else previous.id
-    room = allowances.room(conn, options.caps, run_id=continues, left=budget - used, now=now)
-    today = sum(allowances.today(conn, options.caps, now=now))
+    caps = options.caps
+    room = allowances.room(conn, caps, run_id=continues, left=budget - used, now=now)
+    today = 0 if caps.per_day is None else sum(allowances.today(conn, caps.day, now=now))
     known = known_to(conn, options)
     strategies = _strategies(conn, options)
     by_label = _ranked(conn, strategies.values(), known.waiting.entries)
@@ -75,7 +76,7 @@ def read(conn: Connection, options: Options, budget: int, *, now: float) -> Pros
     for name in dict.fromkeys((options.strategy, *registry.NAMES)):
         coming = phases(budget, strategy=name, audit=options.audit, control=options.control)
         made = forecaster.under([step(phase, strategies[name]) for phase in coming])
-        found[name] = by_day(made, options.caps, today=today, now=now)
+        found[name] = by_day(made, caps, today=today, now=now)
     return Prospects(forecasts=found, left=room.credits, continues=continues, used=used, new_run=new_run)
 
 

@@ -7,7 +7,7 @@ quoted at. A credit once uncertain stays counted here, for a balance settles a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
@@ -24,6 +24,8 @@ EVERY_RUN = 0
 
 
 DAY_S = 86_400
+LONG_DAY_S = 90_000
+"""A day has 25 hours at most."""
 
 
 def _utc_day(now: float) -> str:
@@ -208,7 +210,7 @@ def rebuild(conn: sa.Connection, caps: Caps, *, run_id: int, now: float) -> None
         for key, count in leased:
             sums.setdefault((run_id, kind, str(key)), _Sum()).reserved = count
     if caps.per_day is not None:
-        sums[EVERY_RUN, DAY, caps.day(now)] = _Sum(*today(conn, caps, now=now))
+        sums[EVERY_RUN, DAY, caps.day(now)] = _Sum(*today(conn, caps.day, now=now))
     for (run, kind, key), of_it in sums.items():
         conn.execute(
             sa.insert(allowances).values(
@@ -238,18 +240,24 @@ def _booked(conn: sa.Connection, run_id: int, kind: str) -> Iterator[tuple[int, 
         yield key, int(charged), int(uncertain)
 
 
-def today(conn: sa.Connection, caps: Caps, *, now: float) -> tuple[int, int]:
-    """Return the credits charged and uncertain of the day of a Unix time, over all runs."""
-    of_day = caps.day(now)
+def today(
+    conn: sa.Connection, day: Callable[[float], str], *, now: float, run_ids: Collection[int] | None = None
+) -> tuple[int, int]:
+    """Return the credits charged and uncertain of the day of a Unix time, over all runs or these.
+
+    `day` names the day of a Unix time.
+    """
+    of_day = day(now)
     charged = uncertain = 0
-    # A day has 25 hours at most.
     rows: Any = conn.execute(
         sa.select(ledger.c.at, ledger.c.charged, ledger.c.uncertain).where(
-            ledger.c.at > int(now) - 90_000, ledger.c.outcome != Outcome.RECONCILED
+            ledger.c.at > int(now) - LONG_DAY_S,
+            ledger.c.outcome != Outcome.RECONCILED,
+            sa.true() if run_ids is None else ledger.c.run_id.in_(run_ids),
         )
     )
     for row in rows:
-        if caps.day(row.at) == of_day:
+        if day(row.at) == of_day:
             charged += row.charged
             uncertain += row.uncertain
     return charged, uncertain
@@ -305,7 +313,7 @@ def room(
     """
     credits = left - caps.retry_reserve
     if caps.per_day is not None and until is not None:
-        of_days, ends = caps.per_day - sum(today(conn, caps, now=now)), caps.day_ends(now)
+        of_days, ends = caps.per_day - sum(today(conn, caps.day, now=now)), caps.day_ends(now)
         while ends < until and of_days < credits:
             of_days, ends = of_days + caps.per_day, caps.day_ends(ends)
         credits = min(credits, of_days)

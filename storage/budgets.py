@@ -12,14 +12,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import daemons
+from storage import allowances, daemons
 from storage.daemons import Daemon
 from storage.errors import NoDaemon, NoTotal
 from storage.runs import day_of, last
-from storage.schema import Outcome, budget_changes, ledger, processes, runs
-
-LONG_DAY_S = 90_000
-"""A day has 25 hours at most."""
+from storage.schema import budget_changes, ledger, processes, runs
 
 WINDOW_DAYS = 7
 """Days that a forecast of how long credits last looks back over."""
@@ -174,21 +171,12 @@ def elsewhere(conn: sa.Connection, day: Callable[[float], str], *, now: float) -
 
     `day` names the day of a Unix time.
     """
-    taken = 0
-    lately = sa.or_(runs.c.ended_at.is_(None), runs.c.ended_at > now - LONG_DAY_S)
-    for run in conn.execute(sa.select(runs).where(lately)).all():
-        if day_of(run.settings):
-            continue
-        if day(run.started_at) == day(now):
-            taken += run.charged + run.uncertain + run.reserved
-            continue
-        rows: Any = conn.execute(  # it began on an earlier day: only what it took today
-            sa.select(ledger.c.at, ledger.c.charged + ledger.c.uncertain).where(
-                ledger.c.run_id == run.id, ledger.c.at > now - LONG_DAY_S, ledger.c.outcome != Outcome.RECONCILED
-            )
-        )
-        taken += run.reserved + sum(credits for at, credits in rows if day(at) == day(now))
-    return taken
+    lately = sa.or_(runs.c.ended_at.is_(None), runs.c.ended_at > now - allowances.LONG_DAY_S)
+    others = [run for run in conn.execute(sa.select(runs).where(lately)) if not day_of(run.settings)]
+    if not others:
+        return 0
+    booked = allowances.today(conn, day, now=now, run_ids=[run.id for run in others])
+    return sum(booked) + sum(int(run.reserved) for run in others)
 
 
 def close(conn: sa.Connection, *, but: int | None) -> None:
