@@ -24,6 +24,7 @@ from socialfetch import errors
 from socialfetch.client import Client, Page
 from socialfetch.wire import LISTED
 from storage import allowances, archive, frontier, outlook
+from storage.accounts import FILTERED, TOO_DEEP
 from storage.allowances import Caps
 from storage.archive import Archive
 from storage.database import Database
@@ -200,7 +201,7 @@ async def _nothing_left(desk: Desk) -> tuple[str, str, str | None]:
     counts = await desk.db.write(outlook.left_out)
     words = [
         f"{count:,} {'account was' if count == 1 else 'accounts were'} {what}"
-        for why, what in (("failed", "given up"), ("depth", "too deep"), ("filtered", "filtered out"))
+        for why, what in (("failed", "given up"), (TOO_DEEP, "too deep"), (FILTERED, "filtered out"))
         if (count := counts.get(why, 0))
     ]
     if words:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from storage import follows
-from storage.accounts import Entry, Register
+from storage.accounts import TOO_DEEP, Entry, Register
 from storage.ordering import Ordering
 from storage.schema import State, frontier
 from storage.statement import Statement
@@ -30,7 +30,7 @@ def shorten(
             continue
         current.depth = hops
         current.is_dirty = True
-        if current.state == State.SKIPPED and current.reason == "depth" and (max_depth is None or hops <= max_depth):
+        if current.state == State.SKIPPED and current.reason == TOO_DEEP and (max_depth is None or hops <= max_depth):
             current.state, current.reason = State.QUEUED, None
         if current.state in _RANKED:
             current.rank(ordering)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from storage.accounts import FILTERED, TOO_DEEP
 from storage.allowances import Allowances
 from storage.ordering import AHEAD_LANE
 from storage.picking import Taking
@@ -48,7 +49,7 @@ def left_out(conn: sa.Connection) -> dict[str, int]:
     """Return how many entries were not bought for good: `failed`, and kept out by `depth` or `filtered` by facts."""
     f = frontier.c
     why = sa.case((f.state == int(State.FAILED), "failed"), else_=f.reason).label("why")
-    kept_out = sa.and_(f.state == int(State.SKIPPED), f.reason.in_(("depth", "filtered")))
+    kept_out = sa.and_(f.state == int(State.SKIPPED), f.reason.in_((TOO_DEEP, FILTERED)))
     counts = sa.select(why, sa.func.count()).where(sa.or_(f.state == int(State.FAILED), kept_out)).group_by(why)
     return {str(word): int(count) for word, count in conn.execute(counts)}
 
