@@ -16,7 +16,7 @@ from storage.orders import Act as Order
 from storage.runs import DAY
 from storage.schema import Outcome, budget_changes, handle_history, journal, ledger, notices, processes
 from storage.schema import orders as ordered
-from storage.summary import json_object
+from storage.summary import differences, json_object
 
 SILENCE_S = 600
 """Seconds without an answer inside a run from which on it is a silence."""
@@ -111,12 +111,7 @@ def _begun(conn: sa.Connection) -> Iterator[Incident]:
         if not isinstance(settings, dict):
             continue
         run = details.get("run")
-        names = sorted({*settings, *(before or {})} - _UNTOLD)
-        other = {
-            name: {"before": before.get(name), "after": settings.get(name)}
-            for name in names
-            if before is not None and before.get(name) != settings.get(name)
-        }
+        other = {} if before is None else differences(before, settings, but=_UNTOLD)
         if other:
             yield Incident(at=started.get(details.get("process"), at), run=run, kind="settings", facts=other)
         before, strategy = settings, chosen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -234,12 +234,7 @@ def _terms(conn: sa.Connection) -> dict[Any, list[Terms]]:
         before = found[run]
         changed = {}
         if before:
-            last = before[-1].settings
-            changed = {
-                name: {"before": last.get(name), "after": settings.get(name)}
-                for name in sorted({*last, *settings} - _UNTOLD)
-                if last.get(name) != settings.get(name)
-            }
+            changed = differences(before[-1].settings, settings, but=_UNTOLD)
             if not changed:
                 continue
         before.append(
@@ -252,6 +247,17 @@ def _terms(conn: sa.Connection) -> dict[Any, list[Terms]]:
             )
         )
     return found
+
+
+def differences(
+    before: Mapping[str, Any], after: Mapping[str, Any], *, but: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """Return what each setting that differs was `before` and `after`, by name; of these names nothing is told."""
+    return {
+        name: {"before": before.get(name), "after": after.get(name)}
+        for name in sorted({*before, *after}.difference(but))
+        if before.get(name) != after.get(name)
+    }
 
 
 def _is_tellable(value: object, depth: int = 3) -> bool:
