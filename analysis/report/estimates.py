@@ -78,14 +78,13 @@ class Estimates:
     rivals: tuple[Rival, ...]
     places: Mapping[str, Ints]
     followers: Floats
+    """Followers of each account as the ranking takes them, shape (n,)."""
+    saturation: Saturation
 
     @property
     def has_intervals(self) -> bool:
         """Whether any average has one: there was a control sample, and it was large enough."""
         return any(isinstance(mean.found, Interval) for mean in self.means)
-
-    """Followers of each account as the ranking takes them, shape (n,)."""
-    saturation: Saturation
 
     @property
     def flagged(self) -> Mask:
