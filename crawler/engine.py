@@ -252,15 +252,21 @@ class Crawl:
             now_s = time()
             return started.active_s + now_s - progress.started_s - progress.idle_s(now_s)
 
+        limiter = Limiter(concurrency=options.concurrency, rate=options.rate, time=time)
         return Desk(
             db=self._db,
             client=self._client,
             run_id=started.run_id,
             purchases=Purchases(
-                started=started, rules=rules, taking=taking, active_s=active_s, left_out=options.left_out
+                started=started,
+                rules=rules,
+                taking=taking,
+                active_s=active_s,
+                left_out=options.left_out,
+                free_slots=lambda: limiter.free,
             ),
             active_s=active_s,
-            limiter=Limiter(concurrency=options.concurrency, rate=options.rate, time=time),
+            limiter=limiter,
             breakers=Breakers(options.breakers, concurrency=options.concurrency),
             retry=options.retry,
             max_wait_s=options.max_wait_s,

@@ -66,6 +66,12 @@ class Limiter:
         return 1 if self._is_narrow else max(1, int(self._limit))
 
     @property
+    def free(self) -> int:
+        """Slots that nobody would have to wait for; none where there is a rate. Any thread may ask."""
+        is_shut = self._is_closed or self._is_paused or self._is_held or self._waiting or self.blocked_s > 0
+        return 0 if is_shut or self._pace() is not None else max(0, self.limit - self._in_flight)
+
+    @property
     def blocked_s(self) -> float:
         """Seconds until a block ends."""
         return max(0.0, self._blocked_until - self._time())

@@ -121,11 +121,13 @@ class Purchases:
         taking: Taking,
         active_s: Callable[[], float],
         left_out: Collection[str] = (),
+        free_slots: Callable[[], int] = lambda: 0,
     ) -> None:
         self.started = started
         """This process's part in the run; its number changes where it was taken for dead."""
         self._active_s = active_s
         self._left_out = left_out
+        self._free_slots = free_slots
         self.rules = rules
         """How pages are stored; changed between phases of a run, while nothing is in flight."""
         self.taking = taking
@@ -136,15 +138,26 @@ class Purchases:
 
         The items are the times of asking (Unix seconds).
         """
-        now = max(times)
+        leases = self._lease(conn, len(times), now=max(times))
+        return [*leases, *[None] * (len(times) - len(leases))]
+
+    def _lease(self, conn: Connection, at_most: int, *, now: float) -> list[Lease]:
         self.started = crew.present(conn, self.started, now=now)
         credits = runs.read_credits(conn, self.started.run_id)
         leases = frontier.lease(
-            conn, credits, self._known(conn), process_id=self.started.process_id, at_most=len(times), now=now
+            conn, credits, self._known(conn), process_id=self.started.process_id, at_most=at_most, now=now
         )
         if leases:
             runs.write_credits(conn, credits)
-        return [*leases, *[None] * (len(times) - len(leases))]
+        return leases
+
+    def _lease_on(self, conn: Connection, stored: Sequence[Stored], *, now: float) -> None:
+        """Give whoever is through with a list the next one at once, as far as slots are free: asking costs a commit."""
+        through = [each for each in stored if each.next is None]
+        slots = self._free_slots() - (len(stored) - len(through))
+        if through and slots > 0 and self.rules.may_go_on(through[0].credits):
+            for each, lease in zip(through, self._lease(conn, min(slots, len(through)), now=now), strict=False):
+                each.next = lease
 
     def _known(self, conn: Connection) -> Taking:
         """Return how entries are taken with what the strategy has learned so far."""
@@ -179,6 +192,7 @@ class Purchases:
             listings, late = self._sort_out(conn, listings, gone, now=now)
         listings = [screened(conn, each, left_out=self._left_out, now=now) for each in listings]
         stored = pages.commit_pages(conn, listings, rules=self.rules, now=now) if listings else []
+        self._lease_on(conn, stored, now=now)
         runs.worked(conn, self.started.run_id, active_s=self._active_s())
         in_time = iter(stored)
         return [late[index] if index in late else next(in_time) for index in range(len(items))]

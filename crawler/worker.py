@@ -1,7 +1,7 @@
 """A worker: slot, lease, one request, one commit, and on to the next page. Many of them share one desk.
 
-Invariant: a worker holds a slot before it leases, so that nobody sleeps on a lease, and asks for a next page only after
-the page before it was committed.
+Invariant: a worker leases only where a slot is free, so that nobody sleeps on a lease, and asks for a next page only
+after the page before it was committed.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ async def work(desk: Desk) -> None:
             else:
                 await _wait_for_work(desk, changed)
         else:
-            await _read_list(desk, lease)
+            await _read(desk, lease)
             desk.wake()
 
 
@@ -255,8 +255,8 @@ async def _wait_for_a_day(desk: Desk, changed: asyncio.Event) -> None:
         desk.wake()
 
 
-async def _read_list(desk: Desk, lease: Lease) -> None:
-    """Read a list page by page; the slot for the first page is held already."""
+async def _read(desk: Desk, lease: Lease) -> None:
+    """Read a list page by page, and those leased on the way; the slot for the first page is held already."""
     while True:
         sent_at_s = desk.time()
         answer = await _ask(desk, lease)
@@ -273,6 +273,8 @@ async def _read_list(desk: Desk, lease: Lease) -> None:
                 desk.limiter.release()
         if stored.next is None:
             return
+        if stored.next.visit_id != lease.visit_id:  # this list may be taken by somebody else, or has freed a credit
+            desk.wake()
         lease = stored.next
         if not await _slot(desk):
             await _give_back(desk, Returned(lease=lease, was_called=False, counts_as_attempt=False))

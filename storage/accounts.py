@@ -273,11 +273,11 @@ class Register:
         return entry
 
     def _learn(self, entry: Entry, facts: Facts) -> None:
-        checksum = facts_hash(facts)
-        if checksum == entry.facts_hash:
-            return
         is_due = self._now - entry.updated_at >= FACTS_MAX_AGE_S
-        if entry.facts_hash is None or is_due or entry.platform_user_id != facts.platform_user_id:
+        if entry.facts_hash is not None and not is_due and entry.platform_user_id == facts.platform_user_id:
+            return
+        checksum = facts_hash(facts)
+        if checksum != entry.facts_hash:
             entry.followers, entry.following = facts.followers, facts.following
             entry.facts_hash = checksum
             entry.updated_at = self._now

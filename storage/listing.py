@@ -92,7 +92,7 @@ class Rules:
 
 @dataclass(slots=True)
 class Stored:
-    """What a page brought. `next` is the lease of the list's next page; `end` is set when the list ended."""
+    """What a page brought. `next` is the lease to go on with, `end` is set where the list ended."""
 
     next: Lease | None = None
     end: End | None = None

@@ -75,6 +75,35 @@ def test_a_block_holds_everybody() -> None:
     assert virtual_time.run(main()) == [120.0] * 5
 
 
+def test_a_slot_is_free_where_nobody_would_have_to_wait_for_it() -> None:
+    """None is where somebody waits already, during a block or a pause, after a close, and where there is a rate."""
+
+    async def main() -> None:
+        limiter = made(3)
+        assert limiter.free == 3
+        await limiter.acquire()
+        assert limiter.free == 2
+        limiter.block(5.0)
+        assert limiter.free == 0
+        await asyncio.sleep(5.0)
+        assert limiter.free == 2
+        limiter.hold()
+        assert limiter.free == 0
+        limiter.let_go()
+        limiter.narrow()
+        waiting = asyncio.create_task(limiter.acquire())
+        await asyncio.sleep(0)
+        assert limiter.free == 0
+        limiter.widen()
+        await waiting
+        assert limiter.free == 1
+        limiter.close()
+        assert limiter.free == 0
+        assert made(3, rate=10.0).free == 0
+
+    virtual_time.run(main())
+
+
 def test_trouble_halves_the_slots_once_a_round_and_success_brings_them_back() -> None:
     """Many refusals of one round count once; answers add about one slot a round."""
 

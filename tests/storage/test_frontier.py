@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from study import NOT_UNIQUE, Study, facts
 
+from crawler.purchase import Purchases
 from storage import errors, frontier, ranking, runs, seeding, summary
 from storage.checkup import problems
 from storage.runs import Credits
@@ -96,6 +97,34 @@ def test_the_next_page_is_reserved_in_the_same_transaction(study: Make) -> None:
     assert stored.next is not None
     assert (stored.next.cursor, stored.next.pages, stored.next.listed) == ("c2", 1, 1)
     assert (entry(s)[:2], credits(s)) == ((1, "c2"), (1, 0, 1))
+
+
+@pytest.mark.parametrize(("free", "following"), [(0, [None, "b", None]), (2, ["d", "b", None]), (9, ["d", "b", "e"])])
+def test_whoever_is_through_with_a_list_has_the_next_where_a_slot_is_free(
+    study: Make, free: int, following: list[str | None]
+) -> None:
+    """Of three pages two are the last of their lists; the list that goes on has a slot before them."""
+    s = study(*"abcdef")
+    units = Purchases(started=s.started, rules=s.rules, taking=s.taking, active_s=lambda: 1.0, free_slots=lambda: free)
+    leases = s.lease(3)
+    answers = [
+        s.answer(lease, [facts(f"x{lease.handle}")], cursor="c2" if lease.handle == "b" else None) for lease in leases
+    ]
+    stored = s.db.transact(lambda conn: units.commit(conn, [(each, s.now) for each in answers]))
+    assert [each.end is None for each in stored] == [False, True, False]
+    assert [each.next and each.next.handle for each in stored] == following
+    assert credits(s) == (3, 0, 3 - following.count(None))
+    assert s.read(problems) == []
+
+
+def test_nobody_goes_on_to_another_list_while_draining(study: Make) -> None:
+    """Free slots or not."""
+    s = study("a", "b")
+    units = Purchases(started=s.started, rules=s.rules, taking=s.taking, active_s=lambda: 1.0, free_slots=lambda: 9)
+    [lease] = s.lease()
+    s.may_go_on = False
+    [stored] = s.db.transact(lambda conn: units.commit(conn, [(s.answer(lease), s.now)]))
+    assert (stored.next, credits(s)) == (None, (1, 0, 0))
 
 
 def test_a_list_waits_with_its_cursor_when_the_budget_ends(study: Make) -> None:
