@@ -11,13 +11,14 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from storage import follows, optout, picking, rereads, runs
-from storage.accounts import Register
+from storage.accounts import Entry, Register
 from storage.admission import admit
 from storage.allowances import Allowances
-from storage.listing import Evidence, GoOn, Listing, Rules, Stored
+from storage.frontier import Lease
+from storage.listing import End, Evidence, GoOn, Listing, Rules, Stored
 from storage.ordering import AHEAD_LANE, STATE
 from storage.schema import Completeness, Outcome, State, frontier, ledger, visits
-from storage.statement import Insert, Statement
+from storage.statement import Insert, Row, Statement
 
 _NEXT_CALL = Statement(sa.select(sa.func.coalesce(sa.func.max(ledger.c.id), 0) + 1))
 _INSERT_CALL = Insert(
@@ -113,104 +114,124 @@ _ENTRY = Statement(
 
 def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rules, now: float) -> list[Stored]:
     """Store the pages of one run, settle their credits and reserve next pages; one result for each, in order."""
-    register = Register(conn, now=int(now))
-    register.load(
-        (facts for listing in listings for facts in listing.facts), (item.lease.account_id for item in listings)
-    )
-    credits = runs.read_credits(conn, listings[0].lease.run_id)
-    allowances = Allowances(conn, rules.caps, run_id=credits.run_id, now=now)
-    ordering = rules.ordering
-    if ordering.learns:
-        ordering = ordering.restored(runs.recall(conn, STATE))
+    pages = _Pages(conn, listings, rules=rules, now=now)
+    # One after another, so that pages that share a transaction are as if each had its own.
+    results = [pages.take_in(listing) for listing in listings]
+    pages.write(results)
+    return results
 
-    next_call: int = _NEXT_CALL.run(conn).scalar()
-    calls, bodies, visit_rows, entry_rows = [], [], [], []
-    results: list[Stored] = []
-    for listing in listings:  # one after another, so that pages that share a transaction are as if each had its own
-        lease = listing.lease
-        entry, stored, targets = admit(conn, register, listing, rules, ordering)
+
+class _Pages:
+    """The pages of one transaction: what they touch is read once, changed in memory, and written at the end."""
+
+    def __init__(self, conn: sa.Connection, listings: Sequence[Listing], *, rules: Rules, now: float) -> None:
+        self._conn = conn
+        self._rules = rules
+        self._at = int(now)
+        self._register = Register(conn, now=int(now))
+        self._register.load(
+            (facts for listing in listings for facts in listing.facts), (each.lease.account_id for each in listings)
+        )
+        self._credits = runs.read_credits(conn, listings[0].lease.run_id)
+        self._allowances = Allowances(conn, rules.caps, run_id=self._credits.run_id, now=now)
+        self._ordering = rules.ordering
+        if self._ordering.learns:
+            self._ordering = self._ordering.restored(runs.recall(conn, STATE))
+        self._next_call: int = _NEXT_CALL.run(conn).scalar()
+        self._calls: list[Row] = []
+        self._bodies: list[tuple[int, bytes]] = []
+        self._visits: list[Row] = []
+        self._listers: list[tuple[Entry, str | None, Listing, End | None]] = []
+
+    def take_in(self, listing: Listing) -> Stored:
+        """Take in what a page says, settle its credit and decide how its list goes on."""
+        conn, lease = self._conn, listing.lease
+        lister, stored, targets = admit(conn, self._register, listing, self._rules, self._ordering)
         recorded = follows.record(conn, lease.account_id, targets, visit_id=lease.visit_id, is_revisit=lease.is_revisit)
         stored.new_edges = recorded.new
         stored.confirmed = len(recorded.kept)
+        stored.duplicates += len(targets) - recorded.fresh
         if lease.is_revisit:
             rereads.note_page(conn, lease.visit_id, targets, recorded)
-        stored.duplicates += len(targets) - recorded.fresh
-        calls.append(
-            (
-                next_call,
-                lease.run_id,
-                lease.visit_id,
-                lease.account_id,
-                lease.cursor or "",
-                int(now),
-                Outcome.SETTLED,
-                listing.charged,
-                0,
-                listing.request_id,
-            )
-        )
-        bodies.append((next_call, listing.body))
-        next_call += 1
-        credits.reserved -= 1
-        credits.charged += listing.charged
-        allowances.charge(lease.seed_id, lease.visit_depth, listing.charged)
-        stored.overcharge = max(0, listing.charged - 1)
-
-        verdict = rules.judge(_evidence(conn, listing, stored, recorded))
         if listing.withheld:
             optout.count_withheld(conn, lease.visit_id, listing.withheld)
-        cursor: str | None = None
+        self._settle(listing, stored)
+        verdict = self._rules.judge(_evidence(conn, listing, stored, recorded))
         if isinstance(verdict, GoOn):
-            cursor = verdict.cursor
-            total = listing.reported_total if listing.reported_total is not None else lease.reported_total
-            is_ahead = entry.lane == AHEAD_LANE
-            if not is_ahead:
-                entry.rank(ordering)  # leased again or not: a lease that is given back waits in this place
-            # Under another handle the list is somebody else's: the next lease asks by the account's present one.
-            if (
-                entry.handle == lease.handle
-                and credits.promisable > 0
-                and rules.may_go_on(credits)
-                and allowances.have_room(lease.seed_id, lease.visit_depth, credits)
-                and (
-                    is_ahead
-                    or not ordering.is_pagewise
-                    or not picking.is_surpassed(conn, ordering, entry.lane, entry.priority)
-                )
-            ):
-                credits.reserved += 1
-                allowances.reserve(lease.seed_id, lease.visit_depth)
-                stored.next = lease.turned(
-                    cursor=cursor,
-                    listed=stored.listed,
-                    edges=recorded.fresh,
-                    reported_total=total,
-                    log_followers=stored.log_followers,
-                )
-                state = State.LEASED
-            else:
-                state = State.QUEUED
+            cursor: str | None = verdict.cursor
+            if self._may_go_on(lister, lease):
+                stored.next = self._reserved(listing, verdict, stored, recorded)
+            lister.state = State.QUEUED if stored.next is None else State.LEASED
         else:
+            # The cursor of a list that was capped is kept, so that a larger cap can go on from there.
+            cursor = listing.next_cursor if verdict.completeness == Completeness.CAPPED else None
             stored.end = verdict
-            state = State.DONE
-            if verdict.completeness == Completeness.CAPPED:
-                cursor = listing.next_cursor  # kept, so that a larger cap can go on from here
+            lister.state = State.DONE
             if lease.is_revisit:
-                is_whole = verdict.completeness == Completeness.COMPLETE and verdict.is_whole
-                if is_whole:
-                    stored.gone_edges = follows.end_missing(conn, lease.account_id, visit_id=lease.visit_id)
-                rereads.note_end(
-                    conn,
-                    lease.visit_id,
-                    recorded,
-                    gone=stored.gone_edges,
-                    following=entry.following,
-                    is_whole=is_whole,
-                )
+                self._end_revisit(lister, lease, verdict, stored, recorded)
+        self._note_visit(listing, stored, recorded)
+        self._listers.append((lister, cursor, listing, stored.end))
+        return stored
+
+    def _settle(self, listing: Listing, stored: Stored) -> None:
+        lease, call, charged = listing.lease, self._next_call, listing.charged
+        where = (lease.run_id, lease.visit_id, lease.account_id, lease.cursor or "", self._at)
+        self._calls.append((call, *where, Outcome.SETTLED, charged, 0, listing.request_id))
+        self._bodies.append((call, listing.body))
+        self._next_call += 1
+        self._credits.reserved -= 1
+        self._credits.charged += charged
+        self._allowances.charge(lease.seed_id, lease.visit_depth, charged)
+        stored.overcharge = max(0, charged - 1)
+
+    def _may_go_on(self, lister: Entry, lease: Lease) -> bool:
+        """Tell whether the next page of a list is to be reserved for whoever brought this one."""
+        is_ahead = lister.lane == AHEAD_LANE
+        if not is_ahead:
+            lister.rank(self._ordering)  # leased again or not: a lease that is given back waits in this place
+        return (
+            # Under another handle the list is somebody else's: the next lease asks by the account's present one.
+            lister.handle == lease.handle
+            and self._credits.promisable > 0
+            and self._rules.may_go_on(self._credits)
+            and self._allowances.have_room(lease.seed_id, lease.visit_depth, self._credits)
+            and (
+                is_ahead
+                or not self._ordering.is_pagewise
+                or not picking.is_surpassed(self._conn, self._ordering, lister.lane, lister.priority)
+            )
+        )
+
+    def _reserved(self, listing: Listing, verdict: GoOn, stored: Stored, recorded: follows.Recorded) -> Lease:
+        lease = listing.lease
+        self._credits.reserved += 1
+        self._allowances.reserve(lease.seed_id, lease.visit_depth)
+        return lease.turned(
+            cursor=verdict.cursor,
+            listed=stored.listed,
+            edges=recorded.fresh,
+            reported_total=_total(listing),
+            log_followers=stored.log_followers,
+        )
+
+    def _end_revisit(self, lister: Entry, lease: Lease, end: End, stored: Stored, recorded: follows.Recorded) -> None:
+        is_whole = end.completeness == Completeness.COMPLETE and end.is_whole
+        if is_whole:
+            stored.gone_edges = follows.end_missing(self._conn, lease.account_id, visit_id=lease.visit_id)
+        rereads.note_end(
+            self._conn,
+            lease.visit_id,
+            recorded,
+            gone=stored.gone_edges,
+            following=lister.following,
+            is_whole=is_whole,
+        )
+
+    def _note_visit(self, listing: Listing, stored: Stored, recorded: follows.Recorded) -> None:
         end = stored.end
-        visit_rows.append(
+        self._visits.append(
             (
-                lease.visit_id,
+                listing.lease.visit_id,
                 stored.listed,
                 recorded.fresh,
                 recorded.new,
@@ -219,7 +240,7 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
                 stored.self_follows,
                 listing.unreadable,
                 listing.reported_total,
-                None if end is None else int(now),
+                None if end is None else self._at,
                 Completeness.PARTIAL if end is None else end.completeness,
                 None if end is None else end.reason,
                 stored.hits,
@@ -229,53 +250,57 @@ def commit_pages(conn: sa.Connection, listings: Sequence[Listing], *, rules: Rul
                 stored.order_tests,
             )
         )
-        entry.state = state
-        entry_rows.append((entry, cursor, None if end is not None else lease.visit_id, end, lease.process_id))
-        results.append(stored)
 
-    register.flush_accounts()
-    _INSERT_CALL.run(conn, calls)
-    if rules.archive is not None:
-        rules.archive.add(conn, bodies)
-    _VISIT.run_many(conn, visit_rows)
-    for entry, *_ in entry_rows:
-        entry.is_dirty = entry.has_grown = False  # written below with everything else of the lister
-    register.flush_frontier()
-    _ENTRY.run_many(
-        conn,
-        [
-            (
-                entry.account_id,
-                entry.state,
-                entry.priority,
-                entry.lane,
-                entry.cash,
-                entry.listings,
-                entry.merit,
-                entry.quality,
-                entry.depth,
-                cursor,
-                visit_id,
-                None if end is None else end.completeness,
-                process_id if entry.state == State.LEASED else None,
-            )
-            for entry, cursor, visit_id, end, process_id in entry_rows
-        ],
-    )
-    if ordering.learns:
-        runs.keep(conn, STATE, ordering.state() or "")
-    allowances.write()
-    runs.write_credits(
-        conn,
-        credits,
-        pages=len(results),
-        edges=sum(stored.new_edges for stored in results),
-        accounts=sum(stored.new_accounts for stored in results),
-    )
-    results[0].renamed, results[0].taken_over = register.renamed, register.taken_over
-    for stored in results:
-        stored.credits = credits
-    return results
+    def write(self, results: Sequence[Stored]) -> None:
+        """Write everything, the run's money last, and complete the results."""
+        conn, register = self._conn, self._register
+        register.flush_accounts()
+        _INSERT_CALL.run(conn, self._calls)
+        if self._rules.archive is not None:
+            self._rules.archive.add(conn, self._bodies)
+        _VISIT.run_many(conn, self._visits)
+        for lister, *_ in self._listers:
+            lister.is_dirty = lister.has_grown = False  # written below with everything else of the lister
+        register.flush_frontier()
+        _ENTRY.run_many(
+            conn,
+            [
+                (
+                    lister.account_id,
+                    lister.state,
+                    lister.priority,
+                    lister.lane,
+                    lister.cash,
+                    lister.listings,
+                    lister.merit,
+                    lister.quality,
+                    lister.depth,
+                    cursor,
+                    listing.lease.visit_id if end is None else None,
+                    None if end is None else end.completeness,
+                    listing.lease.process_id if lister.state == State.LEASED else None,
+                )
+                for lister, cursor, listing, end in self._listers
+            ],
+        )
+        if self._ordering.learns:
+            runs.keep(conn, STATE, self._ordering.state() or "")
+        self._allowances.write()
+        runs.write_credits(
+            conn,
+            self._credits,
+            pages=len(results),
+            edges=sum(stored.new_edges for stored in results),
+            accounts=sum(stored.new_accounts for stored in results),
+        )
+        results[0].renamed, results[0].taken_over = register.renamed, register.taken_over
+        for stored in results:
+            stored.credits = self._credits
+
+
+def _total(listing: Listing) -> int | None:
+    """Return how long the list says it is, now or on a page before."""
+    return listing.reported_total if listing.reported_total is not None else listing.lease.reported_total
 
 
 def _evidence(conn: sa.Connection, listing: Listing, stored: Stored, recorded: follows.Recorded) -> Evidence:
@@ -298,7 +323,7 @@ def _evidence(conn: sa.Connection, listing: Listing, stored: Stored, recorded: f
         has_more=listing.has_more,
         next_cursor=cursor,
         is_cursor_known=is_known,
-        reported_total=listing.reported_total if listing.reported_total is not None else lease.reported_total,
+        reported_total=_total(listing),
         page_known=len(recorded.kept),
         current=current,
         order_chance=chance,
