@@ -298,6 +298,7 @@ def stop(conn: sa.Connection, started: Started, *, reason: str, active_s: float,
     at_work = sa.select(processes.c.id).where(processes.c.run_id == started.run_id, processes.c.ended_at.is_(None))
     if conn.execute(at_work.limit(1)).first() is None:
         conn.execute(sa.update(runs).where(runs.c.id == started.run_id).values(stop_reason=reason, ended_at=time))
+    journal.note(conn, Act.STOPPED, process=started.process_id, reason=reason)
 
 
 def remember(conn: sa.Connection, key: str, value: str) -> None:

@@ -191,7 +191,8 @@ TABLES = {
             "at": "when, or since when, in UTC (ISO 8601); empty: not kept",
             "until_at": "until when, where it lasted",
             "run": "the run it happened to; empty: to none in particular",
-            "kind": "began, stopped, paused, drained, set, budget, settings, strategy, calls, silence, notice, purged",
+            "kind": "began, stopped, paused, drained, set, budget, settings, phase, strategy, calls, silence, notice "
+            "or purged",
             "words": "what happened",
         },
     ),

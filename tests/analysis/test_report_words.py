@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import rehearsal
 import sqlalchemy as sa
+import virtual_time
 
 from analysis.graph import load_graph
 from analysis.report import page
@@ -346,7 +347,7 @@ def test_stops_and_incidents_are_logged(tmp_path: Path) -> None:
     assert words["set"] == "Setting changed while it ran: crawl.rate = 5."
     assert words["budget"] == "The budget was raised by 500 credits (grant 7b)."
     assert words["settings"] == "Went on with other settings: rate not set → 5.0."
-    assert words["strategy"] == "Went on by strategy core-pages instead of core."
+    assert words["strategy"] == "Went on by strategy core page by page instead of core."
     assert ("calls", "2 calls brought no page: rate limited, none charged.") in logged
     assert ("calls", "1 call brought no page: timeout, 1 credit perhaps charged.") in logged
     assert words["silence"] == "No answer came for 1.1 hours."
@@ -354,6 +355,59 @@ def test_stops_and_incidents_are_logged(tmp_path: Path) -> None:
     assert words["stopped"].startswith("Run 1 stopped because its budget was reached:")
     assert all(line in text for _, line in logged)
     assert "/home/me" not in text
+
+
+def test_every_stop_and_phase_is_logged_when_it_came(tmp_path: Path) -> None:
+    """A run that was stopped, killed and run to its end tells each stop with what came after it, and its audit and
+    control sample by name, at their own times: not at those of the run before."""
+    path, api = tmp_path / "a.db", rehearsal.service(network.generate(400, rng_seed=3))
+
+    async def leave_off(crawl: Crawl) -> None:
+        await asyncio.sleep(0.6)
+        crawl.stop("interrupted", "asked")
+
+    async def wait_a_day(**arguments: Any) -> None:
+        await asyncio.sleep(86_400)
+        await rehearsal.crawl(path, api, **arguments)
+
+    async def crawls() -> None:
+        shares: dict[str, Any] = {"audit": 0.2, "control": 0.5, "concurrency": 2}
+        await rehearsal.crawl(path, api, seeds=["u1", "u2"], budget=10, strategy="core", concurrency=2)
+        await wait_a_day(budget=150, meanwhile=leave_off, strategy="core", **shares)
+        await wait_a_day(budget=150, meanwhile=leave_off, strategy="core", **shares)
+        await wait_a_day(budget=150, strategy="core", **shares)
+
+    virtual_time.run(crawls())
+
+    def kill(conn: sa.Connection) -> None:
+        conn.exec_driver_sql("DELETE FROM journal WHERE act = 'stopped' AND json_extract(details, '$.process') = 3")
+        conn.exec_driver_sql("UPDATE processes SET ended_at = ended_at + 60 WHERE id = 3")
+
+    with closing(Database.open(path, now=lambda: NOW)) as database:
+        database.transact(kill)
+    files = build(path, tmp_path / "report", now=lambda: NOW)
+    log = json.loads(files.json.read_text("ascii"))["log"]
+    first = datetime.fromisoformat(log[0]["at"])
+    told = [((datetime.fromisoformat(row["at"]) - first).days, row["run"], row["words"]) for row in log]
+    assert told == [
+        (0, 1, "Run 1 began: strategy core, budget 10 credits."),
+        (0, 1, "Run 1 stopped because its budget was reached: 10 credits charged, 0 uncertain, 0 s at work."),
+        (1, 2, "Run 2 began: strategy core, budget 150 credits."),
+        (1, 2, "Went on with other settings: audit 0.0 → 0.2; control 0.0 → 0.5."),
+        (1, 2, "Came to the audit of follower counts."),
+        (1, 2, "Stopped because somebody stopped it, and went on later."),
+        (1, 2, "No answer came for 1.0 days."),
+        (2, 2, "Went on by strategy core after the audit of follower counts."),
+        (2, 2, "Broke off without a word, and went on later."),
+        (2, 2, "No answer came for 1.0 days."),
+        (3, 2, "Came to wave 1 of the control sample."),
+        (3, 2, "Came to wave 2 of the control sample."),
+        (3, 2, "Came to wave 3 of the control sample."),
+        (3, 2, "Went on by strategy core page by page after wave 3 of the control sample."),
+        (3, 2, "Run 2 stopped because its budget was reached: 150 credits charged, 0 uncertain, 4 s at work."),
+    ]
+    ends = [(row["until_at"] or "")[:10] for row in log if row["kind"] == "stopped"]
+    assert ends == ["", log[7]["at"][:10], log[10]["at"][:10], ""]
 
 
 # --- the header ----------------------------------------------------------------------------------------------------
