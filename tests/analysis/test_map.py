@@ -262,6 +262,11 @@ def test_the_map_draws_and_asks_nobody(tmp_path: Path, browser: Browser) -> None
     page.fill("[data-part=query]", "dora")
     page.keyboard.press("Enter")  # at once: the search as one types waits
     assert said.inner_text().startswith("\u2068@dora\u2069: ")
+    page.fill("[data-part=query]", "nobody")
+    page.keyboard.press("Enter")
+    assert said.inner_text() == "No account drawn has this name."
+    page.fill("[data-part=query]", "dora")
+    page.keyboard.press("Enter")
     page.locator("[data-part=chosen] tbody button").first.click()  # a button that goes, with the focus
     assert not said.inner_text().startswith("\u2068@dora\u2069: ")
     page.keyboard.press("Escape")
@@ -379,6 +384,14 @@ def test_a_row_does_not_tell_whose_a_nameless_dot_is(
         labels[at] for at in named
     )
     page.click("[data-view=accounts]")
+    said = page.locator("[data-part=said]")
+    hidden = min(({f"@{name}" for name in LEFT} if "@bob" in labels else {f"@{name}" for name in RIGHT}) - {f"@{EVIL}"})
+    page.fill("[data-part=query]", hidden)
+    page.keyboard.press("Enter")
+    assert said.inner_text() == (
+        "No dot with a name has this one. 5 dots have none, in communities that are unstable: other runs put their "
+        "accounts elsewhere, so whose they are is not told."
+    )
     page.fill("[data-part=query]", "not named")
     page.keyboard.press("Enter")
     assert "in an unstable community" in page.locator("[data-part=said]").inner_text()
