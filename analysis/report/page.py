@@ -17,6 +17,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from analysis import communities
 from analysis.graph import STANDINGS
 from analysis.ranks import TIERS, RankIntervals
 from analysis.report import atlas, caveats, figures, prose, provenance, text
@@ -128,6 +129,8 @@ def render(
         saturation_finding=prose.saturation(findings),
         saturation_rows=_saturated(findings),
         stability=prose.stability(findings),
+        stable_from=communities.STABLE,
+        unstable_below=communities.DOUBTFUL,
         portraits=[prose.portrait(findings, one) for one in findings.groups.portraits] if findings.groups else [],
         changed=prose.changed(findings.changes) if findings.changes else None,
         stability_figure=figures.stability(findings),

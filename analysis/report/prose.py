@@ -170,20 +170,34 @@ def doubt(seen: Coverage) -> Markup:
     doubts = [
         (
             seen.unasked,
-            "{} of the known accounts ({}) were never visited. Whom they follow is unknown, not nobody; every number "
-            "here would move if they were read.",
+            seen.boundary,
+            f"{{}} of the known accounts ({{}}) were never visited. {unknown(seen)}; every number here would move if "
+            "they were read.",
         ),
         (
+            unlisted,
             unlisted,
             "{} of the known accounts ({}) hide their lists, are private or gone, and such accounts are not like the "
             "others.",
         ),
-        (cut, "the lists of {} of the known accounts ({}) were read only in part, so follows of theirs are missing."),
+        (
+            cut,
+            cut,
+            "the lists of {} of the known accounts ({}) were read only in part, so follows of theirs are missing.",
+        ),
     ]
-    touched, sentence = max(doubts, key=lambda pair: pair[0])
+    touched, told, sentence = max(doubts, key=lambda each: each[0])
     if not touched:
         return Markup("the accounts were reached by following links from the seeds; they are no random sample.")
-    return Markup(sentence).format(text.number(touched), text.percent(touched, seen.known))  # noqa: S704 - one of ours
+    return Markup(sentence).format(text.number(told), text.percent(told, seen.known))  # noqa: S704 - one of ours
+
+
+def unknown(seen: Coverage) -> str:
+    """Return of the accounts never visited what is known of whom they follow."""
+    none = seen.boundary - seen.unasked
+    if not none:
+        return "Whom they follow is unknown, not nobody"
+    return f"{none:,} of them {'is' if none == 1 else 'are'} known to follow nobody; whom the others follow is unknown"
 
 
 def queue_words(queue: Queue) -> str:

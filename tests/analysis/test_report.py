@@ -528,11 +528,16 @@ def test_uncertain_credits_wrong_books_and_removed_follows_become_caveats(tmp_pa
     ("sample", "words"),
     [
         (SMALL, "4 of the known accounts"),
+        (
+            Sample(seeds=("a",), visits={"a": Visit(tuple("bcdef"))}, skipped=dict.fromkeys("de", "no_following")),
+            "5 of the known accounts (83.3\u202f%) were never visited. 2 of them are known to follow nobody; whom the "
+            "others follow is unknown; every number",
+        ),
         (Sample(seeds=("a", "b"), visits={"a": Visit((), "hidden"), "b": Visit((), "private")}), "hide their lists"),
         (Sample(seeds=("a",), visits={"a": Visit((), Completeness.CAPPED)}), "read only in part"),
         (Sample(seeds=("a",), visits={"a": Visit(())}), "no random sample"),
     ],
-    ids=["boundary", "hidden", "cut", "none"],
+    ids=["boundary", "following nobody", "hidden", "cut", "none"],
 )
 def test_the_largest_doubt_is_the_one_that_touches_most(tmp_path: Path, sample: Sample, words: str) -> None:
     """The doubt named first is the one that touches most of the known accounts."""

@@ -1251,10 +1251,14 @@ def test_page_in_brief(report: Report) -> None:
             assert shows(text, mean[key]), key
     else:
         assert "on average" not in page.sections["brief"]
-    unasked = seen["accounts"]["boundary"] - seen["skipped"].get("no_following", 0)
     found = page.says("brief", rf"The largest doubt: {NUMBER} of the known accounts \({NUMBER}\) were never visited")
-    assert shows(found[1], unasked)
-    assert shows(found[2], unasked / seen["known"])
+    assert shows(found[1], seen["accounts"]["boundary"])
+    assert shows(found[2], seen["accounts"]["boundary"] / seen["known"])
+    if "no_following" in seen["skipped"]:
+        found = page.says("brief", rf"{NUMBER} of them (?:is|are) known to follow nobody; whom the others follow is")
+        assert shows(found[1], seen["skipped"]["no_following"])
+    else:
+        assert page.says("brief", "Whom they follow is unknown, not nobody")
 
 
 def test_page_what_was_seen(report: Report) -> None:
@@ -1674,10 +1678,10 @@ def test_page_caveats(report: Report) -> None:
     """The numbers that the caveats carry."""
     page, told = report.page, report.json
     seen, standings = told["coverage"], told["coverage"]["standings"]
-    found = page.says("caveats", rf"{NUMBER} of {NUMBER} known accounts \({NUMBER}\) are known only because")
-    assert shows(found[1], seen["accounts"]["boundary"] - seen["skipped"].get("no_following", 0))
+    found = page.says("caveats", rf"{NUMBER} of {NUMBER} known accounts \({NUMBER}\) were never visited, and")
+    assert shows(found[1], seen["accounts"]["boundary"])
     assert shows(found[2], seen["known"])
-    assert shows(found[3], (seen["accounts"]["boundary"] - seen["skipped"].get("no_following", 0)) / seen["known"])
+    assert shows(found[3], seen["accounts"]["boundary"] / seen["known"])
     assert page.says("caveats", rf"In this crawl: {NUMBER} accounts")
     for name, words in (
         ("hidden", "hid their list"),

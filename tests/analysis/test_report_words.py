@@ -259,16 +259,15 @@ def test_the_caveats_carry_this_crawls_numbers(tmp_path: Path) -> None:
     _, found, _, text = built(tmp_path, change)
     known = found["coverage"]["known"]
     assert known == 11
-    assert "4 of 11 known accounts (36.4 %) are known only because" in text
+    assert "4 of 11 known accounts (36.4 %) were never visited, and are known only because" in text
     assert "In this crawl: 6 accounts (54.5 % of the known): 1 hid its list, 1 turned out private, 3 more are" in text
     assert "1 list was cut at the limit of pages and 1 broken off, 50.0 % of the visited" in text
     assert "newest first" in text
     assert "1 account was seen under a new handle, and 1 lost theirs to another account" in text
     assert found["renamed"] == {"accounts": 1, "taken_over": 1}
     assert "1 of 7 accounts asked for (14.3 %) no longer existed" in text
-    inside = [row for row in found["communities"]["list"] if row["stability"] < 0.8]
-    assert inside == []
-    assert "and 0 % of the accounts are in one of a stability below 80 %" in text
+    assert {row["trust"] for row in found["communities"]["list"]} == {"stable"}
+    assert "and 0 % of the accounts are in one that is not stable (under 0.75)" in text
     flagged = found["estimates"]["ranking"]["flagged"]
     assert f"{flagged} account{'' if flagged == 1 else 's'} report" in text
 
