@@ -41,6 +41,8 @@ COMMUNITIES_SHOWN = 12
 SEEDS_SHOWN = 20
 LOGGED = 100
 LINKS_SHOWN = 30
+FORECAST_ROWS = 100
+"""Two of each forecast."""
 FLOWS_SHOWN = 10
 STEPS = (0, 1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500)
 
@@ -63,6 +65,7 @@ def render(
     environment.filters |= {
         "number": text.number,
         "signed": text.signed,
+        "off": text.off,
         "decimal": text.decimal,
         "fixed": lambda value, places: f"{value:,.{places}f}",
         "day": text.day,
@@ -78,6 +81,7 @@ def render(
         "by": _by,
     }
     entries = log(findings)
+    foreseen = [row for run in findings.coverage.runs for row in _forecasts(run)]
     programs = [_script(), *([atlas.script()] if drawn else [])]
     values = dict(  # noqa: C408 - names, as the template has them
         policy=f"{POLICY}; script-src {' '.join(map(_source, programs))}",
@@ -121,7 +125,8 @@ def render(
         bounded=isinstance(findings.estimates.intervals, RankIntervals),
         basis=prose.basis(findings),
         queues=[(prose.queue_words(queue), queue) for queue in findings.estimates.queues],
-        forecasts=[row for run in findings.coverage.runs for row in _forecasts(run)],
+        forecasts=foreseen[-FORECAST_ROWS:],
+        forecast_rows=len(foreseen),
         alarm=prose.alarm(findings),
         size=prose.size(findings),
         averages=[(mean, prose.value_shown(mean), prose.between(mean)) for mean in findings.estimates.means],
@@ -187,28 +192,30 @@ def _places(rows: Sequence[Central]) -> int:
     return max(0, 1 - floor(log10(smallest)))
 
 
-def _forecasts(run: RunRow) -> Iterator[tuple[int, int, str, Mapping[str, float], int, str]]:
-    """Yield run, first credit, what was forecast, low to high of it, what came, and whether that lay inside.
+def _forecasts(run: RunRow) -> Iterator[tuple[int, int, str, Mapping[str, float], int, float | None, str]]:
+    """Yield run, first credit, what was forecast, low to high of it, what came, how far off, whether that lay inside.
 
-    Of a run that did not spend all the credits of its forecast it is as much as was expected of those it spent.
+    Where the credits of a forecast were not all spent, by its run or before the next one was made, it is as much as was
+    expected of those spent.
     """
-    foreseen = run.foreseen
-    if foreseen is None:
-        return
-    part = f"{text.number(max(0, foreseen['spent']))} of {text.count(foreseen['credits'], 'credit')}"
-    end = "not yet at its end" if run.stop_reason is None else f"it stopped because {stopped(run.stop_reason)}"
-    if run.stop_reason == "budget_exhausted":
-        end = "its budget was lowered since"
-    for word, key in (("accounts", "accounts"), ("follows", "edges")):
-        found = foreseen[key]
-        span = found["expected"] or found
-        inside = "yes" if span["low"] <= found["actual"] <= span["high"] else "no"
-        if found["expected"] is None:
-            why = "the budget was raised since" if foreseen["is_whole"] else f"{end}, after {part}"
-            inside = f"no comparison: {why}"
-        elif not foreseen["is_whole"]:
-            inside += f", for {part}: {end}"
-        yield run.id, foreseen["from_credit"], word, span, found["actual"], inside
+    forecasts = run.forecasts
+    for number, foreseen in enumerate(forecasts, start=1):
+        part = f"{text.number(max(0, foreseen['spent']))} of {text.count(foreseen['credits'], 'credit')}"
+        end = "not yet at its end" if run.stop_reason is None else f"it stopped because {stopped(run.stop_reason)}"
+        if run.stop_reason == "budget_exhausted":
+            end = "its budget was lowered since"
+        if number < len(forecasts):
+            end = "then there was a new one"
+        for word, key in (("accounts", "accounts"), ("follows", "edges")):
+            found = foreseen[key]
+            span = found["expected"] or found
+            inside = "yes" if span["low"] <= found["actual"] <= span["high"] else "no"
+            if found["expected"] is None:
+                why = "the budget was raised since" if foreseen["is_whole"] else f"{end}, after {part}"
+                inside = f"no comparison: {why}"
+            elif not foreseen["is_whole"]:
+                inside += f", for {part}: {end}"
+            yield run.id, foreseen["from_credit"], word, span, found["actual"], found["error"], inside
 
 
 def _tiers(rows: Sequence[Central], known: int) -> Iterator[tuple[str, Sequence[Central]]]:

@@ -1295,13 +1295,16 @@ def test_page_what_was_seen(report: Report) -> None:
     [forecast] = seen["forecasts"]
     for row, key in zip(page.rows("forecasts"), ("accounts", "edges"), strict=True):
         assert row[0] == f"{forecast['run']}|from credit {forecast['from_credit']:,} on"
-        low, high = row[2].split(" to ")
+        span, middle = row[2].split("|middle ")
+        low, high = span.split(" to ")
         assert shows(low, forecast[key]["low"])
         assert shows(high, forecast[key]["high"])
-        assert shows(row[3], forecast[key]["mid"])
-        assert shows(row[4], forecast[key]["actual"])
+        assert shows(middle, forecast[key]["mid"])
+        actual, off = row[3].split("|")
+        assert shows(actual, forecast[key]["actual"])
+        assert off == f"{100 * forecast[key]['error']:+.0f}\u202f%".replace("-", "−").replace("+0\u202f", "±0\u202f")
         inside = forecast[key]["low"] <= forecast[key]["actual"] <= forecast[key]["high"]
-        assert row[5] == ("yes" if inside else "no")
+        assert row[4] == ("yes" if inside else "no")
     found = page.says("seen", rf"alarm number is {NUMBER}, (outside|inside) 0\.8 to 1\.25")
     assert shows(found[1], estimates["alarm"]["balance"])
     assert (found[2] == "outside") == estimates["alarm"]["biased"]

@@ -198,10 +198,37 @@ def test_a_forecast_is_judged_by_the_credits_that_were_spent(tmp_path: Path) -> 
         conn.exec_driver_sql(f"UPDATE runs SET {columns}, forecast = ?", (forecast,))
 
     text = built(tmp_path, lambda conn: change(conn, [[50, 50.0, 50.0], [100, 100.0, 100.0]]))[3]
-    assert "accounts40 to 655048yes, for 50 of 100 credits: it stopped because its time was up" in text
-    assert "follows40 to 655090no, for 50 of 100 credits: it stopped because its time was up" in text
+    assert "accounts40 to 65middle 5048−4 %yes, for 50 of 100 credits: it stopped because its time was up" in text
+    assert "follows40 to 65middle 5090+80 %no, for 50 of 100 credits: it stopped because its time was up" in text
     text = built(tmp_path / "b", change)[3]
-    assert "accounts80 to 13010048no comparison: it stopped because its time was up, after 50 of 100 credits" in text
+    assert "accounts80 to 130middle 10048no comparison: it stopped because its time was up, after 50 of 100" in text
+
+
+def test_a_run_with_a_successor_forecast_shows_both(tmp_path: Path) -> None:
+    """A run that goes on with another budget has another forecast; of the first is told what came until then."""
+    path, api = tmp_path / "a.db", rehearsal.service(network.generate(2_000, rng_seed=3))
+
+    async def leave_off(crawl: Crawl) -> None:
+        await asyncio.sleep(4)
+        crawl.stop("interrupted", "asked")
+
+    rehearsal.go(path, api, seeds=["u1", "u2"], budget=200, meanwhile=leave_off, concurrency=2)
+    then = rehearsal.state(path).runs[0]
+    rehearsal.go(path, api, budget=260, concurrency=2)
+    run = rehearsal.state(path).runs[0]
+    files = build(path, tmp_path / "report", now=lambda: NOW)
+    first, last = json.loads(files.json.read_text("ascii"))["coverage"]["forecasts"]
+    assert (first["from_credit"], last["from_credit"]) == (50, then.charged)
+    assert (first["credits"], first["spent"], first["is_whole"]) == (150, then.charged - 50, False)
+    assert last["credits"] == last["spent"] == run.charged - then.charged
+    came = [each["accounts"]["actual"] for each in (first, last)]
+    assert (came[1], sum(came)) == (
+        run.new_accounts - then.new_accounts,
+        run.new_accounts - json.loads(run.forecast or "")["earlier"][0]["at"]["accounts"],
+    )
+    text = spoken(files.html.read_text(encoding="utf-8"))
+    assert f"for {then.charged - 50} of 150 credits: then there was a new one" in text
+    assert f"from credit {then.charged} on" in text
 
 
 def test_what_was_bought_beside_the_crawl_is_in_credits(tmp_path: Path) -> None:
