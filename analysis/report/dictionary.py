@@ -219,6 +219,16 @@ TABLES = {
         "The follows on the map.",
         {"source_number": "the follower, a number of map_accounts", "target_number": "the followed, likewise"},
     ),
+    "map_squares": Table(
+        "The squares of the map’s figure of where lists were read.",
+        {
+            "x": "middle of the square, as the places of map_accounts",
+            "y": "middle of the square",
+            "side": "its side",
+            "accounts": "accounts with a place in it, those too that map_accounts leaves out",
+            "visited": "of these, visited",
+        },
+    ),
 }
 
 

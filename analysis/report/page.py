@@ -21,7 +21,7 @@ from analysis import communities
 from analysis.graph import STANDINGS
 from analysis.ranks import TIERS, RankIntervals
 from analysis.report import atlas, caveats, figures, prose, provenance, text
-from analysis.report.atlas import Atlas
+from analysis.report.atlas import Atlas, Squares
 from analysis.report.dictionary import TABLES, file_words
 from analysis.report.findings import Central, Findings, scattered, suspicious
 from analysis.report.groups import PORTRAYED
@@ -91,6 +91,9 @@ def render(
         map_script=programs[-1],
         drawn_at=atlas.drawn_at(findings, drawn) if drawn else {},
         map_figure=figures.community_graph(findings, drawn) if drawn else [],
+        squares_figure=figures.squares(drawn) if drawn else [],
+        squares_finding=prose.unread(drawn.squares) if drawn else None,
+        squares_rows=_shaded(drawn.squares) if drawn else [],
         map_caps=(atlas.MOST_ACCOUNTS, atlas.MOST_FOLLOWS),
         links=drawn.links[:LINKS_SHOWN] if drawn else (),
         title=prose.title(findings),
@@ -234,6 +237,15 @@ def _saturated(findings: Findings) -> list[tuple[int, int, float, float | None]]
     columns = curve.credits, curve.accounts, curve.novelty, curve.overlap
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return [(*row[:3], None if step == 0 else row[3]) for step, row in enumerate(rows)]
+
+
+def _shaded(squares: Squares) -> list[tuple[str, int, int, int]]:
+    """Return of each shade what it stands for, its squares, their accounts, and the visited ones of these."""
+    words, shade = figures.shade_words(), figures.shade_of(squares)
+    columns = (
+        np.bincount(shade, weights=values, minlength=len(words)) for values in (None, squares.accounts, squares.visited)
+    )
+    return list(zip(words, *(column.astype(np.int64).tolist() for column in columns), strict=True))
 
 
 def _overlap(findings: Findings) -> list[tuple[int, float, list[float]]]:

@@ -12,6 +12,7 @@ from analysis.coverage import Coverage
 from analysis.portraits import Portrait
 from analysis.ranks import RankIntervals
 from analysis.report import text
+from analysis.report.atlas import Squares
 from analysis.report.change import Changes
 from analysis.report.estimates import FIRST, Mean, Queue, reason_of, value_of
 from analysis.report.findings import Findings
@@ -286,6 +287,13 @@ def saturation(findings: Findings) -> str:
         f"The last {text.count(step, 'credit')} of the crawl itself changed {text.percent(1 - float(last))} of the "
         f"first {first} and brought {text.decimal(float(curve.novelty[-1]))} new accounts a credit"
     )
+
+
+def unread(squares: Squares) -> str:
+    """Return how much of the map no list was read of."""
+    without = int(squares.accounts[squares.visited == 0].sum())
+    share = text.percent(without, int(squares.accounts.sum()))
+    return f"{share} of the accounts stand in squares of the map in which no list was read"
 
 
 def portrait(findings: Findings, one: Portrait) -> Markup:

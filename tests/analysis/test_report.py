@@ -576,7 +576,7 @@ def test_equal_databases_give_equal_bytes_in_every_process(tmp_path: Path) -> No
         )
     build(path, tmp_path / "here", now=lambda: NOW)
     assert digests(tmp_path / "here") == digests(tmp_path / "1") == digests(tmp_path / "4711")
-    assert len(digests(tmp_path / "here")) == 23
+    assert len(digests(tmp_path / "here")) == 24
 
 
 def test_only_the_time_of_making_depends_on_the_clock(tmp_path: Path) -> None:
@@ -617,6 +617,7 @@ def test_a_report_replaces_the_last_and_leaves_the_database(tmp_path: Path) -> N
         "tables/map_accounts.csv",
         "tables/map_follows.csv",
         "tables/map_links.csv",
+        "tables/map_squares.csv",
         "tables/reported_observed.csv",
         "tables/resolutions.csv",
         "tables/saturation.csv",
