@@ -340,6 +340,12 @@ def test_stops_and_incidents_are_logged(tmp_path: Path) -> None:
         insert(conn, "budget_changes", ["at", "run_id", "credits", "note", "origin"], changes)
         processes = [(key, 1, "host", 1, START + at, START + at) for key, at in ((1, 0), (2, 60), (3, 70))]
         insert(conn, "processes", ["id", "run_id", "host", "pid", "started_at", "heartbeat_at"], processes)
+        ended = [
+            (4, 1, "host", 1, START + 81, START + 85, START + 85),
+            (5, 1, "host", 1, START + 81, START + 82, START + 99),
+        ]
+        columns = ["id", "run_id", "host", "pid", "started_at", "heartbeat_at", "ended_at"]
+        insert(conn, "processes", columns, ended)
         notes = [
             (0, "began", {"process": 1, "run": 1, "strategy": "flow", "settings": {"rate": None, "rng_seed": 1}}),
             (0, "chose", {"strategy": "flow"}),
@@ -363,11 +369,13 @@ def test_stops_and_incidents_are_logged(tmp_path: Path) -> None:
     logged = entries(files)
     assert logged == [(row["kind"], row["words"]) for row in found["log"]]
     assert [kind for kind, _ in logged] == [
-        *("began", "paused", "set", "drained", "budget", "settings", "notice"),
+        *("began", "paused", "set", "drained", "budget", "settings", "notice", "stopped", "stopped"),
         *("strategy", "stopped", "calls", "calls", "silence"),
     ]
     words = dict(logged)
     assert words["paused"] == "Paused by command."
+    assert ("stopped", "One of several crawlers broke off without a word.") in logged
+    assert ("stopped", "One of several crawlers stopped; why was not kept.") in logged
     times = [datetime.fromisoformat(found["log"][1][name]).timestamp() - START for name in ("at", "until_at")]
     assert times == [10, 20]
     assert words["set"] == "Setting changed while it ran: crawl.rate = 5."
@@ -434,6 +442,16 @@ def test_every_stop_and_phase_is_logged_when_it_came(tmp_path: Path) -> None:
     ]
     ends = [(row["until_at"] or "")[:10] for row in log if row["kind"] == "stopped"]
     assert ends == ["", log[7]["at"][:10], log[10]["at"][:10], ""]
+    with closing(Database.open(path, now=lambda: NOW)) as database:  # as notes were before they told so much
+        older = "UPDATE journal SET details = json_remove(details, '$.queue', '$.process', '$.at') WHERE act = 'chose'"
+        database.transact(lambda conn: conn.exec_driver_sql(older))
+    files = build(path, tmp_path / "report", now=lambda: NOW)
+    log = json.loads(files.json.read_text("ascii"))["log"]
+    phases = [((datetime.fromisoformat(row["at"]) - first).days, row["words"]) for row in log if row["kind"] == "phase"]
+    assert phases == [
+        (1, "Came to the audit of follower counts."),
+        (2, "Went on by strategy core after the audit of follower counts."),
+    ]
 
 
 # --- the header ----------------------------------------------------------------------------------------------------
