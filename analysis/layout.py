@@ -35,11 +35,13 @@ class Layout:
     """Where accounts and communities stand, within SPAN of the middle.
 
     `place` has shape (n, 2), NaN for accounts of no community; `centre` (k, 2) and `radius` (k,) are the communities'.
+    Everywhere in a community an account has the same room: a square of this side.
     """
 
     place: Floats
     centre: Floats
     radius: Floats
+    side: float
 
 
 def packed(partition: Partition, order: Ints) -> Layout:
@@ -66,6 +68,7 @@ def packed(partition: Partition, order: Ints) -> Layout:
         place=np.round(place * scale, 1) + 0.0,
         centre=np.round(centre * scale, 1) + 0.0,
         radius=np.round(radius * scale, 1),
+        side=round(float(np.sqrt(np.pi)) * scale, 2),
     )
 
 

@@ -241,7 +241,9 @@ class Course:
         """Rank the frontier by a strategy; a kill in between goes on where it was."""
         write, label = self._db.write, strategy.label
         ranked_by = await write(partial(runs.recall, key=ranking.RANKED_BY))
-        await write(partial(note, act=Act.CHOSE, strategy=strategy.name))
+        assert self._phase is not None  # noqa: S101 - set by `enter`
+        queue, process, at = self._phase.queue, self._started.process_id, int(self._now())
+        await write(partial(note, act=Act.CHOSE, strategy=strategy.name, queue=queue, process=process, at=at))
         self._chosen = strategy
         if ranked_by == label:
             return

@@ -143,6 +143,8 @@ class _Teller:
             case Act.CHOSE:
                 self._choose(details["strategy"])
                 journal.note(conn, Act.CHOSE, **details)
+            case Act.STOPPED:
+                journal.note(conn, Act.STOPPED, **details)
             case Act.CASH_REBUILT | Act.TALLIED:
                 ranking.rebuild(conn, self._strategy)
             case Act.RANKED:

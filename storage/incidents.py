@@ -1,4 +1,4 @@
-"""What happened to a crawl besides pages: orders, raised budgets, other settings, failed calls, silences, notices.
+"""What happened to a crawl besides pages: stops, orders, budgets, settings, phases, failed calls, silences, notices.
 
 For a reader who has to know where the gaps of the data come from. No account is named.
 """
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from storage.journal import Act
 from storage.orders import Act as Order
 from storage.runs import DAY
-from storage.schema import Outcome, budget_changes, handle_history, journal, ledger, notices, processes
+from storage.schema import Outcome, Queue, budget_changes, handle_history, journal, ledger, notices, processes, runs
 from storage.schema import orders as ordered
 from storage.summary import differences, json_object
 
@@ -35,7 +35,8 @@ _ERASED = frozenset({"forgotten", _PURGED})
 class Incident:
     """One thing that happened. Times in Unix seconds, None where the database keeps none; `until_at` where it lasted.
 
-    `kind` is paused, drained, set, budget, settings, strategy, calls, silence or notice; `facts` are its particulars.
+    `kind` is stopped, paused, drained, set, budget, settings, phase, strategy, calls, silence or notice; `facts` are
+    its particulars.
     """
 
     at: int | None
@@ -47,7 +48,10 @@ class Incident:
 
 def read(conn: sa.Connection) -> list[Incident]:
     """Return all of them, kind by kind, each in the order in which they happened. Reads the ledger twice."""
-    return [*_ordered(conn), *_budgets(conn), *_begun(conn), *_calls(conn), *_silences(conn), *_notices(conn)]
+    return [
+        *(*_stops(conn), *_ordered(conn), *_budgets(conn), *_begun(conn)),
+        *(*_calls(conn), *_silences(conn), *_notices(conn)),
+    ]
 
 
 def renamed(conn: sa.Connection) -> tuple[int, int]:
@@ -92,29 +96,81 @@ def _budgets(conn: sa.Connection) -> Iterator[Incident]:
         yield Incident(at=row.at, run=row.run_id, kind="budget", facts=facts)
 
 
+def _stops(conn: sa.Connection) -> Iterator[Incident]:
+    """Yield the ends of processes that were not the last end of their run: that one the run's own row tells."""
+    notes = conn.execute(sa.select(journal.c.details).where(journal.c.act == Act.STOPPED)).scalars()
+    reasons = {_whole(details.get("process")): str(details.get("reason")) for details in map(json_object, notes)}
+    columns = (
+        processes.c.id,
+        processes.c.run_id,
+        processes.c.started_at,
+        processes.c.heartbeat_at,
+        processes.c.ended_at,
+    )
+    query = sa.select(*columns, runs.c.ended_at.label("run_ended_at")).join(runs, runs.c.id == processes.c.run_id)
+    of_run: dict[int, list[Any]] = {}
+    for row in conn.execute(query.order_by(processes.c.id)):
+        of_run.setdefault(row.run_id, []).append(row)
+    for run, rows in of_run.items():
+        for row in rows:
+            if row.ended_at in (None, row.run_ended_at):
+                continue
+            reason = reasons.get(row.id)
+            # Who is killed says nothing, and is ended by whoever finds out.
+            is_silent = reason is None and row.heartbeat_at < row.ended_at
+            at = row.heartbeat_at if is_silent else row.ended_at
+            others = [other for other in rows if other is not row]
+            has_company = any(one.started_at <= at and (one.ended_at or at + 1) > at for one in others)
+            later = [one.started_at for one in others if one.started_at >= at]
+            until = None if has_company else min(later, default=None)
+            facts = {"reason": reason, "is_silent": is_silent, "has_company": has_company, "went_on": until is not None}
+            yield Incident(at=at, until_at=until, run=run, kind="stopped", facts=facts)
+
+
 def _begun(conn: sa.Connection) -> Iterator[Incident]:
-    """Yield where a process began with other settings than the one before it, or went on with another strategy."""
-    times: Any = conn.execute(sa.select(processes.c.id, processes.c.started_at))
-    started: dict[Any, int] = dict(iter(times))
+    """Yield where a process began with other settings than the one before it, where a run came to another phase, and
+    where it went on with another strategy."""
+    began: Any = conn.execute(sa.select(processes.c.id, processes.c.run_id, processes.c.started_at))
+    process_of: dict[Any, Any] = {row.id: row for row in began}
     acts = sa.select(journal.c.act, journal.c.details, ledger.c.at)
     query = acts.outerjoin(ledger, ledger.c.id == journal.c.ledger_id).where(journal.c.act.in_([Act.BEGAN, Act.CHOSE]))
     before: dict[str, Any] | None = None
-    strategy, run = "", None
+    process: Any = None
+    asked: dict[int | None, str] = {}
+    course: dict[int | None, tuple[str, str]] = {}
     rows: Any = conn.execute(query.order_by(journal.c.id))
-    for act, text, at in rows:
+    for act, text, last_at in rows:
         details = json_object(text)
-        chosen, settings = str(details.get("strategy")), details.get("settings")
+        process = process_of.get(_whole(details.get("process")), process if act == Act.CHOSE else None)
+        run = _whole(details.get("run")) if process is None else process.run_id
+        # The last row of the ledger may be of long ago: of an earlier run.
+        at = last_at if process is None else max(process.started_at, last_at or 0)
+        strategy, settings = str(details.get("strategy")), details.get("settings")
         if act == Act.CHOSE:
-            if strategy not in {"", chosen}:
-                yield Incident(at=at, run=run, kind="strategy", facts={"before": strategy, "after": chosen})
-            strategy = chosen
+            # Only an audit goes by a strategy that nobody can ask for; older notes do not tell the queue.
+            queue = str(details.get("queue") or (Queue.AUDIT if strategy == "expansion" else Queue.MAIN))
+            queue_before, strategy_before = course.get(run, (queue, strategy))
+            facts = {"queue": queue, "queue_before": queue_before, "before": strategy_before, "after": strategy}
+            at = _whole(details.get("at")) or at
+            if queue != queue_before:
+                yield Incident(at=at, run=run, kind="phase", facts=facts)
+            elif strategy != strategy_before:
+                yield Incident(at=at, run=run, kind="strategy", facts=facts)
+            course[run] = queue, strategy
         if not isinstance(settings, dict):
             continue
-        run = details.get("run")
         other = {} if before is None else differences(before, settings, but=_UNTOLD)
         if other:
-            yield Incident(at=started.get(details.get("process"), at), run=run, kind="settings", facts=other)
-        before, strategy = settings, chosen
+            yield Incident(at=at, run=run, kind="settings", facts=other)
+        before = settings
+        if asked.get(run) != strategy:
+            # A run that is continued goes on in the phase and by the rule that it was in.
+            asked[run], course[run] = strategy, (course.get(run, (Queue.MAIN, ""))[0], strategy)
+
+
+def _whole(value: object) -> int | None:
+    """Return a number of a note; None where somebody changed it into something else."""
+    return value if isinstance(value, int) else None
 
 
 def _calls(conn: sa.Connection) -> Iterator[Incident]:

@@ -44,7 +44,10 @@ class Act:
     LOTTED = "lotted"
     """The `at_most` entries after the account `after` were put into the explore queue, or taken out of it."""
     CHOSE = "chose"
-    """The process went on with another `strategy` than it began with."""
+    """`process` ordered the frontier by `strategy` for a phase, whose `queue` it is, at the time `at`. Older notes tell
+    the strategy only."""
+    STOPPED = "stopped"
+    """`process` ended well, for this `reason`; the run's own row keeps the last one only."""
     NAMELESS = "nameless"
     """The entry of `account` was passed over: it had no handle."""
     REMEMBERED = "remembered"
@@ -68,6 +71,7 @@ _FIELDS: dict[str, list[tuple[str, Any]]] = {
     Act.UNFILTERED: _Accounts,
     Act.RESCORED: _Accounts,
     Act.CHOSE: [("strategy", str)],
+    Act.STOPPED: [("process", _Count), ("reason", str)],
     Act.NAMELESS: [("account", _Count)],
     Act.REMEMBERED: [("key", str), ("value", str)],
     Act.REQUEUED: [("entries", list[tuple[_Count, _Count, float]])],

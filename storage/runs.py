@@ -256,11 +256,14 @@ def gained(conn: sa.Connection, run_id: int) -> dict[str, int]:
 def foretell(
     conn: sa.Connection, *, run_id: int, at: Mapping[str, int], budget: int, forecast: Mapping[str, Any]
 ) -> None:
-    """Keep with a run what its credits left are expected to buy; the last forecast stands.
+    """Keep with a run what its credits left are expected to buy. The last forecast stands, those before in `earlier`.
 
     `at` is what it had `gained` when that was reckoned, and `budget` the one it had.
     """
-    made = json.dumps({"at": at, "budget": budget, **forecast}, sort_keys=True)
+    before = conn.execute(sa.select(runs.c.forecast).where(runs.c.id == run_id)).scalar_one()
+    last: dict[str, Any] = {} if before is None else json.loads(before)
+    earlier = [*last.pop("earlier", []), *([last] if last and last["at"] != at else [])]
+    made = json.dumps({"at": at, "budget": budget, **forecast, "earlier": earlier}, sort_keys=True)
     conn.execute(sa.update(runs).where(runs.c.id == run_id).values(forecast=made))
 
 
@@ -298,6 +301,7 @@ def stop(conn: sa.Connection, started: Started, *, reason: str, active_s: float,
     at_work = sa.select(processes.c.id).where(processes.c.run_id == started.run_id, processes.c.ended_at.is_(None))
     if conn.execute(at_work.limit(1)).first() is None:
         conn.execute(sa.update(runs).where(runs.c.id == started.run_id).values(stop_reason=reason, ended_at=time))
+    journal.note(conn, Act.STOPPED, process=started.process_id, reason=reason)
 
 
 def remember(conn: sa.Connection, key: str, value: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import isfinite
 from typing import Any
 
@@ -126,6 +127,21 @@ class RunRow:
             error = None if expected is None else _error(expected["mid"], actual)
             compared[name] = {**span, "actual": actual, "expected": expected, "error": error}
         return {"from_credit": at["credits"], "credits": credits, "spent": spent, "is_whole": is_whole, **compared}
+
+    @property
+    def forecasts(self) -> list[dict[str, Any]]:
+        """Return every forecast in the form of `foreseen`, the last one last; of an earlier one what came of it is what
+        had come when the next one was made."""
+        if self.forecast is None:
+            return []
+        made = json.loads(self.forecast)
+        found = []
+        for each, after in pairwise([*made.get("earlier", []), made]):
+            at = {"new_accounts": after["at"]["accounts"], "new_edges": after["at"]["edges"]}
+            spent = {"charged": after["at"]["credits"], "uncertain": 0, "budget": after["budget"]}
+            then = replace(self, forecast=json.dumps(each), stop_reason=None, **at, **spent)
+            found.append(then.foreseen)
+        return [each for each in (*found, self.foreseen) if each is not None]
 
     @property
     def asked(self) -> dict[str, Any]:

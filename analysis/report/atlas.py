@@ -18,7 +18,7 @@ from markupsafe import Markup
 from analysis import layout
 from analysis.communities import NOWHERE, Partition
 from analysis.engine import Indices
-from analysis.graph import Ints
+from analysis.graph import Ints, Mask
 from analysis.layout import Layout
 from analysis.report import text
 from analysis.report.findings import Findings
@@ -28,7 +28,24 @@ MOST_ACCOUNTS, MOST_FOLLOWS = 20_000, 100_000
 
 MOST_COMMUNITIES, MOST_LINKS = 200, 400
 
+LEAST_IN_SQUARE, MOST_ACROSS = 30, 48
+"""A square has room for so many accounts at least, and so many squares are as wide as the map at most."""
+
 BUNDLE = Path(__file__).parent / "map" / "bundle.js"
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Squares:
+    """Squares of one `side` over the places of all accounts that have one: of each, shape (s,), the `column` and `row`
+    counted from the middle, its `accounts`, and how many of them were `visited`. Each has `room` for so many accounts.
+    """
+
+    side: float
+    room: int
+    column: Ints
+    row: Ints
+    accounts: Ints
+    visited: Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -36,10 +53,12 @@ class Atlas:
     """`links` are follows between two drawn communities in both directions, (one, other, follows), the most first.
 
     `accounts` holds the positions of the drawn accounts in the graph, by rank; `source` and `target` index it. All
-    accounts with a visible follow are drawn, up to MOST_ACCOUNTS, and their follows up to MOST_FOLLOWS.
+    accounts with a visible follow are drawn, up to MOST_ACCOUNTS, and their follows up to MOST_FOLLOWS. `squares` count
+    all accounts of communities, drawn or not.
     """
 
     partition: Partition
+    squares: Squares
     layout: Layout
     shown: int
     links: tuple[tuple[int, int, int], ...]
@@ -68,9 +87,11 @@ def atlas(findings: Findings) -> Atlas | None:
     source, target = source[kept], target[kept]
     # An account without a visible follow would stand there as if it had none.
     used, places = np.unique(np.concatenate((source, target)), return_inverse=True)
+    placed = layout.packed(partition, layout.by_followers(graph))
     return Atlas(
         partition=partition,
-        layout=layout.packed(partition, layout.by_followers(graph)),
+        squares=_squares(placed, graph.accounts.listed),
+        layout=placed,
         shown=min(MOST_COMMUNITIES, len(partition.size)),
         links=links[:MOST_LINKS],
         more_links=max(0, len(links) - MOST_LINKS),
@@ -91,6 +112,24 @@ def _chosen(findings: Findings) -> Ints:
     kept[rest] = True
     found: Ints = order[kept[order]]
     return found
+
+
+def _squares(placed: Layout, visited: Mask) -> Squares:
+    """Count accounts and visited ones square by square, row by row."""
+    side = round(max(LEAST_IN_SQUARE**0.5 * placed.side, 2 * layout.SPAN / MOST_ACROSS), 1)
+    has_place = ~np.isnan(placed.place[:, 0])
+    column, row = np.floor(placed.place[has_place] / side).astype(np.int64).T
+    # No square is further from the middle than this.
+    reach = int(layout.SPAN / side) + 2
+    keys, square = np.unique((row + reach) * (2 * reach) + column + reach, return_inverse=True)
+    return Squares(
+        side=side,
+        room=round((side / placed.side) ** 2),
+        column=keys % (2 * reach) - reach,
+        row=keys // (2 * reach) - reach,
+        accounts=np.bincount(square),
+        visited=np.bincount(square, weights=visited[has_place]).astype(np.int64),
+    )
 
 
 def _links(partition: Partition, src: Indices, dst: Indices) -> tuple[tuple[int, int, int], ...]:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from analysis.communities import STABLE
 from analysis.report import text
 from analysis.report.findings import Findings
-
-SURE = 0.8
-"""Stability below which membership is no evidence about a person."""
+from analysis.report.prose import unknown
 
 
 def caveats(findings: Findings) -> list[tuple[str, Markup]]:
@@ -47,13 +46,14 @@ def caveats(findings: Findings) -> list[tuple[str, Markup]]:
         ),
         (
             "Only outgoing lists were bought.",
-            "{} of {} ({}) are known only because somebody listed them or because they are seeds: whom they follow was "
-            "never asked, and is unknown, not nobody. An observed follower count says by how many of the {} an account "
-            "is followed, never how many followers it has.",
+            "{} of {} ({}) were never visited, and are known only because somebody listed them or because they are "
+            "seeds. {}. An observed follower count says by how many of the {} an account is followed, never how many "
+            "followers it has.",
             (
-                text.number(seen.unasked),
+                text.number(seen.boundary),
                 text.count(seen.known, "known account"),
-                text.percent(seen.unasked, seen.known),
+                text.percent(seen.boundary, seen.known),
+                unknown(seen),
                 text.count(seen.visited, "visited account"),
             ),
         ),
@@ -85,7 +85,7 @@ def caveats(findings: Findings) -> list[tuple[str, Markup]]:
         (
             "Communities are one of many good partitions.",
             "Another seed or resolution gives another one. Here {} stable, {} doubtful and {} unstable over {}{}. "
-            "Membership of a community whose stability is below 80\u202f% is no evidence about a person.",
+            "Membership of a community that is not stable is no evidence about a person.",
             (
                 text.count(stable, "community is", "communities are"),
                 text.number(doubtful),
@@ -223,12 +223,9 @@ def _exist(number: int) -> str:
 
 
 def _below(findings: Findings) -> str:
-    """Return which part of the accounts is in communities that most runs do not find again."""
+    """Return which part of the accounts is in communities that runs do not find again well enough."""
     rows = findings.communities
     inside = sum(row.accounts for row in rows)
-    below = sum(row.accounts for row in rows if row.stability < SURE)
-    return (
-        f", and {text.percent(below, inside)} of the accounts are in one of a stability below 80\u202f%"
-        if inside
-        else ""
-    )
+    below = sum(row.accounts for row in rows if row.trust != "stable")
+    told = f", and {text.percent(below, inside)} of the accounts are in one that is not stable (under {STABLE:g})"
+    return told if inside else ""

@@ -191,7 +191,8 @@ TABLES = {
             "at": "when, or since when, in UTC (ISO 8601); empty: not kept",
             "until_at": "until when, where it lasted",
             "run": "the run it happened to; empty: to none in particular",
-            "kind": "began, stopped, paused, drained, set, budget, settings, strategy, calls, silence, notice, purged",
+            "kind": "began, stopped, paused, drained, set, budget, settings, phase, strategy, calls, silence, notice "
+            "or purged",
             "words": "what happened",
         },
     ),
@@ -217,6 +218,16 @@ TABLES = {
     "map_follows": Table(
         "The follows on the map.",
         {"source_number": "the follower, a number of map_accounts", "target_number": "the followed, likewise"},
+    ),
+    "map_squares": Table(
+        "The squares of the map’s figure of where lists were read.",
+        {
+            "x": "middle of the square, as the places of map_accounts",
+            "y": "middle of the square",
+            "side": "its side",
+            "accounts": "accounts with a place in it, those too that map_accounts leaves out",
+            "visited": "of these, visited",
+        },
     ),
 }
 

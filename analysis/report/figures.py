@@ -17,10 +17,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, PathPatch
+from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from analysis.report.atlas import Atlas
+from analysis.graph import Ints
+from analysis.report.atlas import Atlas, Squares
 from analysis.report.estimates import Floats
 from analysis.report.findings import Findings, scattered, suspicious
 from analysis.report.groups import PORTRAYED
@@ -32,6 +34,16 @@ WIDTH = 340
 
 NUMBERED = 10
 """Accounts of the top list that the figure of followers numbers."""
+
+LEAST_SQUARES = 20
+"""Fewer would show chance."""
+
+SHARES_VISITED = (0.0, 0.03, 0.1, 0.3)
+SHADES = (0.25, 0.45, 0.7, 1.0)
+"""Of the shares visited above each of SHARES_VISITED."""
+
+_CORNERS = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)])
+_AROUND = np.array([Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY])
 
 LINKS_DRAWN = 60
 NUMBERED_COMMUNITIES = 12
@@ -228,6 +240,70 @@ def community_graph(findings: Findings, drawn: Atlas) -> list[Markup]:
         + "."
     )
     return [_panel("community-graph", "The communities and the follows between them", description, WIDTH, draw)]
+
+
+def squares(drawn: Atlas) -> list[Markup]:
+    """Draw where in the communities lists were read: squares, the fuller their colour the larger the share visited."""
+    found = drawn.squares
+    if len(found.accounts) < LEAST_SQUARES:
+        return []
+    level = shade_of(found)
+    # Squares of one shade in a row are drawn as one.
+    steps = np.stack((np.diff(found.row), np.diff(found.column) - 1, np.diff(level)))
+    starts = np.concatenate(([0], np.flatnonzero(steps.any(axis=0)) + 1))
+    long = np.diff(np.append(starts, len(level)))
+    height, across = WIDTH + 30, WIDTH / (len(SHARES_VISITED) + 1)
+    bounds = np.hypot(*drawn.layout.centre.T) + drawn.layout.radius
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_axes((0, 1 - WIDTH / height, 1, WIDTH / height))
+        axes.set_axis_off()
+        reach = float(bounds.max()) * 1.02
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
+        for step in range(len(SHARES_VISITED) + 1):
+            these = level[starts] == step
+            at, size = starts[these], np.stack((long[these], np.ones(these.sum())), axis=1)
+            corner = np.stack((found.column[at], found.row[at]), axis=1)
+            corners = (corner[:, None] + size[:, None] * _CORNERS) * found.side
+            path = Path(corners.reshape(-1, 2), np.tile(_AROUND, len(at)))
+            axes.add_patch(PathPatch(path, linewidth=0, **_shade(step)))
+        for number in range(drawn.shown):
+            circle = Circle(drawn.layout.centre[number], drawn.layout.radius[number])
+            circle.set(facecolor="none", edgecolor=MUTED, linewidth=0.8)
+            axes.add_patch(circle)
+        for number in range(min(NUMBERED_COMMUNITIES, drawn.shown)):
+            x, y = drawn.layout.centre[number].tolist()
+            axes.text(x, y, str(number + 1), ha="center", va="center", fontsize=11, fontweight="bold")
+        legend = figure.add_axes((0, 0, 1, 30 / height))
+        legend.set_axis_off()
+        legend.set(xlim=(0, WIDTH), ylim=(30, 0))
+        for step, word in enumerate(shade_words()):
+            legend.broken_barh([(across * step, 12)], (10, 12), **_shade(step))
+            legend.text(across * step + 16, 20, word, color=MUTED, fontsize=11)
+
+    description = (
+        f"{count(len(level), 'square')} over the communities, the fuller the colour the larger the share of their "
+        "accounts that were visited: "
+        + "; ".join(f"{word}: {count(int((level == step).sum()), 'square')}" for step, word in enumerate(shade_words()))
+        + "."
+    )
+    return [_panel("squares", "Where lists were read", description, height, draw)]
+
+
+def shade_words() -> list[str]:
+    """Return what the shades stand for: shares of the accounts of a square that were visited."""
+    shares = [f"{100 * share:g}" for share in SHARES_VISITED[1:]]
+    return ["none", *(f"to {share}\u202f%" for share in shares), "more"]
+
+
+def shade_of(squares: Squares) -> Ints:
+    """Return the shade of each square, counted from 0."""
+    found: Ints = np.searchsorted(SHARES_VISITED, squares.visited / squares.accounts)
+    return found
+
+
+def _shade(step: int) -> dict[str, Any]:
+    return {"facecolor": LINE, "alpha": 0.5} if step == 0 else {"facecolor": VISITED, "alpha": SHADES[step - 1]}
 
 
 def stability(findings: Findings) -> list[Markup]:

@@ -9,6 +9,8 @@ from typing import Any
 from analysis.report import text
 from analysis.report.findings import Findings
 from storage.incidents import Incident
+from storage.sampling import CONTROL_QUEUES
+from storage.schema import Queue
 
 STOP_WORDS = {
     "frontier_empty": "nothing was left to buy",
@@ -29,6 +31,12 @@ STOP_WORDS = {
 ORIGINS = {"command": "by command", "page": "on the daemon’s page", "daemon": "by the daemon itself"}
 
 
+PHASES = {
+    Queue.AUDIT: "the audit of follower counts",
+    **{queue: f"wave {wave} of the control sample" for wave, queue in enumerate(CONTROL_QUEUES, start=1)},
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One line: times in Unix seconds, None where the database keeps none; `until_at` where it lasted."""
@@ -40,10 +48,14 @@ class Entry:
     words: str
 
 
+_LAST = {"stopped": 1, "silence": 2}
+"""What comes last of what happened in one second."""
+
+
 def log(findings: Findings) -> tuple[Entry, ...]:
     """Return every entry, earliest first; those without a time stand before all others."""
     entries = [*_runs(findings), *map(_entry, findings.incidents), *_purges(findings)]
-    return tuple(sorted(entries, key=lambda one: (one.at or 0, one.run or 0)))
+    return tuple(sorted(entries, key=lambda one: (one.at or 0, one.run or 0, _LAST.get(one.kind, 0))))
 
 
 def stopped(reason: str) -> str:
@@ -87,6 +99,23 @@ def _paused(facts: Mapping[str, Any]) -> str:
     return f"Paused {_origin(facts)}{why}."
 
 
+def _stopped(facts: Mapping[str, Any]) -> str:
+    why = f"stopped because {stopped(facts['reason'])}" if facts["reason"] else "stopped; why was not kept"
+    words = "broke off without a word" if facts["is_silent"] else why
+    words = f"one of several crawlers {words}" if facts["has_company"] else words
+    return f"{words[0].upper()}{words[1:]}{', and went on later' if facts['went_on'] else ''}."
+
+
+def _phase(facts: Mapping[str, Any]) -> str:
+    if facts["queue"] in PHASES:
+        return f"Came to {PHASES[facts['queue']]}."
+    return f"Went on by strategy {_rule(facts['after'])} after {PHASES.get(facts['queue_before'], 'another phase')}."
+
+
+def _rule(strategy: str) -> str:
+    return _plain(strategy.replace("-pages", " page by page"))
+
+
 def _budget(facts: Mapping[str, Any]) -> str:
     until = f", to be spent until {text.shown(facts['until_day'])}" if facts["until_day"] else ""
     note = f" ({text.shown(facts['note'])})" if facts["note"] else ""
@@ -113,12 +142,14 @@ def _notice(facts: Mapping[str, Any]) -> str:
 
 
 _WORDS = {
+    "stopped": _stopped,
+    "phase": _phase,
     "paused": _paused,
     "drained": lambda facts: f"Asked {_origin(facts)} to finish what was in flight and end.",
     "set": lambda facts: f"Setting changed while it ran: {text.shown(facts['key'])} = {text.shown(facts['value'])}.",
     "budget": _budget,
     "settings": _settings,
-    "strategy": lambda facts: f"Went on by strategy {_plain(facts['after'])} instead of {_plain(facts['before'])}.",
+    "strategy": lambda facts: f"Went on by strategy {_rule(facts['after'])} instead of {_rule(facts['before'])}.",
     "calls": _calls,
     "silence": lambda facts: f"No answer came for {text.duration(facts['seconds'])}.",
     "notice": _notice,
@@ -130,7 +161,18 @@ def _origin(facts: Mapping[str, Any]) -> str:
 
 
 def _value(value: object) -> str:
-    return "not set" if value in (None, [], {}, "") else text.shown(str(value))
+    match value:
+        case None | "" | []:
+            return "not set"
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(map(_value, value))
+        case dict():
+            told = [f"{_plain(name)} {_value(each)}" for name, each in sorted(value.items()) if each is not None]
+            return ", ".join(told) or "not set"
+        case _:
+            return text.shown(str(value))
 
 
 def _plain(word: str) -> str:

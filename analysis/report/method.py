@@ -10,7 +10,7 @@ from typing import Any
 
 from analysis.audit import IMPLAUSIBLE, LEAST_SPREAD, OUTLYING, UNAUDITED
 from analysis.centrality import DAMPING
-from analysis.communities import RARE
+from analysis.communities import DOUBTFUL, RARE, STABLE
 from analysis.coverage import Coverage
 from analysis.ranks import DRAWS, Ranking, RankIntervals
 from analysis.report import text
@@ -287,7 +287,8 @@ def _grouped(findings: Findings) -> list[str]:
         f"{100 * RARE:g}\u202f% of them keep together (Lancichinetti & Fortunato 2012), on "
         f"{text.count(partition.pairs, 'connected pair')}, directions dropped; a community found in pieces was parted "
         f"into them ({partition.split:,} so).",
-        "Stability is the mean Jaccard similarity with the best counterpart in each run (Hennig 2007).",
+        "Stability is the mean Jaccard similarity with the best counterpart in each run; a community is stable from "
+        f"{STABLE:g} on and unstable below {DOUBTFUL:g} (Hennig 2007).",
     ]
     if groups.scales:
         parts.append(

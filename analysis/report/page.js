@@ -14,8 +14,8 @@ function keyOf(cell, isNumber) {
   return MISSING.has(text) ? null : text;
 }
 
-// A click sorts by a column, numbers from the largest and text from A; a second one turns that round, and a third brings
-// back the report's own order. What is missing comes last either way, and rows that are equal keep their own order.
+// A click sorts by a column, numbers from the largest, places from the first and text from A; a second one turns that round,
+// and a third brings back the report's own order. What is missing comes last either way, and rows that are equal keep their own order.
 function sortable(table) {
   const bodies = [...table.tBodies].map((body) => [body, [...body.rows]]);
   const all = bodies.flatMap(([, rows]) => rows);
@@ -48,7 +48,7 @@ function sortable(table) {
     button.type = "button";
     button.append(...header.childNodes);
     header.append(button);
-    const ways = header.matches(".n") ? ["descending", "ascending"] : ["ascending", "descending"];
+    const ways = header.matches(".n:not(.place)") ? ["descending", "ascending"] : ["ascending", "descending"];
     button.addEventListener("click", () => {
       const direction = [...ways, null][ways.indexOf(header.getAttribute("aria-sort")) + 1];
       order(header, direction);

@@ -17,10 +17,11 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from analysis import communities
 from analysis.graph import STANDINGS
 from analysis.ranks import TIERS, RankIntervals
 from analysis.report import atlas, caveats, figures, prose, provenance, text
-from analysis.report.atlas import Atlas
+from analysis.report.atlas import Atlas, Squares
 from analysis.report.dictionary import TABLES, file_words
 from analysis.report.findings import Central, Findings, scattered, suspicious
 from analysis.report.groups import PORTRAYED
@@ -40,6 +41,8 @@ COMMUNITIES_SHOWN = 12
 SEEDS_SHOWN = 20
 LOGGED = 100
 LINKS_SHOWN = 30
+FORECAST_ROWS = 100
+"""Two of each forecast."""
 FLOWS_SHOWN = 10
 STEPS = (0, 1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500)
 
@@ -62,6 +65,7 @@ def render(
     environment.filters |= {
         "number": text.number,
         "signed": text.signed,
+        "off": text.off,
         "decimal": text.decimal,
         "fixed": lambda value, places: f"{value:,.{places}f}",
         "day": text.day,
@@ -77,6 +81,7 @@ def render(
         "by": _by,
     }
     entries = log(findings)
+    foreseen = [row for run in findings.coverage.runs for row in _forecasts(run)]
     programs = [_script(), *([atlas.script()] if drawn else [])]
     values = dict(  # noqa: C408 - names, as the template has them
         policy=f"{POLICY}; script-src {' '.join(map(_source, programs))}",
@@ -86,6 +91,9 @@ def render(
         map_script=programs[-1],
         drawn_at=atlas.drawn_at(findings, drawn) if drawn else {},
         map_figure=figures.community_graph(findings, drawn) if drawn else [],
+        squares_figure=figures.squares(drawn) if drawn else [],
+        squares_finding=prose.unread(drawn.squares) if drawn else None,
+        squares_rows=_shaded(drawn.squares) if drawn else [],
         map_caps=(atlas.MOST_ACCOUNTS, atlas.MOST_FOLLOWS),
         links=drawn.links[:LINKS_SHOWN] if drawn else (),
         title=prose.title(findings),
@@ -120,7 +128,8 @@ def render(
         bounded=isinstance(findings.estimates.intervals, RankIntervals),
         basis=prose.basis(findings),
         queues=[(prose.queue_words(queue), queue) for queue in findings.estimates.queues],
-        forecasts=[row for run in findings.coverage.runs for row in _forecasts(run)],
+        forecasts=foreseen[-FORECAST_ROWS:],
+        forecast_rows=len(foreseen),
         alarm=prose.alarm(findings),
         size=prose.size(findings),
         averages=[(mean, prose.value_shown(mean), prose.between(mean)) for mean in findings.estimates.means],
@@ -128,6 +137,8 @@ def render(
         saturation_finding=prose.saturation(findings),
         saturation_rows=_saturated(findings),
         stability=prose.stability(findings),
+        stable_from=communities.STABLE,
+        unstable_below=communities.DOUBTFUL,
         portraits=[prose.portrait(findings, one) for one in findings.groups.portraits] if findings.groups else [],
         changed=prose.changed(findings.changes) if findings.changes else None,
         stability_figure=figures.stability(findings),
@@ -184,28 +195,30 @@ def _places(rows: Sequence[Central]) -> int:
     return max(0, 1 - floor(log10(smallest)))
 
 
-def _forecasts(run: RunRow) -> Iterator[tuple[int, int, str, Mapping[str, float], int, str]]:
-    """Yield run, first credit, what was forecast, low to high of it, what came, and whether that lay inside.
+def _forecasts(run: RunRow) -> Iterator[tuple[int, int, str, Mapping[str, float], int, float | None, str]]:
+    """Yield run, first credit, what was forecast, low to high of it, what came, how far off, whether that lay inside.
 
-    Of a run that did not spend all the credits of its forecast it is as much as was expected of those it spent.
+    Where the credits of a forecast were not all spent, by its run or before the next one was made, it is as much as was
+    expected of those spent.
     """
-    foreseen = run.foreseen
-    if foreseen is None:
-        return
-    part = f"{text.number(max(0, foreseen['spent']))} of {text.count(foreseen['credits'], 'credit')}"
-    end = "not yet at its end" if run.stop_reason is None else f"it stopped because {stopped(run.stop_reason)}"
-    if run.stop_reason == "budget_exhausted":
-        end = "its budget was lowered since"
-    for word, key in (("accounts", "accounts"), ("follows", "edges")):
-        found = foreseen[key]
-        span = found["expected"] or found
-        inside = "yes" if span["low"] <= found["actual"] <= span["high"] else "no"
-        if found["expected"] is None:
-            why = "the budget was raised since" if foreseen["is_whole"] else f"{end}, after {part}"
-            inside = f"no comparison: {why}"
-        elif not foreseen["is_whole"]:
-            inside += f", for {part}: {end}"
-        yield run.id, foreseen["from_credit"], word, span, found["actual"], inside
+    forecasts = run.forecasts
+    for number, foreseen in enumerate(forecasts, start=1):
+        part = f"{text.number(max(0, foreseen['spent']))} of {text.count(foreseen['credits'], 'credit')}"
+        end = "not yet at its end" if run.stop_reason is None else f"it stopped because {stopped(run.stop_reason)}"
+        if run.stop_reason == "budget_exhausted":
+            end = "its budget was lowered since"
+        if number < len(forecasts):
+            end = "then there was a new one"
+        for word, key in (("accounts", "accounts"), ("follows", "edges")):
+            found = foreseen[key]
+            span = found["expected"] or found
+            inside = "yes" if span["low"] <= found["actual"] <= span["high"] else "no"
+            if found["expected"] is None:
+                why = "the budget was raised since" if foreseen["is_whole"] else f"{end}, after {part}"
+                inside = f"no comparison: {why}"
+            elif not foreseen["is_whole"]:
+                inside += f", for {part}: {end}"
+            yield run.id, foreseen["from_credit"], word, span, found["actual"], found["error"], inside
 
 
 def _tiers(rows: Sequence[Central], known: int) -> Iterator[tuple[str, Sequence[Central]]]:
@@ -224,6 +237,15 @@ def _saturated(findings: Findings) -> list[tuple[int, int, float, float | None]]
     columns = curve.credits, curve.accounts, curve.novelty, curve.overlap
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return [(*row[:3], None if step == 0 else row[3]) for step, row in enumerate(rows)]
+
+
+def _shaded(squares: Squares) -> list[tuple[str, int, int, int]]:
+    """Return of each shade what it stands for, its squares, their accounts, and the visited ones of these."""
+    words, shade = figures.shade_words(), figures.shade_of(squares)
+    columns = (
+        np.bincount(shade, weights=values, minlength=len(words)) for values in (None, squares.accounts, squares.visited)
+    )
+    return list(zip(words, *(column.astype(np.int64).tolist() for column in columns), strict=True))
 
 
 def _overlap(findings: Findings) -> list[tuple[int, float, list[float]]]:

@@ -12,6 +12,7 @@ from analysis.coverage import Coverage
 from analysis.portraits import Portrait
 from analysis.ranks import RankIntervals
 from analysis.report import text
+from analysis.report.atlas import Squares
 from analysis.report.change import Changes
 from analysis.report.estimates import FIRST, Mean, Queue, reason_of, value_of
 from analysis.report.findings import Findings
@@ -170,20 +171,34 @@ def doubt(seen: Coverage) -> Markup:
     doubts = [
         (
             seen.unasked,
-            "{} of the known accounts ({}) were never visited. Whom they follow is unknown, not nobody; every number "
-            "here would move if they were read.",
+            seen.boundary,
+            f"{{}} of the known accounts ({{}}) were never visited. {unknown(seen)}; every number here would move if "
+            "they were read.",
         ),
         (
+            unlisted,
             unlisted,
             "{} of the known accounts ({}) hide their lists, are private or gone, and such accounts are not like the "
             "others.",
         ),
-        (cut, "the lists of {} of the known accounts ({}) were read only in part, so follows of theirs are missing."),
+        (
+            cut,
+            cut,
+            "the lists of {} of the known accounts ({}) were read only in part, so follows of theirs are missing.",
+        ),
     ]
-    touched, sentence = max(doubts, key=lambda pair: pair[0])
+    touched, told, sentence = max(doubts, key=lambda each: each[0])
     if not touched:
         return Markup("the accounts were reached by following links from the seeds; they are no random sample.")
-    return Markup(sentence).format(text.number(touched), text.percent(touched, seen.known))  # noqa: S704 - one of ours
+    return Markup(sentence).format(text.number(told), text.percent(told, seen.known))  # noqa: S704 - one of ours
+
+
+def unknown(seen: Coverage) -> str:
+    """Return of the accounts never visited what is known of whom they follow."""
+    none = seen.boundary - seen.unasked
+    if not none:
+        return "Whom they follow is unknown, not nobody"
+    return f"{none:,} of them {'is' if none == 1 else 'are'} known to follow nobody; whom the others follow is unknown"
 
 
 def queue_words(queue: Queue) -> str:
@@ -272,6 +287,13 @@ def saturation(findings: Findings) -> str:
         f"The last {text.count(step, 'credit')} of the crawl itself changed {text.percent(1 - float(last))} of the "
         f"first {first} and brought {text.decimal(float(curve.novelty[-1]))} new accounts a credit"
     )
+
+
+def unread(squares: Squares) -> str:
+    """Return how much of the map no list was read of."""
+    without = int(squares.accounts[squares.visited == 0].sum())
+    share = text.percent(without, int(squares.accounts.sum()))
+    return f"{share} of the accounts stand in squares of the map in which no list was read"
 
 
 def portrait(findings: Findings, one: Portrait) -> Markup:

@@ -48,7 +48,7 @@ def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
             "is_rehearsal": seen.is_rehearsal,
             "strategies": list(seen.strategies),
             "random_sample": False,
-            "forecasts": [{"run": run.id, **foreseen} for run in seen.runs if (foreseen := run.foreseen) is not None],
+            "forecasts": [{"run": run.id, **foreseen} for run in seen.runs for foreseen in run.forecasts],
         },
         "estimates": _estimates(findings),
         "policy": dict(findings.policy),

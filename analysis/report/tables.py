@@ -52,6 +52,7 @@ def written_tables(folder: Path, findings: Findings, drawn: Atlas | None) -> tup
         "map_links": _map_links(drawn),
         "map_accounts": _map_accounts(findings, drawn),
         "map_follows": _map_follows(drawn),
+        "map_squares": _map_squares(drawn),
     }.items():
         path = folder / f"{name}.csv"
         with (
@@ -189,6 +190,16 @@ def _map_accounts(findings: Findings, drawn: Atlas | None) -> Table:
 def _map_follows(drawn: Atlas | None) -> Table:
     pairs = [] if drawn is None else list(zip((drawn.source + 1).tolist(), (drawn.target + 1).tolist(), strict=True))
     return ("source_number", "target_number"), pairs
+
+
+def _map_squares(drawn: Atlas | None) -> Table:
+    header = ("x", "y", "side", "accounts", "visited")
+    if drawn is None:
+        return header, ()
+    found = drawn.squares
+    middles = (np.round((along + 0.5) * found.side, 2).tolist() for along in (found.column, found.row))
+    rows = zip(*middles, found.accounts.tolist(), found.visited.tolist(), strict=True)
+    return header, [(x, y, found.side, accounts, visited) for x, y, accounts, visited in rows]
 
 
 def _cores(findings: Findings) -> Table:

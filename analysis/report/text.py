@@ -61,6 +61,11 @@ def signed(value: int) -> str:
     return "±0" if value == 0 else f"{'+' if value > 0 else '−'}{abs(value):,}"
 
 
+def off(error: float) -> str:
+    """Return by how much something was too much or too little, in whole percent: `+65 %`, `−3 %`."""
+    return f"{signed(round(100 * error))}\u202f%"
+
+
 def count(value: int, one: str, many: str | None = None) -> str:
     """Return a count with its noun: `1 account`, `2 accounts`."""
     return f"{value:,} {one if value == 1 else many or f'{one}s'}"

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ FOLLOWS = sum(len(visit.listed) for visit in TWO.visits.values())
 
 def made(tmp_path: Path, sample: Sample = TWO) -> tuple[ReportFiles, dict[str, Any]]:
     """Build a report; return its files and what its map was given."""
+    tmp_path.mkdir(exist_ok=True)
     files = build(write(tmp_path / "sample.db", sample), tmp_path / "report", now=lambda: NOW)
     html = files.html.read_text(encoding="utf-8")
     data = html.partition('<script type="application/json" id="map-data">')[2].partition("</script>")[0]
@@ -162,6 +164,50 @@ def test_the_legend_shows_grey_where_the_map_does(
     assert "rings: unstable</li>" in html
 
 
+def thirds() -> Sample:
+    """2,100 accounts in three groups, 400 of them visited: enough for squares."""
+    rng = np.random.default_rng(4)
+    lists = ((at, at % 3 + 3 * np.unique(rng.integers(700, size=30))) for at in range(400))
+    visits = {f"u{at}": Visit(tuple(f"u{other}" for other in listed.tolist() if other != at)) for at, listed in lists}
+    return Sample(seeds=("u0",), visits=visits)
+
+
+def test_squares_count_every_account_and_whose_list_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Squares hold the accounts that stand in them, those beyond the map's cap too, and the page tells their sums."""
+    sample = thirds()
+    files, _ = made(tmp_path, sample)
+    places, squares = rows(files, "map_accounts"), rows(files, "map_squares")
+    side = float(squares[0]["side"])
+    counted: Counter[tuple[int, int]] = Counter()
+    visited: Counter[tuple[int, int]] = Counter()
+    for row in places:
+        square = int(float(row["x"]) // side), int(float(row["y"]) // side)
+        counted[square] += 1
+        visited[square] += row["label"] in sample.visits
+    found = {(int(float(row["x"]) // side), int(float(row["y"]) // side)): row for row in squares}
+    assert {square: int(row["accounts"]) for square, row in found.items()} == counted
+    assert {square: int(row["visited"]) for square, row in found.items()} == {at: visited[at] for at in counted}
+    assert sum(counted.values()) == len(places) > 1_500
+    text = files.html.read_text(encoding="utf-8")
+    assert f"over the places of all {len(places):,} accounts in a community" in text
+    table = text.partition('id="map-squares"')[2].partition("</table>")[0]
+    shown = [
+        [int(each.replace(",", "")) for each in re.findall(r'<td class="n">([0-9,]+)', row)]
+        for row in table.split("<tr>")[2:]
+    ]
+    assert [sum(column) for column in zip(*shown, strict=True)] == [len(squares), len(places), len(sample.visits)]
+    monkeypatch.setattr(atlas, "MOST_ACCOUNTS", 100)
+    files, shown_now = made(tmp_path / "less", sample)
+    assert len(shown_now["accounts"]["label"]) <= 100
+    assert rows(files, "map_squares") == squares
+
+
+def test_a_small_map_has_no_squares(tmp_path: Path) -> None:
+    """Where squares would show chance there is no figure of them."""
+    files, _ = made(tmp_path)
+    assert 'id="map-squares"' not in files.html.read_text(encoding="utf-8")
+
+
 def test_no_communities_no_map(tmp_path: Path) -> None:
     """Without a follow, or with too large a graph, there is no map, and of programs that of the page alone."""
     files, shown = made(tmp_path, Sample(seeds=("a",)))
@@ -262,6 +308,11 @@ def test_the_map_draws_and_asks_nobody(tmp_path: Path, browser: Browser) -> None
     page.fill("[data-part=query]", "dora")
     page.keyboard.press("Enter")  # at once: the search as one types waits
     assert said.inner_text().startswith("\u2068@dora\u2069: ")
+    page.fill("[data-part=query]", "nobody")
+    page.keyboard.press("Enter")
+    assert said.inner_text() == "No account drawn has this name."
+    page.fill("[data-part=query]", "dora")
+    page.keyboard.press("Enter")
     page.locator("[data-part=chosen] tbody button").first.click()  # a button that goes, with the focus
     assert not said.inner_text().startswith("\u2068@dora\u2069: ")
     page.keyboard.press("Escape")
@@ -379,6 +430,14 @@ def test_a_row_does_not_tell_whose_a_nameless_dot_is(
         labels[at] for at in named
     )
     page.click("[data-view=accounts]")
+    said = page.locator("[data-part=said]")
+    hidden = min(({f"@{name}" for name in LEFT} if "@bob" in labels else {f"@{name}" for name in RIGHT}) - {f"@{EVIL}"})
+    page.fill("[data-part=query]", hidden)
+    page.keyboard.press("Enter")
+    assert said.inner_text() == (
+        "No dot with a name has this one. 5 dots have none, in communities that are unstable: other runs put their "
+        "accounts elsewhere, so whose they are is not told."
+    )
     page.fill("[data-part=query]", "not named")
     page.keyboard.press("Enter")
     assert "in an unstable community" in page.locator("[data-part=said]").inner_text()
@@ -578,6 +637,7 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "be
         (640, 2, "dark", "small", "none"),  # 1280 at 200 %
         (1280, 1, "dark", "large", "none"),
         (1280, 1, "dark", "small", "active"),
+        (320, 1, "dark", "thirds", "none"),
     ],
 )
 def test_the_page_breaks_no_rule_of_accessibility(
@@ -585,7 +645,7 @@ def test_the_page_breaks_no_rule_of_accessibility(
 ) -> None:
     """axe-core finds nothing in the whole report: as it opens, and with everything unfolded, its tables sorted, an
     account selected on the map and its row marked."""
-    files, _ = made(tmp_path, TWO if crawl == "small" else partly())
+    files, _ = made(tmp_path, {"small": TWO, "large": partly(), "thirds": thirds()}[crawl])
     context = browser.new_context(
         viewport={"width": width, "height": 800},
         color_scheme=scheme,

@@ -56,8 +56,12 @@ def sortable(text: str | None) -> bool:
     return text not in {None, "", "–"}
 
 
+PLACES = re.compile("No.|Rank by|Community|and$|From|To$|Run$")
+"""Headers of columns in which 1 is the first: ranks, and what is numbered."""
+
+
 def test_every_column_is_sorted_by_its_values_and_back(tmp_path: Path, browser: Browser) -> None:
-    """Every sortable column: largest or A first, then the other way, then the report's own order.
+    """Every sortable column: largest, A or rank 1 first, then the other way, then the report's own order.
 
     Equal rows keep their own order, what is missing comes last either way, sums stay at the end, tiers go.
     """
@@ -66,7 +70,7 @@ def test_every_column_is_sorted_by_its_values_and_back(tmp_path: Path, browser: 
     tables = unfolded(page).locator("table.sorts:has(thead button)").all()
     assert {len(rows(one)) for one in page.locator("table.sorts:not(:has(thead button))").all()} <= {0, 1}
     assert len(tables) >= 12
-    missing = ties = 0
+    missing = ties = places = 0
     for one in tables:
         own = rows(one)
         body = [row for row in own if row[0] not in {"sum", "tier"}]
@@ -79,7 +83,9 @@ def test_every_column_is_sorted_by_its_values_and_back(tmp_path: Path, browser: 
             missing += len(gone)
             ties += len(there) - len({keys[row] for row in there})
             button = header.locator("button")
-            for descending in (True, False) if is_number else (False, True):
+            is_place = is_number and PLACES.match(header.inner_text().strip())
+            places += bool(is_place)
+            for descending in (True, False) if is_number and not is_place else (False, True):
                 button.click()
                 found = rows(one)
                 if is_number:
@@ -96,6 +102,7 @@ def test_every_column_is_sorted_by_its_values_and_back(tmp_path: Path, browser: 
             assert one.locator("[aria-sort]").count() == 0
     assert missing
     assert ties
+    assert places >= 8
     assert wrong == []
 
 

@@ -528,11 +528,16 @@ def test_uncertain_credits_wrong_books_and_removed_follows_become_caveats(tmp_pa
     ("sample", "words"),
     [
         (SMALL, "4 of the known accounts"),
+        (
+            Sample(seeds=("a",), visits={"a": Visit(tuple("bcdef"))}, skipped=dict.fromkeys("de", "no_following")),
+            "5 of the known accounts (83.3\u202f%) were never visited. 2 of them are known to follow nobody; whom the "
+            "others follow is unknown; every number",
+        ),
         (Sample(seeds=("a", "b"), visits={"a": Visit((), "hidden"), "b": Visit((), "private")}), "hide their lists"),
         (Sample(seeds=("a",), visits={"a": Visit((), Completeness.CAPPED)}), "read only in part"),
         (Sample(seeds=("a",), visits={"a": Visit(())}), "no random sample"),
     ],
-    ids=["boundary", "hidden", "cut", "none"],
+    ids=["boundary", "following nobody", "hidden", "cut", "none"],
 )
 def test_the_largest_doubt_is_the_one_that_touches_most(tmp_path: Path, sample: Sample, words: str) -> None:
     """The doubt named first is the one that touches most of the known accounts."""
@@ -571,7 +576,7 @@ def test_equal_databases_give_equal_bytes_in_every_process(tmp_path: Path) -> No
         )
     build(path, tmp_path / "here", now=lambda: NOW)
     assert digests(tmp_path / "here") == digests(tmp_path / "1") == digests(tmp_path / "4711")
-    assert len(digests(tmp_path / "here")) == 23
+    assert len(digests(tmp_path / "here")) == 24
 
 
 def test_only_the_time_of_making_depends_on_the_clock(tmp_path: Path) -> None:
@@ -612,6 +617,7 @@ def test_a_report_replaces_the_last_and_leaves_the_database(tmp_path: Path) -> N
         "tables/map_accounts.csv",
         "tables/map_follows.csv",
         "tables/map_links.csv",
+        "tables/map_squares.csv",
         "tables/reported_observed.csv",
         "tables/resolutions.csv",
         "tables/saturation.csv",

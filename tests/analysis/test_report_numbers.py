@@ -1251,10 +1251,14 @@ def test_page_in_brief(report: Report) -> None:
             assert shows(text, mean[key]), key
     else:
         assert "on average" not in page.sections["brief"]
-    unasked = seen["accounts"]["boundary"] - seen["skipped"].get("no_following", 0)
     found = page.says("brief", rf"The largest doubt: {NUMBER} of the known accounts \({NUMBER}\) were never visited")
-    assert shows(found[1], unasked)
-    assert shows(found[2], unasked / seen["known"])
+    assert shows(found[1], seen["accounts"]["boundary"])
+    assert shows(found[2], seen["accounts"]["boundary"] / seen["known"])
+    if "no_following" in seen["skipped"]:
+        found = page.says("brief", rf"{NUMBER} of them (?:is|are) known to follow nobody; whom the others follow is")
+        assert shows(found[1], seen["skipped"]["no_following"])
+    else:
+        assert page.says("brief", "Whom they follow is unknown, not nobody")
 
 
 def test_page_what_was_seen(report: Report) -> None:
@@ -1291,13 +1295,16 @@ def test_page_what_was_seen(report: Report) -> None:
     [forecast] = seen["forecasts"]
     for row, key in zip(page.rows("forecasts"), ("accounts", "edges"), strict=True):
         assert row[0] == f"{forecast['run']}|from credit {forecast['from_credit']:,} on"
-        low, high = row[2].split(" to ")
+        span, middle = row[2].split("|middle ")
+        low, high = span.split(" to ")
         assert shows(low, forecast[key]["low"])
         assert shows(high, forecast[key]["high"])
-        assert shows(row[3], forecast[key]["mid"])
-        assert shows(row[4], forecast[key]["actual"])
+        assert shows(middle, forecast[key]["mid"])
+        actual, off = row[3].split("|")
+        assert shows(actual, forecast[key]["actual"])
+        assert off == f"{100 * forecast[key]['error']:+.0f}\u202f%".replace("-", "−").replace("+0\u202f", "±0\u202f")
         inside = forecast[key]["low"] <= forecast[key]["actual"] <= forecast[key]["high"]
-        assert row[5] == ("yes" if inside else "no")
+        assert row[4] == ("yes" if inside else "no")
     found = page.says("seen", rf"alarm number is {NUMBER}, (outside|inside) 0\.8 to 1\.25")
     assert shows(found[1], estimates["alarm"]["balance"])
     assert (found[2] == "outside") == estimates["alarm"]["biased"]
@@ -1674,10 +1681,10 @@ def test_page_caveats(report: Report) -> None:
     """The numbers that the caveats carry."""
     page, told = report.page, report.json
     seen, standings = told["coverage"], told["coverage"]["standings"]
-    found = page.says("caveats", rf"{NUMBER} of {NUMBER} known accounts \({NUMBER}\) are known only because")
-    assert shows(found[1], seen["accounts"]["boundary"] - seen["skipped"].get("no_following", 0))
+    found = page.says("caveats", rf"{NUMBER} of {NUMBER} known accounts \({NUMBER}\) were never visited, and")
+    assert shows(found[1], seen["accounts"]["boundary"])
     assert shows(found[2], seen["known"])
-    assert shows(found[3], (seen["accounts"]["boundary"] - seen["skipped"].get("no_following", 0)) / seen["known"])
+    assert shows(found[3], seen["accounts"]["boundary"] / seen["known"])
     assert page.says("caveats", rf"In this crawl: {NUMBER} accounts")
     for name, words in (
         ("hidden", "hid their list"),

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import rehearsal
 import sqlalchemy as sa
+import virtual_time
 
 from analysis.graph import load_graph
 from analysis.report import page
@@ -197,10 +198,37 @@ def test_a_forecast_is_judged_by_the_credits_that_were_spent(tmp_path: Path) -> 
         conn.exec_driver_sql(f"UPDATE runs SET {columns}, forecast = ?", (forecast,))
 
     text = built(tmp_path, lambda conn: change(conn, [[50, 50.0, 50.0], [100, 100.0, 100.0]]))[3]
-    assert "accounts40 to 655048yes, for 50 of 100 credits: it stopped because its time was up" in text
-    assert "follows40 to 655090no, for 50 of 100 credits: it stopped because its time was up" in text
+    assert "accounts40 to 65middle 5048−4 %yes, for 50 of 100 credits: it stopped because its time was up" in text
+    assert "follows40 to 65middle 5090+80 %no, for 50 of 100 credits: it stopped because its time was up" in text
     text = built(tmp_path / "b", change)[3]
-    assert "accounts80 to 13010048no comparison: it stopped because its time was up, after 50 of 100 credits" in text
+    assert "accounts80 to 130middle 10048no comparison: it stopped because its time was up, after 50 of 100" in text
+
+
+def test_a_run_with_a_successor_forecast_shows_both(tmp_path: Path) -> None:
+    """A run that goes on with another budget has another forecast; of the first is told what came until then."""
+    path, api = tmp_path / "a.db", rehearsal.service(network.generate(2_000, rng_seed=3))
+
+    async def leave_off(crawl: Crawl) -> None:
+        await asyncio.sleep(4)
+        crawl.stop("interrupted", "asked")
+
+    rehearsal.go(path, api, seeds=["u1", "u2"], budget=200, meanwhile=leave_off, concurrency=2)
+    then = rehearsal.state(path).runs[0]
+    rehearsal.go(path, api, budget=260, concurrency=2)
+    run = rehearsal.state(path).runs[0]
+    files = build(path, tmp_path / "report", now=lambda: NOW)
+    first, last = json.loads(files.json.read_text("ascii"))["coverage"]["forecasts"]
+    assert (first["from_credit"], last["from_credit"]) == (50, then.charged)
+    assert (first["credits"], first["spent"], first["is_whole"]) == (150, then.charged - 50, False)
+    assert last["credits"] == last["spent"] == run.charged - then.charged
+    came = [each["accounts"]["actual"] for each in (first, last)]
+    assert (came[1], sum(came)) == (
+        run.new_accounts - then.new_accounts,
+        run.new_accounts - json.loads(run.forecast or "")["earlier"][0]["at"]["accounts"],
+    )
+    text = spoken(files.html.read_text(encoding="utf-8"))
+    assert f"for {then.charged - 50} of 150 credits: then there was a new one" in text
+    assert f"from credit {then.charged} on" in text
 
 
 def test_what_was_bought_beside_the_crawl_is_in_credits(tmp_path: Path) -> None:
@@ -258,16 +286,15 @@ def test_the_caveats_carry_this_crawls_numbers(tmp_path: Path) -> None:
     _, found, _, text = built(tmp_path, change)
     known = found["coverage"]["known"]
     assert known == 11
-    assert "4 of 11 known accounts (36.4 %) are known only because" in text
+    assert "4 of 11 known accounts (36.4 %) were never visited, and are known only because" in text
     assert "In this crawl: 6 accounts (54.5 % of the known): 1 hid its list, 1 turned out private, 3 more are" in text
     assert "1 list was cut at the limit of pages and 1 broken off, 50.0 % of the visited" in text
     assert "newest first" in text
     assert "1 account was seen under a new handle, and 1 lost theirs to another account" in text
     assert found["renamed"] == {"accounts": 1, "taken_over": 1}
     assert "1 of 7 accounts asked for (14.3 %) no longer existed" in text
-    inside = [row for row in found["communities"]["list"] if row["stability"] < 0.8]
-    assert inside == []
-    assert "and 0 % of the accounts are in one of a stability below 80 %" in text
+    assert {row["trust"] for row in found["communities"]["list"]} == {"stable"}
+    assert "and 0 % of the accounts are in one that is not stable (under 0.75)" in text
     flagged = found["estimates"]["ranking"]["flagged"]
     assert f"{flagged} account{'' if flagged == 1 else 's'} report" in text
 
@@ -313,6 +340,12 @@ def test_stops_and_incidents_are_logged(tmp_path: Path) -> None:
         insert(conn, "budget_changes", ["at", "run_id", "credits", "note", "origin"], changes)
         processes = [(key, 1, "host", 1, START + at, START + at) for key, at in ((1, 0), (2, 60), (3, 70))]
         insert(conn, "processes", ["id", "run_id", "host", "pid", "started_at", "heartbeat_at"], processes)
+        ended = [
+            (4, 1, "host", 1, START + 81, START + 85, START + 85),
+            (5, 1, "host", 1, START + 81, START + 82, START + 99),
+        ]
+        columns = ["id", "run_id", "host", "pid", "started_at", "heartbeat_at", "ended_at"]
+        insert(conn, "processes", columns, ended)
         notes = [
             (0, "began", {"process": 1, "run": 1, "strategy": "flow", "settings": {"rate": None, "rng_seed": 1}}),
             (0, "chose", {"strategy": "flow"}),
@@ -336,17 +369,19 @@ def test_stops_and_incidents_are_logged(tmp_path: Path) -> None:
     logged = entries(files)
     assert logged == [(row["kind"], row["words"]) for row in found["log"]]
     assert [kind for kind, _ in logged] == [
-        *("began", "paused", "set", "drained", "budget", "settings", "notice"),
+        *("began", "paused", "set", "drained", "budget", "settings", "notice", "stopped", "stopped"),
         *("strategy", "stopped", "calls", "calls", "silence"),
     ]
     words = dict(logged)
     assert words["paused"] == "Paused by command."
+    assert ("stopped", "One of several crawlers broke off without a word.") in logged
+    assert ("stopped", "One of several crawlers stopped; why was not kept.") in logged
     times = [datetime.fromisoformat(found["log"][1][name]).timestamp() - START for name in ("at", "until_at")]
     assert times == [10, 20]
     assert words["set"] == "Setting changed while it ran: crawl.rate = 5."
     assert words["budget"] == "The budget was raised by 500 credits (grant 7b)."
     assert words["settings"] == "Went on with other settings: rate not set → 5.0."
-    assert words["strategy"] == "Went on by strategy core-pages instead of core."
+    assert words["strategy"] == "Went on by strategy core page by page instead of core."
     assert ("calls", "2 calls brought no page: rate limited, none charged.") in logged
     assert ("calls", "1 call brought no page: timeout, 1 credit perhaps charged.") in logged
     assert words["silence"] == "No answer came for 1.1 hours."
@@ -354,6 +389,69 @@ def test_stops_and_incidents_are_logged(tmp_path: Path) -> None:
     assert words["stopped"].startswith("Run 1 stopped because its budget was reached:")
     assert all(line in text for _, line in logged)
     assert "/home/me" not in text
+
+
+def test_every_stop_and_phase_is_logged_when_it_came(tmp_path: Path) -> None:
+    """A run that was stopped, killed and run to its end tells each stop with what came after it, and its audit and
+    control sample by name, at their own times: not at those of the run before."""
+    path, api = tmp_path / "a.db", rehearsal.service(network.generate(400, rng_seed=3))
+
+    async def leave_off(crawl: Crawl) -> None:
+        await asyncio.sleep(0.6)
+        crawl.stop("interrupted", "asked")
+
+    async def wait_a_day(**arguments: Any) -> None:
+        await asyncio.sleep(86_400)
+        await rehearsal.crawl(path, api, **arguments)
+
+    async def crawls() -> None:
+        shares: dict[str, Any] = {"audit": 0.2, "control": 0.5, "concurrency": 2}
+        await rehearsal.crawl(path, api, seeds=["u1", "u2"], budget=10, strategy="core", concurrency=2)
+        await wait_a_day(budget=150, meanwhile=leave_off, strategy="core", **shares)
+        await wait_a_day(budget=150, meanwhile=leave_off, strategy="core", **shares)
+        await wait_a_day(budget=150, strategy="core", **shares)
+
+    virtual_time.run(crawls())
+
+    def kill(conn: sa.Connection) -> None:
+        conn.exec_driver_sql("DELETE FROM journal WHERE act = 'stopped' AND json_extract(details, '$.process') = 3")
+        conn.exec_driver_sql("UPDATE processes SET ended_at = ended_at + 60 WHERE id = 3")
+
+    with closing(Database.open(path, now=lambda: NOW)) as database:
+        database.transact(kill)
+    files = build(path, tmp_path / "report", now=lambda: NOW)
+    log = json.loads(files.json.read_text("ascii"))["log"]
+    first = datetime.fromisoformat(log[0]["at"])
+    told = [((datetime.fromisoformat(row["at"]) - first).days, row["run"], row["words"]) for row in log]
+    assert told == [
+        (0, 1, "Run 1 began: strategy core, budget 10 credits."),
+        (0, 1, "Run 1 stopped because its budget was reached: 10 credits charged, 0 uncertain, 0 s at work."),
+        (1, 2, "Run 2 began: strategy core, budget 150 credits."),
+        (1, 2, "Went on with other settings: audit 0.0 → 0.2; control 0.0 → 0.5."),
+        (1, 2, "Came to the audit of follower counts."),
+        (1, 2, "Stopped because somebody stopped it, and went on later."),
+        (1, 2, "No answer came for 1.0 days."),
+        (2, 2, "Went on by strategy core after the audit of follower counts."),
+        (2, 2, "Broke off without a word, and went on later."),
+        (2, 2, "No answer came for 1.0 days."),
+        (3, 2, "Came to wave 1 of the control sample."),
+        (3, 2, "Came to wave 2 of the control sample."),
+        (3, 2, "Came to wave 3 of the control sample."),
+        (3, 2, "Went on by strategy core page by page after wave 3 of the control sample."),
+        (3, 2, "Run 2 stopped because its budget was reached: 150 credits charged, 0 uncertain, 4 s at work."),
+    ]
+    ends = [(row["until_at"] or "")[:10] for row in log if row["kind"] == "stopped"]
+    assert ends == ["", log[7]["at"][:10], log[10]["at"][:10], ""]
+    with closing(Database.open(path, now=lambda: NOW)) as database:  # as notes were before they told so much
+        older = "UPDATE journal SET details = json_remove(details, '$.queue', '$.process', '$.at') WHERE act = 'chose'"
+        database.transact(lambda conn: conn.exec_driver_sql(older))
+    files = build(path, tmp_path / "report", now=lambda: NOW)
+    log = json.loads(files.json.read_text("ascii"))["log"]
+    phases = [((datetime.fromisoformat(row["at"]) - first).days, row["words"]) for row in log if row["kind"] == "phase"]
+    assert phases == [
+        (1, "Came to the audit of follower counts."),
+        (2, "Went on by strategy core after the audit of follower counts."),
+    ]
 
 
 # --- the header ----------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def test_equal_reports_are_equal_byte_for_byte(run: Run, simulate: Simulate) -> 
         return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
     assert content("one") == content("two")
-    assert len(content("one")) == 23
+    assert len(content("one")) == 24
     fixed, told = (json.loads(content(folder)["report.json"]) for folder in ("one", "now"))
     assert fixed.pop("generated_at") == "2023-11-14T22:13:20Z"
     assert told.pop("generated_at") > "2026-01-01"

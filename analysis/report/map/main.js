@@ -84,6 +84,11 @@ for (let at = 0; at < accounts.edges.length; at += 2) {
   followed[accounts.edges[at + 1]].push(accounts.edges[at]);
 }
 const words = accounts.label.map((label) => label.toLowerCase());
+// The page does not hold these accounts' names: seeded runs disagree on whom an unstable community holds.
+const nameless = accounts.community.filter((community) => community < 0).length;
+const withoutNames =
+  `${nameless.toLocaleString("en")} ${nameless === 1 ? "dot has" : "dots have"} none, in communities that are unstable: ` +
+  "other runs put their accounts elsewhere, so whose they are is not told.";
 
 function graphOfCommunities() {
   const graph = new Graph({ type: "undirected" });
@@ -330,7 +335,7 @@ function find() {
     item.append(button);
     found.append(item);
   }
-  if (!hits.length) said.textContent = "No account drawn has this name.";
+  if (!hits.length) said.textContent = nameless ? `No dot with a name has this one. ${withoutNames}` : "No account drawn has this name.";
   else said.textContent = hits.length > RESULTS ? `The first ${RESULTS} of ${count(hits.length)} found.` : `${hits.length} found.`;
 }
 
