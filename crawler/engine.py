@@ -159,17 +159,18 @@ class Crawl:
             self._log.warning("lease.reclaimed", count=reclaimed, uncertain_credits=reclaimed)
         self._db.be_patient(options.max_wait_s, lambda error: self._log.warning("database.waited", cause=error.problem))
         pages = archive.Archive(await self._db.write(archive.newest_dictionary)) if options.archive else None
+        coming = self._phases(started, await self._db.write(partial(runs.read_credits, run_id=started.run_id)))
         course = Course(
             db=self._db,
             options=options,
             started=started,
+            coming=coming,
             archive=pages,
             is_stopping=lambda: self._stop is not None,
             now=self._now,
             log=self._log,
         )
         await course.prepare()
-        coming = self._phases(started, await self._db.write(partial(runs.read_credits, run_id=started.run_id)))
         desk = self._at = await self._desk(started, balance, reclaimed, settled, course=course, first=coming[0])
         await course.foresee(desk)
         desk.limiter.narrow()

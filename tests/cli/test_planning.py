@@ -215,6 +215,33 @@ def test_a_plan_minds_the_settings_of_its_crawl(
     assert holds(found["forecast"], came, ["accounts", "edges", "visits"])
 
 
+def test_a_crawl_forecasts_its_phases_as_its_plan_does(run: Run, lean: Path) -> None:
+    """What was planned right before is what the run is compared with: the audit, its own share and the waves."""
+    plan = ("--db", lean, "plan", "--json", "--budget", 300)
+    found = run(*plan, "--audit", 0.3, "--control", 0.3).document
+    came, _, charged = bought(lean, 300, audit=0.3, control=0.3)
+    foreseen = rehearsal.state(lean.with_name("copy.db")).runs[-1].foreseen
+    assert foreseen is not None
+    assert (foreseen["from_credit"], foreseen["credits"]) == (0, charged)
+    for name in ("accounts", "edges"):
+        assert {key: foreseen[name][key] for key in ("low", "mid", "high")} == found["forecast"][name]
+        assert foreseen[name]["actual"] == came[name]
+        assert found["forecast"][name] != run(*plan).document["forecast"][name]
+
+
+def test_a_forecast_made_within_a_phase_is_of_what_is_left_of_it(tmp_path: Path) -> None:
+    """After the first fifty credits, all of the audit's, the rest of the audit and what follows is forecast."""
+    path = tmp_path / "a.db"
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=SEEDS, budget=300, audit=0.4, control=0.2)
+    foreseen = rehearsal.state(path).runs[-1].foreseen
+    assert foreseen is not None
+    assert 50 <= foreseen["from_credit"] < 120
+    assert foreseen["from_credit"] + foreseen["credits"] == 300
+    for name in ("accounts", "edges"):
+        assert foreseen[name]["low"] <= foreseen[name]["actual"] <= foreseen[name]["high"]
+    assert abs(foreseen["edges"]["error"]) < 0.05  # by the audit's order to the end it was a sixth too much
+
+
 def test_a_list_is_capped_and_a_cost_exponent_changes_the_order(run: Run, lean: Path) -> None:
     """With one page a list the frontier costs a credit each; without regard to cost `rank` begins fewer lists."""
     [(waiting,)] = rehearsal.rows(lean, "SELECT count(*) FROM frontier WHERE state IN (0, 5)")
