@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from dataclasses import replace
 from functools import partial
@@ -28,10 +27,6 @@ if TYPE_CHECKING:  # what the help page does without
     from crawler.progress import Progress
     from socialfetch.client import Client
     from storage.database import Database
-
-
-REFRESH = "refresh"
-"""The key in a run's settings that marks a refresh."""
 
 
 async def crawl(
@@ -224,21 +219,19 @@ async def buy(
     settings = configuration.settings
     if Database.is_missing(settings.storage.database):  # a command that cannot begin makes no file
         if settings.budget.total is None:
-            raise _no_budget()
+            raise _no_budget(refresh=refresh)
         if not handles:
             raise _no_seeds()
     database = Database.open(settings.storage.database, now=session.now, mode="create", writer=ThreadWriter)
     try:
         database.claim()
         with database.read() as conn:
-            if refresh:
-                last = summary.read(conn).run
-                new_run = last is None or not json.loads(last.settings).get(REFRESH)
-            daemons.refuse_other_money(conn, budget=settings.budget.total, new_run=new_run, now=session.now())
+            budget = settings.budget.total
+            daemons.refuse_other_money(conn, budget=budget, new_run=new_run or refresh, now=session.now())
             try:
-                runs.continued(conn, budget=settings.budget.total, new_run=new_run)
+                runs.continued(conn, budget=budget, new_run=new_run, refresh=refresh)
             except BudgetMissing:
-                raise _no_budget() from None
+                raise _no_budget(refresh=refresh) from None
             if not handles and not summary.read(conn).accounts["known"]:
                 raise _no_seeds()
         if met := forget_met(database, now=session.now):
@@ -259,7 +252,7 @@ async def buy(
                 raise
             return refused
         found, (edges_new, edges_gone) = await database.look(
-            lambda conn: (summary.read(conn), rereads.totals(conn, result.run_id))
+            lambda conn: (summary.read(conn, run_id=result.run_id), rereads.totals(conn, result.run_id))
         )
     finally:
         database.close()
@@ -275,8 +268,8 @@ async def buy(
     )
 
 
-def _no_budget() -> CommandFailed:
-    hint = "Say how many credits it may spend: followgraph crawl --budget 2000"
+def _no_budget(*, refresh: bool) -> CommandFailed:
+    hint = f"Say how many credits it may spend: followgraph {'refresh' if refresh else 'crawl'} --budget 2000"
     return usage("no_budget", "a new run needs a budget", hint=hint)
 
 
@@ -326,7 +319,6 @@ async def _run(
             new_run=new_run,
             deadline_s=settings.crawl.deadline,
             refresh_only=refresh,
-            labels={REFRESH: True} if refresh else {},
         ),
         now=session.now,
         rng=Random(int.from_bytes(os.urandom(8))),  # noqa: S311 - a fresh seed, which is stored with the run

@@ -117,7 +117,7 @@ def lines(found: Summary, *, is_locked: bool = False) -> list[tuple[str, str]]:
         shown.append(("run", "none yet"))
     else:
         state = (
-            f"not ended: {'a crawl works on it' if is_locked else 'cut off; the next crawl goes on with it'}"
+            f"not ended: {'a crawl works on it' if is_locked else f'cut off; the next {_kind(run)} goes on with it'}"
             if run.stop_reason is None
             else (f"stopped because: {stops.words(run.stop_reason)}")
         )
@@ -135,6 +135,9 @@ def lines(found: Summary, *, is_locked: bool = False) -> list[tuple[str, str]]:
         foreseen = run.foreseen
         if foreseen is not None:
             shown.append(("forecast", _foreseen(foreseen, run)))
+    if (waits := found.put_off) is not None:
+        left = f"{waits.remaining:,} left of {waits.budget:,}"
+        shown.append(("run", f"{waits.id}, {waits.strategy} · {left}: the next {_kind(waits)} goes on with it"))
     if len(found.runs) > 1:
         shown.append(
             (
@@ -159,6 +162,10 @@ def lines(found: Summary, *, is_locked: bool = False) -> list[tuple[str, str]]:
         )
     )
     return shown
+
+
+def _kind(run: RunRow) -> str:
+    return "refresh" if run.is_refresh else "crawl"
 
 
 def _sub_budgets(run: RunRow, counted: list[Counted], today: str) -> dict[str, Any]:

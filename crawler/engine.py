@@ -308,12 +308,15 @@ class Crawl:
 
     def _own_terms(self, conn: Connection) -> Terms:
         options = self._options
-        daemons.refuse_other_money(conn, budget=options.budget, new_run=options.new_run, now=self._now())
+        # A refresh has credits of its own, also where it goes on.
+        brings_money = options.new_run or options.refresh_only
+        daemons.refuse_other_money(conn, budget=options.budget, new_run=brings_money, now=self._now())
         return Terms(budget=options.budget, new_run=options.new_run)
 
     def _continued(self, conn: Connection) -> None:
         terms = self._terms(conn)
-        runs.continued(conn, budget=terms.budget, new_run=terms.new_run)
+        refresh = self._options.refresh_only
+        runs.continued(conn, budget=terms.budget, new_run=terms.new_run, refresh=refresh)
 
     def _start(self, conn: Connection) -> runs.Started:
         options, terms = self._options, self._terms(conn)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from storage.driver import sorting_on_disk
 from storage.journal import Act
+from storage.runs import ENDED, REFRESH
 from storage.schema import (
     Completeness,
     State,
@@ -133,6 +134,11 @@ class RunRow:
         return json_object(self.settings)
 
     @property
+    def is_refresh(self) -> bool:
+        """Whether it reads known lists again."""
+        return bool(self.asked.get(REFRESH))
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """The hosts that were asked, each once, in their order; none where they were not noted."""
         asked = [*(each.settings for each in self.terms), self.asked]
@@ -192,11 +198,22 @@ class Summary:
     skipped: Mapping[str, int]
     completeness: Mapping[str, int]
     edges: int
+    run_id: int | None = None
 
     @property
     def run(self) -> RunRow | None:
-        """The newest run."""
-        return self.runs[-1] if self.runs else None
+        """The run with `run_id`, the newest one where that is None."""
+        return next((run for run in reversed(self.runs) if self.run_id in (None, run.id)), None)
+
+    @property
+    def put_off(self) -> RunRow | None:
+        """Beside a refresh the run that the next crawl goes on with, beside a crawl the one of the next refresh.
+
+        None where it has ended, or no credits left.
+        """
+        is_refresh = self.run is not None and self.run.is_refresh
+        found = next((run for run in reversed(self.runs) if run.is_refresh != is_refresh), None)
+        return None if found is None or found.stop_reason in ENDED or found.remaining <= 0 else found
 
 
 _RUNS = sa.select(*(runs.c[name] for name in RunRow.__dataclass_fields__ if name in runs.c))
@@ -297,8 +314,11 @@ def is_rehearsal(rows: Iterable[RunRow]) -> bool:
     return bool(sources) and sources <= set(LOOPBACK)
 
 
-def read(conn: sa.Connection) -> Summary:
-    """Count everything; a scan of the frontier and of the follows, so seconds on a database of tens of millions."""
+def read(conn: sa.Connection, *, run_id: int | None = None) -> Summary:
+    """Count everything, for one who asks about this run or, with None, about the newest.
+
+    A scan of the frontier and of the follows, so seconds on a database of tens of millions.
+    """
     # Most of a large frontier was never touched: counted apart, it need not be sorted into groups.
     untouched = sa.and_(
         frontier.c.state == int(State.QUEUED), frontier.c.completeness.is_(None), frontier.c.visit_id.is_(None)
@@ -358,4 +378,5 @@ def read(conn: sa.Connection) -> Summary:
         skipped=skipped,
         completeness=completeness,
         edges=edges,
+        run_id=run_id,
     )

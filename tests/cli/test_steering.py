@@ -134,6 +134,29 @@ def end_run(study: Study, reason: str) -> None:
     again.db.close()
 
 
+def test_a_refresh_leaves_a_crawls_credits_to_the_next_crawl(run: Run, simulate: Simulate, tmp_path: Path) -> None:
+    """What was added to a crawl's run is the next crawl's, and what a refresh was cut off with the next refresh's."""
+    api = ("--api-url", simulate("--accounts", "300", "--port", "0"))
+    (tmp_path / "config.toml").write_text('[refresh]\nshortest = "0s"\n')
+    assert run("crawl", "--seed", "u1", "--budget", 10, *api).code == 0
+    run("budget", "add", 7)
+    assert run("refresh", "--budget", 3, *api, "--json").document["credits"]["charged"] == 3
+    assert "1, flow · 7 left of 17: the next crawl goes on with it" in run("status").out
+    run("budget", "add", 2)  # now the refresh's, which was last
+    assert "not ended: cut off; the next refresh goes on with it" in run("status").out
+    assert "17 credits of run 1, which goes on: 10 are used" in run("plan", "--budget", 17).out
+    again = run("crawl", *api, "--json").document
+    assert (again["credits"]["charged"], again["totals"]["charged"]) == (17, 20)
+    assert [(each["budget"], each["charged"]) for each in again["runs"]] == [(17, 17), (5, 3)]
+    more = run("refresh", *api, "--json").document
+    assert (more["run_id"], more["credits"]["charged"], more["totals"]["charged"]) == (2, 5, 22)
+    for command in ("crawl", "refresh"):
+        refused = run(command, *api)
+        assert refused.code == 2
+        assert f"followgraph {command} --budget 2000" in refused.err
+    assert rehearsal.findings(tmp_path / "followgraph.db") == []
+
+
 def test_words_to_nobody(run: Run, study: Study) -> None:
     """Where nothing runs the commands say so; a drain is not kept for whoever comes."""
     for word, kept in (("pause", 1), ("resume", 2), ("drain", 2)):
