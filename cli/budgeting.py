@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from cli import asking
 from cli.amounts import amount
 from cli.failure import usage
 from cli.session import Bound, Session
@@ -22,6 +23,10 @@ if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
 _MOST = 10**12
 
 _KEYS = ("day", "outcome", "cause", "run")
+
+
+_OF_REFRESH = ("crawl.strategy", "crawl.concurrency", "crawl.rate")
+"""Settings that `refresh` has flags for."""
 
 
 def budget(
@@ -63,6 +68,7 @@ def budget(
     last_day = None if until is None else _last_day(until, session.now(), settings.budget.time_zone)
     mode: Literal["write", "read"] = "write" if action == "add" else "read"
     database = Database.open(settings.storage.database, now=session.now, mode=mode)
+    change = None
     try:
         if credits is not None:
             add = partial(budgets.add, credits=credits, note=note, origin="command", until=last_day, now=session.now())
@@ -72,7 +78,7 @@ def budget(
             what = "the daemon's total" if change.run_id is None else f"run {change.run_id}"
             ends = "" if last_day is None else f", to be spent until {last_day}"
             session.output.line(f"{amount(credits, 'credit')} more for {what}{ends}", label="added")
-        _show(database, session)
+        _show(database, session, goes_on=change is not None and change.run_id is not None)
     finally:
         database.close()
 
@@ -91,7 +97,8 @@ def _last_day(until: str, now: float, time_zone: str) -> str:
     return day
 
 
-def _show(database: Database, session: Session) -> None:
+def _show(database: Database, session: Session, *, goes_on: bool) -> None:
+    """Say where the budget stands; where the last run `goes_on` with it also how, as it was asked before."""
     from crawler import calendar  # noqa: PLC0415 - start-up
     from storage import budgets, daemons, summary  # noqa: PLC0415 - start-up
 
@@ -132,7 +139,24 @@ def _show(database: Database, session: Session) -> None:
         whose = "total" if each.run_id is None else f"run {each.run_id}"
         ends = "" if each.until is None else f" until {each.until}"
         line(f"{moment(each.at)} · {each.credits:+,} · {whose}{ends} · {each.note or 'no note'}", label="change")
+    if last is not None and goes_on:
+        _next(last, session)
     session.output.finish(document)
+
+
+def _next(run: RunRow, session: Session) -> None:
+    """Say what goes on with a run as it was asked before, and what no flag can say of that."""
+    configuration = session.configure()
+    now = asking.options(configuration.settings).as_settings()
+    changed = asking.otherwise({name: value for name, value in run.asked.items() if name in now}, now)
+    command = "refresh" if run.is_refresh else "crawl"
+    flags = asking.as_before(changed)
+    if run.is_refresh:
+        flags = {key: value for key, value in flags.items() if key in _OF_REFRESH}
+    session.output.line(session.following(command, flags), label="next")
+    if unsaid := {key: values for key, values in changed.items() if flags.get(key) is None}:
+        differing = asking.differing(unsaid, configuration)
+        session.output.note(f"that would go on otherwise than run {run.id} did: {differing}", label="WARN")
 
 
 def _of_run(run: RunRow | None) -> dict[str, Any] | None:

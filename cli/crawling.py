@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -187,7 +188,9 @@ async def crawl(
 
     connections = configuration.settings.crawl.concurrency
     async with client(configuration.settings.api, key, connections=connections) as api:
-        done: Done = await buy(configuration, session, api, handles, new_run=new_run, seeds_file=seeds_file)
+        done: Done = await buy(
+            configuration, session, api, handles, flags=flags, new_run=new_run, seeds_file=seeds_file
+        )
     if not done.is_told:
         for command in briefing.next_commands(done, session, flags):
             session.output.line(command, label="next")
@@ -201,13 +204,15 @@ async def buy(
     api: Client,
     handles: list[str],
     *,
+    flags: Mapping[str, object],
     new_run: bool = False,
     refresh: bool = False,
     seeds_file: str | None = None,
 ) -> Done:
     """Crawl with settings that were checked, and say on the console what happened.
 
-    `refresh` reads known lists again instead of new ones; the JSON then says what that showed.
+    `flags` are the command's own by dotted key. `refresh` reads known lists again instead of new ones; the JSON then
+    says what that showed.
     """
     from crawler.forgetting import forget_met  # noqa: PLC0415 - start-up
     from crawler.seeding import seed  # noqa: PLC0415 - start-up
@@ -245,7 +250,7 @@ async def buy(
         if not before.accounts["known"]:  # all of them are kept out
             raise _no_seeds()
         try:
-            result = await _run(configuration, session, api, database, new_run=new_run, refresh=refresh)
+            result = await _run(configuration, session, api, database, flags=flags, new_run=new_run, refresh=refresh)
         except Exception as error:
             refused = briefing.refused(error, before, session)
             if refused is None:
@@ -284,6 +289,7 @@ async def _run(
     api: Client,
     database: Database,
     *,
+    flags: Mapping[str, object],
     new_run: bool,
     refresh: bool,
 ) -> Result:
@@ -308,7 +314,7 @@ async def _run(
         refill = planner.refill(lambda: begun.result().left, at_least=max(50, 5 * settings.crawl.concurrency))
 
     def on_begin(preflight: Preflight, figures: Progress) -> None:
-        briefing.announce(preflight, configuration, session)
+        briefing.announce(preflight, configuration, session, "refresh" if refresh else "crawl", flags)
         begun.set_result(figures)
 
     crawl = Crawl(

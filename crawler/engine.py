@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from crawler import policy
 from crawler.breakers import Breakers
@@ -53,7 +53,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preflight:
-    """What is known before the first credit is spent. `balance` is None where the provider did not tell."""
+    """What is known before the first credit is spent. `balance` is None where the provider did not tell.
+
+    `changed` are the settings under which a run goes on otherwise than before, as `summary.Terms` has them.
+    """
 
     run_id: int
     is_new_run: bool
@@ -66,6 +69,7 @@ class Preflight:
     reclaimed: int
     settled: int | None
     strategy: str
+    changed: Mapping[str, Mapping[str, Any]]
 
     @property
     def left(self) -> int:
@@ -230,6 +234,7 @@ class Crawl:
             reclaimed=reclaimed,
             settled=settled,
             strategy=options.strategy,
+            changed=next((each.changed for each in row.terms if each.process == started.process_id), {}),
         )
         self._log.info(
             "run.started",
@@ -242,6 +247,8 @@ class Crawl:
             strategy=preflight.strategy,
             concurrency=options.concurrency,
         )
+        if preflight.changed:
+            self._log.warning("terms.changed", run=preflight.run_id, settings=preflight.changed)
         if preflight.balance is not None and preflight.balance < preflight.left:
             self._log.warning("balance.exceeded", balance=preflight.balance, left_in_budget=preflight.left)
         if preflight.refill_state is not None:

@@ -38,9 +38,11 @@ _UNTOLD = frozenset({"concurrency", "rate", "deadline_s", "lot_seed"})
 class Terms:
     """What a run was asked to do when it began, or went on under other terms after `from_credit` credits.
 
-    `at` is in Unix seconds, None where no process tells; `changed` holds what each setting was `before` and `after`.
+    `process` is the number of the process that asked; `at` is in Unix seconds, None where no process tells; `changed`
+    holds what each setting was `before` and `after`.
     """
 
+    process: int | None
     at: int | None
     from_credit: int
     strategy: str
@@ -82,8 +84,16 @@ class RunRow:
     @property
     def began(self) -> Terms:
         """How it began; as it stands now where the database does not tell."""
-        now = Terms(at=self.started_at, from_credit=0, strategy=self.strategy, settings=self.asked, changed={})
-        return self.terms[0] if self.terms else now
+        if self.terms:
+            return self.terms[0]
+        return Terms(
+            process=None,
+            at=self.started_at,
+            from_credit=0,
+            strategy=self.strategy,
+            settings=self.asked,
+            changed={},
+        )
 
     @property
     def budget_began(self) -> int:
@@ -256,6 +266,7 @@ def _terms(conn: sa.Connection) -> dict[Any, list[Terms]]:
                 continue
         before.append(
             Terms(
+                process=process,
                 at=started.get(process),
                 from_credit=_spent(conn, run, ledger_id) if changed else 0,
                 strategy=str(details.get("strategy")),

@@ -157,6 +157,45 @@ def test_a_refresh_leaves_a_crawls_credits_to_the_next_crawl(run: Run, simulate:
     assert rehearsal.findings(tmp_path / "followgraph.db") == []
 
 
+def test_a_run_that_goes_on_otherwise_says_so(run: Run, simulate: Simulate, tmp_path: Path) -> None:
+    """A raised budget names the crawl that goes on as before; another one says what it does otherwise, and how not."""
+    api = ("--api-url", simulate("--accounts", "300", "--port", "0"))
+    terms = "--budget-per-depth 9,9 --max-depth 2 --min-followers 1 --rate 50.5 --region DE --region AT --strategy rank"
+    begun = run("crawl", "--seed", "u1", "--budget", 4, *terms.split(), "--verified", *api, "--json").document
+    assert begun["stop_reason"] == "frontier_empty"  # which does not keep its run from what is added
+    added = run("budget", "add", 3)
+    [command] = [line.partition("followgraph crawl")[2] for line in added.out.splitlines() if line.startswith("next")]
+    assert sorted(command.split(" --")) == sorted(f" {terms} --verified".split(" --"))
+    assert "api.base_url 127.0.0.1 → api.socialfetch.dev" in added.err  # which no flag can be made of
+
+    (tmp_path / "config.toml").write_text("[crawl]\nmax_pages_per_account = 5\n")
+    assert "crawl.max_pages_per_account none → 5 (from config.toml)" in run("budget", "add", 1).err
+    other = run("--log-format", "console", "crawl", "--max-depth", 3, *api)
+    assert other.code == 0
+    [told] = [line for line in other.err.splitlines() if "otherwise than before" in line]
+    assert "goes on with run 1 otherwise than before: " in told
+    for change in (
+        "strategy rank → flow",
+        "max_depth 2 → 3 (from --max-depth)",
+        "max_pages_per_account none → 5 (from",
+    ):
+        assert f"crawl.{change}" in told
+    for change in ("filter.regions DE,AT → none", "filter.verified true → none", "budget.per_depth 9,9 → none"):
+        assert change in told
+    [as_before] = [line for line in other.err.splitlines() if "as before: " in line]
+    assert as_before.endswith(f"--verified --max-depth 2 {' '.join(api)}")
+
+    run("budget", "add", 1)
+    [event] = [
+        line
+        for line in map(json.loads, run("--log-format", "json", "crawl", *api).err.splitlines())
+        if line["event"] == "terms.changed"
+    ]
+    assert (event["run"], event["settings"]) == (1, {"max_depth": {"before": 3, "after": None}})
+    run("budget", "add", 1)
+    assert "otherwise" not in run("--log-format", "console", "crawl", *api).err
+
+
 def test_words_to_nobody(run: Run, study: Study) -> None:
     """Where nothing runs the commands say so; a drain is not kept for whoever comes."""
     for word, kept in (("pause", 1), ("resume", 2), ("drain", 2)):
