@@ -17,6 +17,7 @@ from cli import asking, briefing, seedlists, standing, stops
 from cli.briefing import Done
 from cli.draining import draining
 from cli.failure import CommandFailed, usage
+from cli.flags import NONE_GIVEN, Flags
 from cli.seeding import Written, note_list, refuse, sorted_out
 from cli.session import Bound, Session
 from cli.wording import KEY_VARIABLE
@@ -36,34 +37,11 @@ async def crawl(
     seeds_file: Annotated[str | None, Parameter(name="--seeds-file")] = None,
     budget: int | None = None,
     new_run: bool = False,
-    strategy: str | None = None,
-    cost_exponent: float | None = None,
-    core_size: int | None = None,
-    page_rules: str | None = None,
-    explore: float | None = None,
-    control: float | None = None,
-    audit: float | None = None,
-    budget_per_day: int | None = None,
-    budget_per_seed: int | None = None,
-    budget_per_depth: str | None = None,
-    retry_reserve: int | None = None,
-    min_followers: int | None = None,
-    max_followers: int | None = None,
-    min_following: int | None = None,
-    max_following: int | None = None,
-    region: tuple[str, ...] = (),
-    language: tuple[str, ...] = (),
-    verified: bool | None = None,
-    handle_pattern: str | None = None,
+    asked: Flags = NONE_GIVEN,
     stop_uncrawled_share: float | None = None,
     stop_new_accounts: float | None = None,
-    concurrency: int | None = None,
-    rate: float | None = None,
-    max_depth: int | None = None,
-    max_pages_per_account: int | None = None,
     deadline: str | None = None,
     max_wait: str | None = None,
-    rng_seed: int | None = None,
     api_url: Annotated[str | None, Parameter(name="--api-url")] = None,
     session: Bound,
 ) -> int:
@@ -81,95 +59,24 @@ async def crawl(
         Credits that this run may spend in all, never exceeded. A run that was cut off goes on with its own.
     new_run
         Begin a new run even where the last one was cut off.
-    strategy
-        What to buy first: flow, rank, core, community, discover, unbiased or bfs.
-    cost_exponent
-        How much a long list counts against an account: 0 not at all, 1 in proportion.
-    core_size
-        Accounts that count as important where core goes page by page.
-    page_rules
-        Let core and discover leave half-read lists for better ones: auto, on or off.
-    explore
-        Share of accounts picked by lot instead, from 0 to 1.
-    control
-        Share of the budget for a random control sample: the only source of intervals in the report.
-    audit
-        Share of the budget for a sample that shows how far follower counts can be trusted.
-    budget_per_day
-        Credits a day, over all runs; when they are spent the crawl waits for the next day.
-    budget_per_seed
-        Credits for all that was discovered through one seed.
-    budget_per_depth
-        Credits for accounts 0, 1, 2 … hops from a seed, separated by commas: 10,500.
-    retry_reserve
-        Credits kept for pages whose first call failed.
-    min_followers
-        Buy only accounts with so many followers at least.
-    max_followers
-        Buy only accounts with so many followers at most.
-    min_following
-        Buy only accounts that follow so many at least.
-    max_following
-        Buy only accounts that follow so many at most.
-    region
-        Buy only accounts of this region. May be given again.
-    language
-        Buy only accounts of this language. May be given again.
-    verified
-        Buy only verified accounts (others only: filter.verified = false).
-    handle_pattern
-        Buy only accounts whose whole handle matches this regular expression.
     stop_uncrawled_share
         Stop when less than this share of the seeds' cash lies on accounts not read yet.
     stop_new_accounts
         Stop when the last 200 credits brought fewer new accounts each.
-    concurrency
-        Requests in flight at most.
-    rate
-        Requests a second at most.
-    max_depth
-        Hops from the nearest seed at most; 0 reads the seeds only.
-    max_pages_per_account
-        Pages bought of one list at most.
     deadline
         Stop after this time: 90s, 10m, 2h, 1d.
     max_wait
         How long to wait for an API that cannot be reached, or a database that another program locks: 30m.
-    rng_seed
-        Seed of everything random in the run.
     api_url
         Ask here instead of api.base_url, for instance the address that `followgraph simulate` printed.
     """
     flags: dict[str, object] = {
         "budget.total": budget,
-        "budget.per_day": budget_per_day,
-        "budget.per_seed": budget_per_seed,
-        "budget.per_depth": budget_per_depth,
-        "budget.retry_reserve": retry_reserve,
-        "crawl.strategy": strategy,
-        "crawl.cost_exponent": cost_exponent,
-        "crawl.core_size": core_size,
-        "crawl.page_rules": page_rules,
-        "crawl.explore": explore,
-        "crawl.control": control,
-        "crawl.audit": audit,
-        "filter.min_followers": min_followers,
-        "filter.max_followers": max_followers,
-        "filter.min_following": min_following,
-        "filter.max_following": max_following,
-        "filter.regions": region or None,
-        "filter.languages": language or None,
-        "filter.verified": verified,
-        "filter.handle": handle_pattern,
+        **asked.by_key(),
         "stop.uncrawled_share": stop_uncrawled_share,
         "stop.new_accounts_per_credit": stop_new_accounts,
-        "crawl.concurrency": concurrency,
-        "crawl.rate": rate,
-        "crawl.max_depth": max_depth,
-        "crawl.max_pages_per_account": max_pages_per_account,
         "crawl.deadline": deadline,
         "crawl.max_wait": max_wait,
-        "crawl.rng_seed": rng_seed,
         "api.base_url": api_url,
     }
     configuration = session.configure(flags)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Group, Parameter, Token, UnusedCliTokensError, convert
+from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from cli import clock
 from cli.escaping import shortened
 from cli.exits import Exit
 from cli.failure import Failure, describe, usage
+from cli.flags import converted
 from cli.output import Output
 from cli.redaction import Redaction
 from cli.session import Session
@@ -66,19 +66,11 @@ _HELP = {"--help", "-h"}
 _OPTIONS = Group("Options of every command", sort_key=1_000)
 
 
-def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
-    """Convert as cyclopts does, but never a fraction to a whole number: it would round `--budget 2.7` to 3 credits."""
-    for token in tokens:
-        if kind is int and not re.fullmatch(r"[+-]?[0-9]+", token.value):
-            raise ValueError(f'"{shortened(token.value)}" is not a whole number')
-    return convert(kind, tokens)
-
-
 app = App(
     name="followgraph",
     help=HELP,
     version=version,
-    default_parameter=Parameter(negative=(), show_default=False, converter=_converted),
+    default_parameter=Parameter(negative=(), show_default=False, converter=converted),
     help_format="plaintext",
 )
 for _order, (_name, (_place, _help)) in enumerate(_COMMANDS.items()):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cli import asking, durations
 from cli.amounts import amount
 from cli.failure import usage
+from cli.flags import NONE_GIVEN, Flags
 from cli.session import Bound
 
 if TYPE_CHECKING:  # what the help page does without
@@ -24,36 +25,7 @@ MONTH_S = 30 * 86_400.0
 """A month of a standing cost."""
 
 
-def plan(
-    *,
-    budget: int | None = None,
-    new_run: bool = False,
-    strategy: str | None = None,
-    cost_exponent: float | None = None,
-    core_size: int | None = None,
-    page_rules: str | None = None,
-    explore: float | None = None,
-    control: float | None = None,
-    audit: float | None = None,
-    budget_per_day: int | None = None,
-    budget_per_seed: int | None = None,
-    budget_per_depth: str | None = None,
-    retry_reserve: int | None = None,
-    min_followers: int | None = None,
-    max_followers: int | None = None,
-    min_following: int | None = None,
-    max_following: int | None = None,
-    region: tuple[str, ...] = (),
-    language: tuple[str, ...] = (),
-    verified: bool | None = None,
-    handle_pattern: str | None = None,
-    concurrency: int | None = None,
-    rate: float | None = None,
-    max_depth: int | None = None,
-    max_pages_per_account: int | None = None,
-    rng_seed: int | None = None,
-    session: Bound,
-) -> None:
+def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NONE_GIVEN, session: Bound) -> None:
     """Say what a budget would buy under each strategy, and what the known frontier costs. Spends nothing.
 
     Takes the settings of a crawl and counts what a crawl with them would buy. With policy.refresh_every it also says
@@ -65,85 +37,11 @@ def plan(
         Credits to plan with.
     new_run
         Plan for a new run even where the last one was cut off.
-    strategy
-        The strategy whose forecast comes first: flow, rank, core, community, discover, unbiased or bfs.
-    cost_exponent
-        How much a long list counts against an account: 0 not at all, 1 in proportion.
-    core_size
-        Accounts that count as important where core goes page by page.
-    page_rules
-        Let core and discover leave half-read lists for better ones: auto, on or off.
-    explore
-        Share of accounts picked by lot instead, from 0 to 1.
-    control
-        Share of the budget for a random control sample.
-    audit
-        Share of the budget for a sample that shows how far follower counts can be trusted.
-    budget_per_day
-        Credits a day: a larger budget lasts several.
-    budget_per_seed
-        Credits for all that was discovered through one seed.
-    budget_per_depth
-        Credits for accounts 0, 1, 2 … hops from a seed, separated by commas: 10,500.
-    retry_reserve
-        Credits kept for pages whose first call failed.
-    min_followers
-        Count only accounts with so many followers at least.
-    max_followers
-        Count only accounts with so many followers at most.
-    min_following
-        Count only accounts that follow so many at least.
-    max_following
-        Count only accounts that follow so many at most.
-    region
-        Count only accounts of this region. May be given again.
-    language
-        Count only accounts of this language. May be given again.
-    verified
-        Count only verified accounts (others only: filter.verified = false).
-    handle_pattern
-        Count only accounts whose whole handle matches this regular expression.
-    concurrency
-        Requests in flight at most.
-    rate
-        Requests a second at most.
-    max_depth
-        Hops from the nearest seed at most; 0 reads the seeds only.
-    max_pages_per_account
-        Pages bought of one list at most.
-    rng_seed
-        Seed of everything random in the run.
     """
     from crawler.forecast import PILOT  # noqa: PLC0415 - start-up
     from storage.database import Database  # noqa: PLC0415 - start-up
 
-    flags: dict[str, object] = {
-        "budget.total": budget,
-        "crawl.strategy": strategy,
-        "crawl.cost_exponent": cost_exponent,
-        "crawl.core_size": core_size,
-        "crawl.page_rules": page_rules,
-        "crawl.explore": explore,
-        "crawl.control": control,
-        "crawl.audit": audit,
-        "budget.per_day": budget_per_day,
-        "budget.per_seed": budget_per_seed,
-        "budget.per_depth": budget_per_depth,
-        "budget.retry_reserve": retry_reserve,
-        "filter.min_followers": min_followers,
-        "filter.max_followers": max_followers,
-        "filter.min_following": min_following,
-        "filter.max_following": max_following,
-        "filter.regions": region or None,
-        "filter.languages": language or None,
-        "filter.verified": verified,
-        "filter.handle": handle_pattern,
-        "crawl.concurrency": concurrency,
-        "crawl.rate": rate,
-        "crawl.max_depth": max_depth,
-        "crawl.max_pages_per_account": max_pages_per_account,
-        "crawl.rng_seed": rng_seed,
-    }
+    flags: dict[str, object] = {"budget.total": budget, **asked.by_key()}
     configuration = session.configure(flags)
     settings = configuration.settings
     asking.refuse_contradictions(settings)
