@@ -14,7 +14,7 @@ from cli import asking
 from cli.amounts import amount
 from cli.failure import usage
 from cli.session import Bound, Session
-from cli.standing import daemons_lines, daemons_money, moment
+from cli.standing import daemons_money, moment
 
 if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
     from storage.database import Database
@@ -99,15 +99,14 @@ def _last_day(until: str, now: float, time_zone: str) -> str:
 
 def _show(database: Database, session: Session, *, goes_on: bool) -> None:
     """Say where the budget stands; where the last run `goes_on` with it also how, as it was asked before."""
-    from crawler import calendar  # noqa: PLC0415 - start-up
     from storage import budgets, daemons, summary  # noqa: PLC0415 - start-up
 
-    today = calendar.day(session.now(), calendar.zone(session.configure().settings.budget.time_zone))
+    asked = session.configure().settings.budget
     with database.read() as conn:
         changes = budgets.changes(conn)
         last = summary.last_run(conn)
         daemon = daemons.read(conn)
-        standing = budgets.standing(conn, None if daemon is None else daemon.total, today=today)
+        money = None if daemon is None else daemons_money(conn, daemon, asked, now=session.now())
     document: dict[str, Any] = {
         "run": _of_run(last),
         "daemon": None,
@@ -130,9 +129,9 @@ def _show(database: Database, session: Session, *, goes_on: bool) -> None:
             f" of {last.budget:,}",
             label="run",
         )
-    if daemon is not None:
-        document["daemon"] = daemons_money(daemon, standing, today)
-        in_all, this_day = daemons_lines(daemon, standing, today)
+    if money is not None:
+        document["daemon"] = money.document()
+        in_all, this_day = money.lines()
         line(in_all, label="daemon")
         line(this_day, label="today")
     for each in changes:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cli import durations, stops
 from cli.amounts import amount, off_by
 from cli.session import Bound
 
-if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
+if TYPE_CHECKING:  # pydantic and SQLAlchemy, which the help page does without
+    from cli.settings import Budget
     from storage.allowances import Counted
     from storage.budgets import Standing
     from storage.crew import Member
@@ -24,19 +27,20 @@ def status(*, session: Bound) -> None:
     Reads only, at any time: also while a crawl runs, and after one was killed.
     """
     from crawler import calendar  # noqa: PLC0415 - start-up
-    from storage import allowances, budgets, crew, daemons, lock, summary, watching  # noqa: PLC0415 - start-up
+    from storage import allowances, crew, daemons, lock, summary, watching  # noqa: PLC0415 - start-up
     from storage.database import Database  # noqa: PLC0415 - start-up
 
     configuration = session.configure()
     place = configuration.settings.storage.database
-    today = calendar.day(session.now(), calendar.zone(configuration.settings.budget.time_zone))
+    asked = configuration.settings.budget
+    today = calendar.day(session.now(), calendar.zone(asked.time_zone))
     database = Database.open(place, now=session.now, mode="read")
     try:
         with database.read() as conn:
             found = summary.read(conn)
             daemon = daemons.read(conn)
             is_alive = daemons.alive(conn, now=session.now()) is not None
-            money = budgets.standing(conn, None if daemon is None else daemon.total, today=today)
+            money = None if daemon is None else daemons_money(conn, daemon, asked, now=session.now())
             crawlers = crew.members(conn, now=session.now())
             counted = [] if found.run is None else allowances.counted(conn, found.run.id)
             brought = None if daemon is None else watching.new_per_page(conn, now=session.now())
@@ -45,13 +49,13 @@ def status(*, session: Bound) -> None:
     finally:
         database.close()
     session.output.line(f"{place}, {configuration.whence('storage.database')}", label="database")
-    if daemon is not None:
+    if daemon is not None and money is not None:
         is_silent = daemon.state != "stopped" and not is_alive
         until = "" if daemon.until_at is None or is_silent else f" · until {moment(daemon.until_at)}"
         silent = f" · not heard of since {moment(daemon.heartbeat_at)}: killed?" if is_silent else ""
         up = "" if not is_alive else f" · up {_span(session.now() - daemon.started_at)}"
         session.output.line(f"{daemon.state.replace('_', ' ')} · {daemon.detail}{until}{silent}{up}", label="daemon")
-        for label, text in zip(("budget", "today"), daemons_lines(daemon, money, today), strict=True):
+        for label, text in zip(("budget", "today"), money.lines(), strict=True):
             session.output.line(text, label=label)
         if brought is not None and brought["last_day"] is not None:
             before = "" if brought["week_before"] is None else f" ({brought['week_before']:g} in the week before)"
@@ -70,8 +74,8 @@ def status(*, session: Bound) -> None:
             "is_crawling": is_locked,
             "crawlers": [_of_crawler(each) for each in crawlers],
             "daemon": None
-            if daemon is None
-            else {**_of_daemon(daemon), **daemons_money(daemon, money, today), "new_per_page": brought},
+            if daemon is None or money is None
+            else {**_of_daemon(daemon), **money.document(), "new_per_page": brought},
         }
     )
 
@@ -252,28 +256,58 @@ def _foreseen(foreseen: dict[str, Any], run: RunRow) -> str:
     return f"{' · '.join(said)} ({'; '.join(notes)})"
 
 
-def daemons_money(daemon: Daemon, standing: Standing, today: str) -> dict[str, Any]:
-    """Return where a daemon's money stands, in credits."""
-    return {
-        "total": standing.total,
-        "used": standing.used,
-        "left": standing.left,
-        "expiring": standing.expiring,
-        "per_day": daemon.per_day,
-        "today": standing.by_day.get(today, 0),
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonsMoney:
+    """Where a daemon's money stands, in credits; other runs took `elsewhere` of what counts as `today`'s."""
+
+    standing: Standing
+    today: str
+    per_day: int | None
+    elsewhere: int
+
+    @property
+    def spent_today(self) -> int:
+        """What the daemon spends by: a day's cap is over all runs."""
+        return self.standing.by_day.get(self.today, 0) + self.elsewhere
+
+    def document(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return {
+            "total": self.standing.total,
+            "used": self.standing.used,
+            "left": self.standing.left,
+            "expiring": self.standing.expiring,
+            "per_day": self.per_day,
+            "today": self.spent_today,
+            "today_elsewhere": self.elsewhere,
+        }
+
+    def lines(self) -> tuple[str, str]:
+        """Return the same for people: in all, with how long it lasts, and today."""
+        from storage.budgets import lasting  # noqa: PLC0415 - start-up
+
+        money = self.standing
+        ends = "".join(f", {credits:,} of them until {day}" for day, credits in money.expiring.items())
+        limit = "no total" if money.total is None else f"{money.left:,} left of {money.total:,}{ends}"
+        coming = lasting(money, today=self.today)
+        lasts = f", for {coming['days']:g} days ({coming['low']:g} to {coming['high']:g})" if coming else ""
+        spent = f"{self.spent_today:,}" + (f" of {self.per_day:,}" if self.per_day else "")
+        others = f", {self.elsewhere:,} of them by other runs" if self.elsewhere else ""
+        return f"{money.used:,} spent in all · {limit}{lasts}", f"{spent}{others}"
 
 
-def daemons_lines(daemon: Daemon, standing: Standing, today: str) -> tuple[str, str]:
-    """Return the same for people: in all, with how long it lasts, and today."""
-    from storage.budgets import lasting  # noqa: PLC0415 - start-up
+def daemons_money(conn: Any, daemon: Daemon, asked: Budget, *, now: float) -> DaemonsMoney:
+    """Read where a daemon's money stands at a Unix time; `conn` is of one of storage's readings."""
+    from crawler import calendar  # noqa: PLC0415 - start-up
+    from storage import budgets  # noqa: PLC0415 - start-up
 
-    ends = "".join(f", {credits:,} of them until {day}" for day, credits in standing.expiring.items())
-    limit = "no total" if standing.total is None else f"{standing.left:,} left of {standing.total:,}{ends}"
-    coming = lasting(standing, today=today)
-    lasts = f", for {coming['days']:g} days ({coming['low']:g} to {coming['high']:g})" if coming else ""
-    spent = f"{standing.by_day.get(today, 0):,}" + (f" of {daemon.per_day:,}" if daemon.per_day else "")
-    return f"{standing.used:,} spent in all · {limit}{lasts}", spent
+    day = partial(calendar.day, where=calendar.zone(asked.time_zone))
+    return DaemonsMoney(
+        standing=budgets.standing(conn, daemon.total, today=day(now)),
+        today=day(now),
+        per_day=daemon.per_day,
+        elsewhere=0 if daemon.per_day is None else budgets.elsewhere(conn, day, now=now),
+    )
 
 
 def _span(seconds: float) -> str:
