@@ -15,19 +15,26 @@ if TYPE_CHECKING:  # what the help page does without
     from storage.allowances import Caps
 
 
-def refuse_contradictions(settings: Settings) -> None:
+def refuse_contradictions(configuration: Configuration) -> None:
     """Raise a wrong input for settings that are each allowed and buy nothing together."""
+    settings = configuration.settings
     asked, budget, wanted = settings.crawl, settings.budget, settings.filter
+
+    def told(key: str, value: float) -> str:
+        return f"{key} = {value:,g} ({configuration.whence(key)})"
+
     if asked.control + asked.audit >= 1:
         raise usage(
             "no_main_share",
-            f"crawl.control ({asked.control:g}) and crawl.audit ({asked.audit:g}) leave nothing for the crawl itself",
+            f"{told('crawl.control', asked.control)} and {told('crawl.audit', asked.audit)} leave nothing for the crawl"
+            " itself",
             hint="Together they stay below 1; 0.2 each is usual.",
         )
     if budget.total is not None and 0 < budget.total <= budget.retry_reserve:
         raise usage(
             "no_main_share",
-            f"budget.retry_reserve ({budget.retry_reserve:,}) keeps all of budget.total ({budget.total:,}) for retries",
+            f"{told('budget.retry_reserve', budget.retry_reserve)} keeps all of {told('budget.total', budget.total)}"
+            " for retries",
             hint="Keep less of it, or raise the budget.",
         )
     for what in ("followers", "following"):
@@ -35,7 +42,8 @@ def refuse_contradictions(settings: Settings) -> None:
         if least is not None and most is not None and least > most:
             raise usage(
                 "nobody_wanted",
-                f"filter.min_{what} ({least:,}) is above filter.max_{what} ({most:,}): nobody would be bought",
+                f"{told(f'filter.min_{what}', least)} is above {told(f'filter.max_{what}', most)}: nobody would be"
+                " bought",
                 hint="Lower the one or raise the other.",
             )
 
@@ -75,7 +83,7 @@ def refuse_unused(configuration: Configuration) -> list[str]:
         raise usage(
             "unused_setting",
             f"{message} ({configuration.whence('crawl.strategy')})",
-            hint=f"Take it away, or choose a strategy that has a use for it: only {others} {what}.",
+            hint=f"Take it away, or choose a strategy that has a use for it: only {others} can {what}.",
         )
     return passed_over
 

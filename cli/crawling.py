@@ -80,7 +80,7 @@ async def crawl(
         "api.base_url": api_url,
     }
     configuration = session.configure(flags)
-    asking.refuse_contradictions(configuration.settings)
+    asking.refuse_contradictions(configuration)
     for words in asking.refuse_unused(configuration):
         session.output.note(words, label="WARN")
     handles: list[str] = []

@@ -59,6 +59,7 @@ class Ground:
 class Prospects:
     """Forecasts by strategy, the chosen one first, of the credits that are `left` for first calls.
 
+    `is_least`: what the known frontier costs is a minimum, for of some in it nobody knows yet how many they follow.
     `continues` is the run that the crawl would go on with, None where it begins a new one; `used` are the credits of
     the budget that this run has used. `new_run` tells whether the crawl must be told to begin a new one.
     """
@@ -68,6 +69,7 @@ class Prospects:
     continues: int | None
     used: int
     new_run: bool
+    is_least: bool
 
 
 def read(conn: Connection, options: Options, budget: int, *, now: float) -> Prospects:
@@ -91,7 +93,14 @@ def read(conn: Connection, options: Options, budget: int, *, now: float) -> Pros
         coming = phases(budget, strategy=name, audit=options.audit, control=options.control)
         made = forecaster.under(ground.steps(coming, explore=options.explore))
         found[name] = by_day(made, caps, today=today, now=now)
-    return Prospects(forecasts=found, left=ground.room.credits, continues=continues, used=used, new_run=new_run)
+    return Prospects(
+        forecasts=found,
+        left=ground.room.credits,
+        continues=continues,
+        used=used,
+        new_run=new_run,
+        is_least=any(entry.following is None for entry in ground.known.waiting.entries),
+    )
 
 
 def survey(

@@ -67,7 +67,14 @@ def test_without_a_crawl_a_pilot_is_suggested(run: Run) -> None:
     spans = found["forecast"]
     assert set(spans) == {"accounts", "edges", "visits", "seconds"}
     assert all(span["low"] <= span["mid"] <= span["high"] for span in spans.values())
-    assert "a pilot of 50 credits" in run("plan", "--budget", 1000).out
+    shown = run("plan", "--budget", 1000).out
+    assert "a pilot of 50 credits" in shown
+    assert "at least 2 credits for all that waits now" in shown
+    assert found["frontier_cost_is_least"]
+    small = run("plan", "--budget", 20).out
+    assert "a pilot of" not in small
+    assert "this budget is a pilot" in small
+    assert run("plan", "--budget", 20, "--json").document["pilot_credits"] is None
 
 
 def test_a_plan_says_what_each_strategy_would_buy_and_alters_nothing(run: Run, tmp_path: Path) -> None:
@@ -148,7 +155,10 @@ def test_what_an_earlier_depth_limit_kept_out_is_counted_again(run: Run, tmp_pat
     within = run("plan", "--json", "--budget", 300, "--max-depth", 1).document
     assert (within["frontier_cost"], within["spends"]) == (0, 0)
     assert set(within["forecast"]["edges"].values()) == {0}
-    assert "nothing is left to buy with these settings" in run("plan", "--budget", 300, "--max-depth", 1).out
+    shown = run("plan", "--budget", 300, "--max-depth", 1).out
+    why = "no list waits within 1 hop of a seed (crawl.max_depth)"
+    assert f"nothing is left to buy with these settings: {why}" in shown
+    assert "0–0–0" not in shown
     beyond = run("plan", "--json", "--budget", 300).document
     [(waits,)] = rehearsal.rows(
         path,
@@ -300,6 +310,7 @@ def test_a_plan_shows_low_mid_and_high_within_eighty_columns(run: Run, lean: Pat
         [line] = [line for line in shown if line.startswith(f"{name} ")]
         for of in ("accounts", "edges", "visits"):
             assert "–".join(f"{count:,}" for count in found["strategies"][name][of].values()) in line
+        assert line.startswith(f"{name:<9} {found['strategies'][name]['accounts']['low']:,}–")
     assert all(len(line) <= 80 for line in shown if not line.startswith("next"))
 
 
@@ -445,12 +456,20 @@ def test_the_duty_of_a_study_that_has_not_begun(run: Run, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("flags", "environ", "named"),
     [
-        (["--control", 0.7, "--audit", 0.7], {}, ["crawl.control (0.7)", "crawl.audit (0.7)"]),
-        ([], {"FOLLOWGRAPH_BUDGET__RETRY_RESERVE": "20"}, ["budget.retry_reserve (20)", "budget.total (20)"]),
+        (
+            ["--control", 0.7, "--audit", 0.7],
+            {},
+            ["crawl.control = 0.7 (from --control)", "crawl.audit = 0.7 (from --audit)"],
+        ),
+        (
+            [],
+            {"FOLLOWGRAPH_BUDGET__RETRY_RESERVE": "20"},
+            ["budget.retry_reserve = 20 (from FOLLOWGRAPH_BUDGET__RETRY_RESERVE)", "budget.total = 20 (from --budget)"],
+        ),
         (
             [],
             {"FOLLOWGRAPH_FILTER__MIN_FOLLOWERS": "10", "FOLLOWGRAPH_FILTER__MAX_FOLLOWERS": "5"},
-            ["filter.min_followers (10)", "filter.max_followers (5)"],
+            ["filter.min_followers = 10 (from FOLLOWGRAPH_FILTER__MIN_FOLLOWERS)", "filter.max_followers = 5 (from "],
         ),
     ],
 )
