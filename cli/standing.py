@@ -53,7 +53,7 @@ def status(*, session: Bound) -> None:
         is_silent = daemon.state != "stopped" and not is_alive
         until = "" if daemon.until_at is None or is_silent else f" · until {moment(daemon.until_at)}"
         silent = f" · not heard of since {moment(daemon.heartbeat_at)}: killed?" if is_silent else ""
-        up = "" if not is_alive else f" · up {_span(session.now() - daemon.started_at)}"
+        up = "" if not is_alive else f" · up {durations.clock_face(session.now() - daemon.started_at)}"
         session.output.line(f"{daemon.state.replace('_', ' ')} · {daemon.detail}{until}{silent}{up}", label="daemon")
         for label, text in zip(("budget", "today"), money.lines(), strict=True):
             session.output.line(text, label=label)
@@ -241,7 +241,8 @@ def _foreseen(foreseen: dict[str, Any], run: RunRow) -> str:
         of = foreseen[name]
         span = of["expected"] or of
         off = "" if of["error"] is None else f" ({off_by(of['error'])})"
-        said.append(f"{span['low']:,}–{span['high']:,} new {word}, {of['actual']:,} came{off}")
+        low, mid, high = (f"{span[at]:,}" for at in ("low", "mid", "high"))
+        said.append(f"{low}–{mid}–{high} new {word}, {of['actual']:,} came{off}")
     notes = [f"from credit {foreseen['from_credit']:,} on"]
     is_compared = foreseen["accounts"]["expected"] is not None
     if not foreseen["is_whole"]:
@@ -308,13 +309,6 @@ def daemons_money(conn: Any, daemon: Daemon, asked: Budget, *, now: float) -> Da
         per_day=daemon.per_day,
         elsewhere=0 if daemon.per_day is None else budgets.elsewhere(conn, day, now=now),
     )
-
-
-def _span(seconds: float) -> str:
-    """Return a length of time as people say it: 6 d 4 h."""
-    minutes = max(0, int(seconds)) // 60
-    days, hours = minutes // 1440, minutes // 60 % 24
-    return f"{days} d {hours} h" if days else f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
 
 
 def _of_daemon(daemon: Daemon) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def test_a_forecast_is_compared_at_the_credits_that_were_spent(run: Run, tmp_pat
     assert (found["accounts"]["actual"], found["accounts"]["error"]) == (60, 0.0)
     assert {key: found["accounts"][key] for key in ("low", "mid", "high")} == SPAN["accounts"]
     shown = run("status").out
-    assert "48–78 new accounts, 60 came (+0%) · 450–600 new follows, 500 came (+0%)" in shown
+    assert "48–60–78 new accounts, 60 came (+0%) · 450–500–600 new follows, 500 came (+0%)" in shown
     assert "for 100 of 200 credits; stopped before its budget was spent: time is up" in shown
 
 
