@@ -213,6 +213,8 @@ def spending(*, by: str = "day,outcome", output: Path | None = None, session: Bo
         session.output.line(f"{words}: {charged:,} charged{doubtful} · {amount(calls, 'call')}")
     charged, uncertain = sum(row[-2] for row in table), sum(row[-1] for row in table)
     session.output.line(f"{charged:,} charged · {uncertain:,} uncertain", label="in all")
+    if output is not None:
+        session.output.line(f"{output} · {amount(len(table), 'row')}", label="wrote")
     session.output.finish(
         {
             "by": list(keys),

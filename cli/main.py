@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
+from cyclopts import App, CoercionError, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from cli import clock
 from cli.escaping import shortened
@@ -177,16 +177,28 @@ def _parsed(parser: App, tokens: Sequence[str], output: Output, session: Session
         command, bound, unbound = parser.parse_args(list(tokens), print_error=False, exit_on_error=False)
     except CycloptsError as error:
         page = f"followgraph {tokens[0]} --help" if tokens and tokens[0] in _COMMANDS else "followgraph --help"
-        problem = str(error).strip()
+        problem, hint = str(error).strip(), f"See `{page}`."
+        lone: tuple[str | None, str] | None = None
         if isinstance(error, UnusedCliTokensError):
-            unused = ", ".join(f'"{shortened(token)}"' for token in error.unused_tokens or ())
-            problem = f"{tokens[0]} takes no {unused}"
-        raise usage("usage", problem, hint=f"See `{page}`.") from None
+            unused = list(error.unused_tokens or ())
+            problem = f"{tokens[0]} takes no {', '.join(map(_quoted, unused))}"
+            before = tokens[list(tokens).index(unused[0]) - 1] if unused else ""
+            lone = (before, unused[0]) if before.startswith("--") else None  # one with a value has taken it
+        elif isinstance(error, CoercionError) and error.target_type is bool and error.token is not None:
+            lone = (error.token.keyword, error.token.value)
+        if lone is not None:
+            problem = f"{lone[0]} takes no value, and {_quoted(lone[1])} is given"
+            hint = f"Write {lone[0]} alone, or leave it out."
+        raise usage("usage", problem, hint=hint) from None
     if "console" in bound.signature.parameters:  # a help page or the version
         bound.arguments["console"] = output.console
     if "session" in unbound:
         bound.arguments["session"] = session
     return command(*bound.args, **bound.kwargs)
+
+
+def _quoted(word: str) -> str:
+    return f'"{shortened(word)}"'
 
 
 def _check_command(tokens: Sequence[str]) -> None:

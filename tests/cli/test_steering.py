@@ -79,6 +79,19 @@ def test_why(run: Run, study: Study) -> None:
     assert run("why", "@nobody").code == 2
 
 
+def test_why_says_how_many_more_list_an_account(run: Run, tmp_path: Path) -> None:
+    """Of many that list somebody a person is shown the first five, and told of the others."""
+    names = [f"a{number}" for number in range(7)]
+    made = Study(tmp_path / "followgraph.db", *names, budget=20)
+    for name in names:
+        made.visit(name, facts("x"))
+    made.db.close()
+    told = run("why", "@x").out
+    assert "listed by 7 accounts" in told
+    assert told.count("by @a") == 5
+    assert "         and 2 more\n" in told
+
+
 def test_why_under_a_former_handle(run: Run, study: Study) -> None:
     """Who was renamed is found by the old handle too."""
     again = Study(study.path, budget=20)
@@ -100,6 +113,7 @@ def test_spending(run: Run, study: Study, tmp_path: Path) -> None:
     ]
     assert (document["charged"], document["uncertain"]) == (2, 1)
     assert (tmp_path / "spent.csv").read_text().splitlines()[0] == "day,outcome,calls,charged,uncertain"
+    assert "wrote    spent.csv · 2 rows" in run("spending", "--output", "spent.csv").out
     [row] = run("spending", "--by", "run", "--json").document["rows"]
     assert row == {"run": 1, "calls": 3, "charged": 2, "uncertain": 1}
     zone = {"FOLLOWGRAPH_BUDGET__TIME_ZONE": "Pacific/Kiritimati"}
