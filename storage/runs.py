@@ -176,13 +176,17 @@ def start(
 
     A continued run keeps its budget and its rng seed where none is given. Its row tells under which terms it goes on;
     those that it began with stay in the journal and among the changes of budgets (`summary.Terms`). Raises
-    OtherSettings where crawlers at work on it order the frontier otherwise.
+    OtherSettings where crawlers at work on it order the frontier otherwise, or a refresh is at work.
     """
-    previous = continued(conn, budget=budget, new_run=new_run, refresh=bool(settings.get(REFRESH)))
+    is_refresh = bool(settings.get(REFRESH))
+    previous = continued(conn, budget=budget, new_run=new_run, refresh=is_refresh)
     if previous is not None:
         # A crawl that goes on with a daemon's run spends on its day.
         settings = {**{key: value for key, value in json.loads(previous.settings).items() if key == DAY}, **settings}
         _refuse_others(conn, previous, settings)
+    newest = last(conn)
+    if newest is not None and not new_run and not is_refresh:  # a refresh at work has queued lists that are its own
+        _refuse_others(conn, newest, settings)
     if rng_seed is None:
         rng_seed = fresh_rng_seed if previous is None else previous.rng_seed
     lot_seed = int(recall(conn, LOT_SEED) or rng_seed)
