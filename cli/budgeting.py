@@ -14,7 +14,7 @@ from cli import asking
 from cli.amounts import amount
 from cli.failure import usage
 from cli.session import Bound, Session
-from cli.standing import daemons_money, moment
+from cli.standing import daemons_money, is_crawled, moment
 
 if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
     from storage.database import Database
@@ -98,14 +98,15 @@ def _last_day(until: str, now: float, time_zone: str) -> str:
 
 
 def _show(database: Database, session: Session, *, goes_on: bool) -> None:
-    """Say where the budget stands; where the last run `goes_on` with it also how, as it was asked before."""
-    from storage import budgets, daemons, summary  # noqa: PLC0415 - start-up
+    """Say where the budget stands; where the last run `goes_on` with it and stands still, how to let it go on."""
+    from storage import budgets, crew, daemons, summary  # noqa: PLC0415 - start-up
 
     asked = session.configure().settings.budget
     with database.read() as conn:
         changes = budgets.changes(conn)
         last = summary.last_run(conn)
         daemon = daemons.read(conn)
+        crawlers = crew.members(conn, now=session.now())
         money = None if daemon is None else daemons_money(conn, daemon, asked, now=session.now())
     document: dict[str, Any] = {
         "run": _of_run(last),
@@ -138,7 +139,7 @@ def _show(database: Database, session: Session, *, goes_on: bool) -> None:
         whose = "total" if each.run_id is None else f"run {each.run_id}"
         ends = "" if each.until is None else f" until {each.until}"
         line(f"{moment(each.at)} · {each.credits:+,} · {whose}{ends} · {each.note or 'no note'}", label="change")
-    if last is not None and goes_on:
+    if last is not None and goes_on and not is_crawled(database, crawlers):
         _next(last, session)
     session.output.finish(document)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # pydantic and SQLAlchemy, which the help page does without
     from storage.budgets import Standing
     from storage.crew import Member
     from storage.daemons import Daemon
+    from storage.database import Database
     from storage.summary import RunRow, Summary
 
 
@@ -27,7 +28,7 @@ def status(*, session: Bound) -> None:
     Reads only, at any time: also while a crawl runs, and after one was killed.
     """
     from crawler import calendar  # noqa: PLC0415 - start-up
-    from storage import allowances, crew, daemons, lock, summary, watching  # noqa: PLC0415 - start-up
+    from storage import allowances, crew, daemons, summary, watching  # noqa: PLC0415 - start-up
     from storage.database import Database  # noqa: PLC0415 - start-up
 
     configuration = session.configure()
@@ -44,7 +45,7 @@ def status(*, session: Bound) -> None:
             crawlers = crew.members(conn, now=session.now())
             counted = [] if found.run is None else allowances.counted(conn, found.run.id)
             brought = None if daemon is None else watching.new_per_page(conn, now=session.now())
-        is_locked = any(not each.is_silent for each in crawlers) if database.is_shared else lock.is_held(database.path)
+        is_locked = is_crawled(database, crawlers)
         place = database.name
     finally:
         database.close()
@@ -78,6 +79,13 @@ def status(*, session: Bound) -> None:
             else {**_of_daemon(daemon), **money.document(), "new_per_page": brought},
         }
     )
+
+
+def is_crawled(database: Database, crawlers: list[Member]) -> bool:
+    """Tell whether a program works on the database, `crawlers` being those of whom it knows."""
+    from storage import lock  # noqa: PLC0415 - start-up
+
+    return any(not each.is_silent for each in crawlers) if database.is_shared else lock.is_held(database.path)
 
 
 def document(found: Summary, *, has_run: bool = True) -> dict[str, Any]:

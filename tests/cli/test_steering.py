@@ -245,7 +245,8 @@ def test_a_running_crawl_obeys(run: Run, shell: Shell, simulate: Simulate, tmp_p
     assert charged() == here
     run("resume")
     until(lambda: charged() > here + 20)
-    assert run("budget", "add", "5000", "--json").document["run"]["budget"] == 5300
+    assert "next" not in run("budget", "add", "2000").out  # it goes on by itself
+    assert run("budget", "add", "3000", "--json").document["run"]["budget"] == 5300
     until(lambda: charged() > 310)
     run("drain")
     out, err = crawl.communicate(timeout=20)
