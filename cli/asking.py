@@ -204,7 +204,7 @@ def as_before(changed: Mapping[str, tuple[Any, Any]]) -> dict[str, object]:
     for key, (old, _) in changed.items():
         if flag_of(key) is not None and key != "api.base_url":
             value = _spelt(old) if key == "budget.per_depth" and old else old
-            flags[key] = None if value in (False, ()) and not isinstance(value, float) else value
+            flags[key] = None if value is False or value == () else value
     return flags
 
 

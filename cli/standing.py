@@ -149,7 +149,7 @@ def lines(found: Summary, *, is_locked: bool = False) -> list[tuple[str, str]]:
             shown.append(("forecast", _foreseen(foreseen, run)))
     if (waits := found.put_off) is not None:
         left = f"{waits.remaining:,} left of {waits.budget:,}"
-        shown.append(("run", f"{waits.id}, {waits.strategy} · {left}: the next {_kind(waits)} goes on with it"))
+        shown.append(("waits", f"run {waits.id} · {left}: the next {_kind(waits)} goes on with it"))
     if len(found.runs) > 1:
         shown.append(
             (

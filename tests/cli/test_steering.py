@@ -154,8 +154,10 @@ def test_a_refresh_leaves_a_crawls_credits_to_the_next_crawl(run: Run, simulate:
     (tmp_path / "config.toml").write_text('[refresh]\nshortest = "0s"\n')
     assert run("crawl", "--seed", "u1", "--budget", 10, *api).code == 0
     run("budget", "add", 7)
-    assert run("refresh", "--budget", 3, *api, "--json").document["credits"]["charged"] == 3
-    assert "1, flow · 7 left of 17: the next crawl goes on with it" in run("status").out
+    refreshed = run("refresh", "--budget", 3, *api)
+    assert "3 spent · 0 uncertain · 0 left of 3" in refreshed.out
+    for told in (refreshed, run("status")):
+        assert "run 1 · 7 left of 17: the next crawl goes on with it" in told.out
     run("budget", "add", 2)  # now the refresh's, which was last
     assert "not ended: cut off; the next refresh goes on with it" in run("status").out
     assert "17 credits of run 1, which goes on: 10 are used" in run("plan", "--budget", 17).out
@@ -208,6 +210,9 @@ def test_a_run_that_goes_on_otherwise_says_so(run: Run, simulate: Simulate, tmp_
     assert (event["run"], event["settings"]) == (1, {"max_depth": {"before": 3, "after": None}})
     run("budget", "add", 1)
     assert "otherwise" not in run("--log-format", "console", "crawl", *api).err
+    run("budget", "add", 1)
+    run("crawl", "--max-depth", 0, "--audit", 0.5, *api)
+    assert "followgraph crawl --audit 0.5 --max-depth 0\n" in run("budget", "add", 1).out
 
 
 def test_words_to_nobody(run: Run, study: Study) -> None:
