@@ -146,7 +146,7 @@ def lines(found: Summary, *, is_locked: bool = False) -> list[tuple[str, str]]:
         shown.append(("pages", f"{run.pages:,} in {durations.clock_face(run.active_s)}{pace}"))
         foreseen = run.foreseen
         if foreseen is not None:
-            shown.append(("forecast", _foreseen(foreseen, run)))
+            shown += zip(("forecast", "", ""), _foreseen(foreseen, run), strict=True)
     if (waits := found.put_off) is not None:
         left = f"{waits.remaining:,} left of {waits.budget:,}"
         shown.append(("waits", f"run {waits.id} · {left}: the next {_kind(waits)} goes on with it"))
@@ -242,8 +242,11 @@ def _spent_of(part: Mapping[str, int]) -> str:
     return f"{part['charged'] + part['uncertain']:,} of {part['budget']:,}"
 
 
-def _foreseen(foreseen: dict[str, Any], run: RunRow) -> str:
-    """Say what was forecast and what came, for as many credits as were spent; or why the two cannot be compared."""
+def _foreseen(foreseen: dict[str, Any], run: RunRow) -> list[str]:
+    """Say what was forecast and what came, for as many credits as were spent; or why the two cannot be compared.
+
+    Returns a line for the accounts, one for the follows, and one of notes.
+    """
     said = []
     for name, word in (("accounts", "accounts"), ("edges", "follows")):
         of = foreseen[name]
@@ -262,7 +265,7 @@ def _foreseen(foreseen: dict[str, Any], run: RunRow) -> str:
             notes.append(f"stopped before its budget was spent: {stops.words(run.stop_reason)}")
     if not is_compared:
         notes.append("no comparison" if not foreseen["is_whole"] else "no comparison: the budget was raised since")
-    return f"{' · '.join(said)} ({'; '.join(notes)})"
+    return [*said, "; ".join(notes)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
