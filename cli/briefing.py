@@ -47,8 +47,8 @@ def announce(
     if changed := asking.otherwise(before, after):
         differing = asking.differing(changed, configuration)
         note(f"goes on with run {preflight.run_id} otherwise than before: {differing}", label="WARN")
-        restoring = {key: value for key, value in asking.as_before(changed).items() if key in flags}
-        note(f"as before: {session.following(command, {**flags, **restoring})}", label="WARN")
+        if restoring := {key: value for key, value in asking.as_before(changed).items() if key in flags}:
+            note(f"as before: {session.following(command, {**flags, **restoring})}", label="WARN")
     uncertain = f" · {preflight.uncertain:,} uncertain" if preflight.uncertain else ""
     own = f"of run {preflight.run_id}"
     whence = own if settings.budget.total is None else configuration.whence("budget.total")
