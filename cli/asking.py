@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cli.failure import usage
@@ -15,19 +15,26 @@ if TYPE_CHECKING:  # what the help page does without
     from storage.allowances import Caps
 
 
-def refuse_contradictions(settings: Settings) -> None:
+def refuse_contradictions(configuration: Configuration) -> None:
     """Raise a wrong input for settings that are each allowed and buy nothing together."""
+    settings = configuration.settings
     asked, budget, wanted = settings.crawl, settings.budget, settings.filter
+
+    def told(key: str, value: float) -> str:
+        return f"{key} = {value:,g} ({configuration.whence(key)})"
+
     if asked.control + asked.audit >= 1:
         raise usage(
             "no_main_share",
-            f"crawl.control ({asked.control:g}) and crawl.audit ({asked.audit:g}) leave nothing for the crawl itself",
+            f"{told('crawl.control', asked.control)} and {told('crawl.audit', asked.audit)} leave nothing for the crawl"
+            " itself",
             hint="Together they stay below 1; 0.2 each is usual.",
         )
     if budget.total is not None and 0 < budget.total <= budget.retry_reserve:
         raise usage(
             "no_main_share",
-            f"budget.retry_reserve ({budget.retry_reserve:,}) keeps all of budget.total ({budget.total:,}) for retries",
+            f"{told('budget.retry_reserve', budget.retry_reserve)} keeps all of {told('budget.total', budget.total)}"
+            " for retries",
             hint="Keep less of it, or raise the budget.",
         )
     for what in ("followers", "following"):
@@ -35,7 +42,8 @@ def refuse_contradictions(settings: Settings) -> None:
         if least is not None and most is not None and least > most:
             raise usage(
                 "nobody_wanted",
-                f"filter.min_{what} ({least:,}) is above filter.max_{what} ({most:,}): nobody would be bought",
+                f"{told(f'filter.min_{what}', least)} is above {told(f'filter.max_{what}', most)}: nobody would be"
+                " bought",
                 hint="Lower the one or raise the other.",
             )
 
@@ -75,7 +83,7 @@ def refuse_unused(configuration: Configuration) -> list[str]:
         raise usage(
             "unused_setting",
             f"{message} ({configuration.whence('crawl.strategy')})",
-            hint=f"Take it away, or choose a strategy that has a use for it: only {others} {what}.",
+            hint=f"Take it away, or choose a strategy that has a use for it: only {others} can {what}.",
         )
     return passed_over
 
@@ -127,6 +135,77 @@ def options(settings: Settings) -> Options:
         retry=Retry(**settings.retry.model_dump()),
         breakers=Limits(**settings.breakers.model_dump()),
     )
+
+
+def kept(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return by dotted key what a run was asked to do, as its settings keep it; what is no setting is left out."""
+    from cli.settings import every  # noqa: PLC0415 - start-up
+
+    found: dict[str, Any] = {}
+    for name, value in asked.items():
+        match name, value:
+            case "filter" | "stop", dict():
+                found |= {f"{name}.{inside}": each for inside, each in value.items()}
+            case "source", _:
+                found["api.base_url"] = value
+            case "archive", _:
+                found["storage.archive"] = "on" if value else "off"
+            case "left_out", list():
+                found |= {f"policy.store_{each}": False for each in value}
+            case _:
+                found |= {f"{section}.{name}": value for section in ("crawl", "budget")}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in found.items() if key in every()}
+
+
+def otherwise(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what two of a run's settings differ in, by dotted key; what one of them does not name has its default."""
+    from cli.settings import every  # noqa: PLC0415 - start-up
+
+    values = {
+        key: tuple(settings.get(key, every()[key].default) for settings in map(kept, (before, after)))
+        for key in {**kept(before), **kept(after)}
+    }
+    return {key: (old, new) for key, (old, new) in values.items() if old != new}
+
+
+def differing(changed: Mapping[str, tuple[Any, Any]], configuration: Configuration) -> str:
+    """Say what each setting was and is, and where it is set now."""
+    from cli.config import DEFAULT  # noqa: PLC0415 - start-up
+
+    def told(key: str, old: object, new: object) -> str:
+        whence = "" if configuration.origins[key] == DEFAULT else f" ({configuration.whence(key)})"
+        return f"{key} {_spelt(old)} → {_spelt(new)}{whence}"
+
+    return ", ".join(told(key, *values) for key, values in changed.items())
+
+
+def _spelt(value: object) -> str:
+    match value:
+        case None | ():
+            return "none"
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+        case tuple():
+            return ",".join(map(str, value))
+        case _:
+            return str(value)
+
+
+def as_before(changed: Mapping[str, tuple[Any, Any]]) -> dict[str, object]:
+    """Return the flags, by dotted key, that set what changed to what it was; None where no flag may be given for that.
+
+    Of an address only the host is kept, so that no flag can name it.
+    """
+    from cli.settings import flag_of  # noqa: PLC0415 - start-up
+
+    flags: dict[str, object] = {}
+    for key, (old, _) in changed.items():
+        if flag_of(key) is not None and key != "api.base_url":
+            value = _spelt(old) if key == "budget.per_depth" and old else old
+            flags[key] = None if value is False or value == () else value
+    return flags
 
 
 def caps(budget: Budget) -> Caps:

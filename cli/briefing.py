@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from cli import logs, standing, stops
+from cli import asking, logs, standing, stops
 from cli.amounts import amount
 from cli.exits import Exit
 from cli.failure import of_call
@@ -30,14 +30,25 @@ class Done:
     is_told: bool = False
 
 
-def announce(preflight: Preflight, configuration: Configuration, session: Session) -> None:
-    """Say on one screen what is about to be spent, before it is. JSON logs say the same in `run.started`."""
+def announce(
+    preflight: Preflight, configuration: Configuration, session: Session, command: str, flags: Mapping[str, object]
+) -> None:
+    """Say on one screen what is about to be spent, before it is. JSON logs say the same in `run.started`.
+
+    `flags` are the `command`'s own by dotted key.
+    """
     settings = configuration.settings
     if not logs.is_console(settings.log.format, session.output.stderr):
         return
     note = session.output.note
     kind = "new" if preflight.is_new_run else "goes on"
     note(f"{preflight.run_id}, {kind} · strategy {preflight.strategy} · {settings.storage.database}", label="run")
+    before, after = ({name: values[when] for name, values in preflight.changed.items()} for when in ("before", "after"))
+    if changed := asking.otherwise(before, after):
+        differing = asking.differing(changed, configuration)
+        note(f"goes on with run {preflight.run_id} otherwise than before: {differing}", label="WARN")
+        if restoring := {key: value for key, value in asking.as_before(changed).items() if key in flags}:
+            note(f"as before: {session.following(command, {**flags, **restoring})}", label="WARN")
     uncertain = f" · {preflight.uncertain:,} uncertain" if preflight.uncertain else ""
     own = f"of run {preflight.run_id}"
     whence = own if settings.budget.total is None else configuration.whence("budget.total")

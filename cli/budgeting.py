@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from cli import asking
 from cli.amounts import amount
 from cli.failure import usage
 from cli.session import Bound, Session
-from cli.standing import daemons_lines, daemons_money, moment
+from cli.standing import daemons_money, is_crawled, moment
 
 if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
     from storage.database import Database
@@ -22,6 +23,10 @@ if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
 _MOST = 10**12
 
 _KEYS = ("day", "outcome", "cause", "run")
+
+
+_OF_REFRESH = ("crawl.strategy", "crawl.concurrency", "crawl.rate")
+"""Settings that `refresh` has flags for."""
 
 
 def budget(
@@ -63,6 +68,7 @@ def budget(
     last_day = None if until is None else _last_day(until, session.now(), settings.budget.time_zone)
     mode: Literal["write", "read"] = "write" if action == "add" else "read"
     database = Database.open(settings.storage.database, now=session.now, mode=mode)
+    change = None
     try:
         if credits is not None:
             add = partial(budgets.add, credits=credits, note=note, origin="command", until=last_day, now=session.now())
@@ -72,7 +78,7 @@ def budget(
             what = "the daemon's total" if change.run_id is None else f"run {change.run_id}"
             ends = "" if last_day is None else f", to be spent until {last_day}"
             session.output.line(f"{amount(credits, 'credit')} more for {what}{ends}", label="added")
-        _show(database, session)
+        _show(database, session, goes_on=change is not None and change.run_id is not None)
     finally:
         database.close()
 
@@ -91,16 +97,17 @@ def _last_day(until: str, now: float, time_zone: str) -> str:
     return day
 
 
-def _show(database: Database, session: Session) -> None:
-    from crawler import calendar  # noqa: PLC0415 - start-up
-    from storage import budgets, daemons, summary  # noqa: PLC0415 - start-up
+def _show(database: Database, session: Session, *, goes_on: bool) -> None:
+    """Say where the budget stands; where the last run `goes_on` with it and stands still, how to let it go on."""
+    from storage import budgets, crew, daemons, summary  # noqa: PLC0415 - start-up
 
-    today = calendar.day(session.now(), calendar.zone(session.configure().settings.budget.time_zone))
+    asked = session.configure().settings.budget
     with database.read() as conn:
         changes = budgets.changes(conn)
         last = summary.last_run(conn)
         daemon = daemons.read(conn)
-        standing = budgets.standing(conn, None if daemon is None else daemon.total, today=today)
+        crawlers = crew.members(conn, now=session.now())
+        money = None if daemon is None else daemons_money(conn, daemon, asked, now=session.now())
     document: dict[str, Any] = {
         "run": _of_run(last),
         "daemon": None,
@@ -123,16 +130,33 @@ def _show(database: Database, session: Session) -> None:
             f" of {last.budget:,}",
             label="run",
         )
-    if daemon is not None:
-        document["daemon"] = daemons_money(daemon, standing, today)
-        in_all, this_day = daemons_lines(daemon, standing, today)
+    if money is not None:
+        document["daemon"] = money.document()
+        in_all, this_day = money.lines()
         line(in_all, label="daemon")
         line(this_day, label="today")
     for each in changes:
         whose = "total" if each.run_id is None else f"run {each.run_id}"
         ends = "" if each.until is None else f" until {each.until}"
         line(f"{moment(each.at)} · {each.credits:+,} · {whose}{ends} · {each.note or 'no note'}", label="change")
+    if last is not None and goes_on and not is_crawled(database, crawlers):
+        _next(last, session)
     session.output.finish(document)
+
+
+def _next(run: RunRow, session: Session) -> None:
+    """Say what goes on with a run as it was asked before, and what no flag can say of that."""
+    configuration = session.configure()
+    now = asking.options(configuration.settings).as_settings()
+    changed = asking.otherwise({name: value for name, value in run.asked.items() if name in now}, now)
+    command = "refresh" if run.is_refresh else "crawl"
+    flags = asking.as_before(changed)
+    if run.is_refresh:
+        flags = {key: value for key, value in flags.items() if key in _OF_REFRESH}
+    session.output.line(session.following(command, flags), label="next")
+    if unsaid := {key: values for key, values in changed.items() if flags.get(key) is None}:
+        differing = asking.differing(unsaid, configuration)
+        session.output.note(f"that would go on otherwise than run {run.id} did: {differing}", label="WARN")
 
 
 def _of_run(run: RunRow | None) -> dict[str, Any] | None:
@@ -190,6 +214,8 @@ def spending(*, by: str = "day,outcome", output: Path | None = None, session: Bo
         session.output.line(f"{words}: {charged:,} charged{doubtful} · {amount(calls, 'call')}")
     charged, uncertain = sum(row[-2] for row in table), sum(row[-1] for row in table)
     session.output.line(f"{charged:,} charged · {uncertain:,} uncertain", label="in all")
+    if output is not None:
+        session.output.line(f"{output} · {amount(len(table), 'row')}", label="wrote")
     session.output.finish(
         {
             "by": list(keys),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from cli import moments
+from cli.amounts import amount
 from cli.failure import usage
 from cli.session import Bound
 from cli.standing import moment
@@ -70,7 +71,10 @@ def diff(
         source, target = _pair(change)
         line(f"{source} → {target} · {moment(change.at)}", label=change.kind)
     if len(found) > _SHOWN:
-        line(f"and {len(found) - _SHOWN:,} more: --output changes.csv, or --json", label="")
+        where = ": --output changes.csv, or --json" if output is None else ""
+        line(f"and {len(found) - _SHOWN:,} more{where}", label="")
+    if output is not None:
+        line(f"{output} · {amount(len(found), 'change')}", label="wrote")
     session.output.finish(
         {
             "from": moment(first),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -17,6 +17,7 @@ from cli import asking, briefing, seedlists, standing, stops
 from cli.briefing import Done
 from cli.draining import draining
 from cli.failure import CommandFailed, usage
+from cli.flags import NONE_GIVEN, Flags
 from cli.seeding import Written, note_list, refuse, sorted_out
 from cli.session import Bound, Session
 from cli.wording import KEY_VARIABLE
@@ -30,44 +31,17 @@ if TYPE_CHECKING:  # what the help page does without
     from storage.database import Database
 
 
-REFRESH = "refresh"
-"""The key in a run's settings that marks a refresh."""
-
-
 async def crawl(
     *,
     seed: tuple[str, ...] = (),
     seeds_file: Annotated[str | None, Parameter(name="--seeds-file")] = None,
     budget: int | None = None,
     new_run: bool = False,
-    strategy: str | None = None,
-    cost_exponent: float | None = None,
-    core_size: int | None = None,
-    page_rules: str | None = None,
-    explore: float | None = None,
-    control: float | None = None,
-    audit: float | None = None,
-    budget_per_day: int | None = None,
-    budget_per_seed: int | None = None,
-    budget_per_depth: str | None = None,
-    retry_reserve: int | None = None,
-    min_followers: int | None = None,
-    max_followers: int | None = None,
-    min_following: int | None = None,
-    max_following: int | None = None,
-    region: tuple[str, ...] = (),
-    language: tuple[str, ...] = (),
-    verified: bool | None = None,
-    handle_pattern: str | None = None,
+    asked: Flags = NONE_GIVEN,
     stop_uncrawled_share: float | None = None,
     stop_new_accounts: float | None = None,
-    concurrency: int | None = None,
-    rate: float | None = None,
-    max_depth: int | None = None,
-    max_pages_per_account: int | None = None,
     deadline: str | None = None,
     max_wait: str | None = None,
-    rng_seed: int | None = None,
     api_url: Annotated[str | None, Parameter(name="--api-url")] = None,
     session: Bound,
 ) -> int:
@@ -85,99 +59,28 @@ async def crawl(
         Credits that this run may spend in all, never exceeded. A run that was cut off goes on with its own.
     new_run
         Begin a new run even where the last one was cut off.
-    strategy
-        What to buy first: flow, rank, core, community, discover, unbiased or bfs.
-    cost_exponent
-        How much a long list counts against an account: 0 not at all, 1 in proportion.
-    core_size
-        Accounts that count as important where core goes page by page.
-    page_rules
-        Let core and discover leave half-read lists for better ones: auto, on or off.
-    explore
-        Share of accounts picked by lot instead, from 0 to 1.
-    control
-        Share of the budget for a random control sample: the only source of intervals in the report.
-    audit
-        Share of the budget for a sample that shows how far follower counts can be trusted.
-    budget_per_day
-        Credits a day, over all runs; when they are spent the crawl waits for the next day.
-    budget_per_seed
-        Credits for all that was discovered through one seed.
-    budget_per_depth
-        Credits for accounts 0, 1, 2 … hops from a seed, separated by commas: 10,500.
-    retry_reserve
-        Credits kept for pages whose first call failed.
-    min_followers
-        Buy only accounts with so many followers at least.
-    max_followers
-        Buy only accounts with so many followers at most.
-    min_following
-        Buy only accounts that follow so many at least.
-    max_following
-        Buy only accounts that follow so many at most.
-    region
-        Buy only accounts of this region. May be given again.
-    language
-        Buy only accounts of this language. May be given again.
-    verified
-        Buy only verified accounts (others only: filter.verified = false).
-    handle_pattern
-        Buy only accounts whose whole handle matches this regular expression.
     stop_uncrawled_share
         Stop when less than this share of the seeds' cash lies on accounts not read yet.
     stop_new_accounts
         Stop when the last 200 credits brought fewer new accounts each.
-    concurrency
-        Requests in flight at most.
-    rate
-        Requests a second at most.
-    max_depth
-        Hops from the nearest seed at most; 0 reads the seeds only.
-    max_pages_per_account
-        Pages bought of one list at most.
     deadline
         Stop after this time: 90s, 10m, 2h, 1d.
     max_wait
         How long to wait for an API that cannot be reached, or a database that another program locks: 30m.
-    rng_seed
-        Seed of everything random in the run.
     api_url
         Ask here instead of api.base_url, for instance the address that `followgraph simulate` printed.
     """
     flags: dict[str, object] = {
         "budget.total": budget,
-        "budget.per_day": budget_per_day,
-        "budget.per_seed": budget_per_seed,
-        "budget.per_depth": budget_per_depth,
-        "budget.retry_reserve": retry_reserve,
-        "crawl.strategy": strategy,
-        "crawl.cost_exponent": cost_exponent,
-        "crawl.core_size": core_size,
-        "crawl.page_rules": page_rules,
-        "crawl.explore": explore,
-        "crawl.control": control,
-        "crawl.audit": audit,
-        "filter.min_followers": min_followers,
-        "filter.max_followers": max_followers,
-        "filter.min_following": min_following,
-        "filter.max_following": max_following,
-        "filter.regions": region or None,
-        "filter.languages": language or None,
-        "filter.verified": verified,
-        "filter.handle": handle_pattern,
+        **asked.by_key(),
         "stop.uncrawled_share": stop_uncrawled_share,
         "stop.new_accounts_per_credit": stop_new_accounts,
-        "crawl.concurrency": concurrency,
-        "crawl.rate": rate,
-        "crawl.max_depth": max_depth,
-        "crawl.max_pages_per_account": max_pages_per_account,
         "crawl.deadline": deadline,
         "crawl.max_wait": max_wait,
-        "crawl.rng_seed": rng_seed,
         "api.base_url": api_url,
     }
     configuration = session.configure(flags)
-    asking.refuse_contradictions(configuration.settings)
+    asking.refuse_contradictions(configuration)
     for words in asking.refuse_unused(configuration):
         session.output.note(words, label="WARN")
     handles: list[str] = []
@@ -192,7 +95,9 @@ async def crawl(
 
     connections = configuration.settings.crawl.concurrency
     async with client(configuration.settings.api, key, connections=connections) as api:
-        done: Done = await buy(configuration, session, api, handles, new_run=new_run, seeds_file=seeds_file)
+        done: Done = await buy(
+            configuration, session, api, handles, flags=flags, new_run=new_run, seeds_file=seeds_file
+        )
     if not done.is_told:
         for command in briefing.next_commands(done, session, flags):
             session.output.line(command, label="next")
@@ -206,13 +111,15 @@ async def buy(
     api: Client,
     handles: list[str],
     *,
+    flags: Mapping[str, object],
     new_run: bool = False,
     refresh: bool = False,
     seeds_file: str | None = None,
 ) -> Done:
     """Crawl with settings that were checked, and say on the console what happened.
 
-    `refresh` reads known lists again instead of new ones; the JSON then says what that showed.
+    `flags` are the command's own by dotted key. `refresh` reads known lists again instead of new ones; the JSON then
+    says what that showed.
     """
     from crawler.forgetting import forget_met  # noqa: PLC0415 - start-up
     from crawler.seeding import seed  # noqa: PLC0415 - start-up
@@ -224,21 +131,19 @@ async def buy(
     settings = configuration.settings
     if Database.is_missing(settings.storage.database):  # a command that cannot begin makes no file
         if settings.budget.total is None:
-            raise _no_budget()
+            raise _no_budget(refresh=refresh)
         if not handles:
             raise _no_seeds()
     database = Database.open(settings.storage.database, now=session.now, mode="create", writer=ThreadWriter)
     try:
         database.claim()
         with database.read() as conn:
-            if refresh:
-                last = summary.read(conn).run
-                new_run = last is None or not json.loads(last.settings).get(REFRESH)
-            daemons.refuse_other_money(conn, budget=settings.budget.total, new_run=new_run, now=session.now())
+            budget = settings.budget.total
+            daemons.refuse_other_money(conn, budget=budget, new_run=new_run or refresh, now=session.now())
             try:
-                runs.continued(conn, budget=settings.budget.total, new_run=new_run)
+                runs.continued(conn, budget=budget, new_run=new_run, refresh=refresh)
             except BudgetMissing:
-                raise _no_budget() from None
+                raise _no_budget(refresh=refresh) from None
             if not handles and not summary.read(conn).accounts["known"]:
                 raise _no_seeds()
         if met := forget_met(database, now=session.now):
@@ -252,14 +157,14 @@ async def buy(
         if not before.accounts["known"]:  # all of them are kept out
             raise _no_seeds()
         try:
-            result = await _run(configuration, session, api, database, new_run=new_run, refresh=refresh)
+            result = await _run(configuration, session, api, database, flags=flags, new_run=new_run, refresh=refresh)
         except Exception as error:
             refused = briefing.refused(error, before, session)
             if refused is None:
                 raise
             return refused
         found, (edges_new, edges_gone) = await database.look(
-            lambda conn: (summary.read(conn), rereads.totals(conn, result.run_id))
+            lambda conn: (summary.read(conn, run_id=result.run_id), rereads.totals(conn, result.run_id))
         )
     finally:
         database.close()
@@ -275,8 +180,8 @@ async def buy(
     )
 
 
-def _no_budget() -> CommandFailed:
-    hint = "Say how many credits it may spend: followgraph crawl --budget 2000"
+def _no_budget(*, refresh: bool) -> CommandFailed:
+    hint = f"Say how many credits it may spend: followgraph {'refresh' if refresh else 'crawl'} --budget 2000"
     return usage("no_budget", "a new run needs a budget", hint=hint)
 
 
@@ -291,6 +196,7 @@ async def _run(
     api: Client,
     database: Database,
     *,
+    flags: Mapping[str, object],
     new_run: bool,
     refresh: bool,
 ) -> Result:
@@ -315,7 +221,7 @@ async def _run(
         refill = planner.refill(lambda: begun.result().left, at_least=max(50, 5 * settings.crawl.concurrency))
 
     def on_begin(preflight: Preflight, figures: Progress) -> None:
-        briefing.announce(preflight, configuration, session)
+        briefing.announce(preflight, configuration, session, "refresh" if refresh else "crawl", flags)
         begun.set_result(figures)
 
     crawl = Crawl(
@@ -326,7 +232,6 @@ async def _run(
             new_run=new_run,
             deadline_s=settings.crawl.deadline,
             refresh_only=refresh,
-            labels={REFRESH: True} if refresh else {},
         ),
         now=session.now,
         rng=Random(int.from_bytes(os.urandom(8))),  # noqa: S311 - a fresh seed, which is stored with the run

@@ -33,7 +33,9 @@ def written(seconds: float) -> str:
 
 
 def clock_face(seconds: float) -> str:
-    """Return `h:mm:ss` (or `m:ss` below an hour), as a person reads the length of a crawl."""
+    """Return `h:mm:ss` (or `m:ss` below an hour, `4 d 22 h` from two days), as a person reads the length of a crawl."""
     minutes, whole_seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24} d {hours % 24} h"
     return f"{hours}:{minutes:02d}:{whole_seconds:02d}" if hours else f"{minutes}:{whole_seconds:02d}"

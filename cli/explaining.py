@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
 
 _NUMBER = re.compile(r"#([0-9]{1,18})")
 
+_SHOWN = 5
+"""Accounts that list it shown to a person, the first that did."""
+
 _TIMES = ("at", "started_at", "ended_at", "first_seen_at", "not_before")
 
 
@@ -68,8 +71,10 @@ def _tell(found: Biography, session: Session) -> None:
     line(
         f"{moment(found.first_seen_at)} · {origin} · listed by {amount(found.followers_seen, 'account')}", label="seen"
     )
-    for sighting in found.sightings[:5]:
+    for sighting in found.sightings[:_SHOWN]:
         line(f"by @{sighting.by or '?'} · {moment(sighting.at)}", label="")
+    if found.followers_seen > _SHOWN:
+        line(f"and {found.followers_seen - _SHOWN:,} more", label="")
     state = found.state if found.reason is None else f"{found.state} ({found.reason})"
     place = "" if found.ahead is None else f" · {amount(found.ahead, 'account')} before it"
     when = "" if found.not_before is None else f" · not before {moment(found.not_before)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Group, Parameter, Token, UnusedCliTokensError, convert
+from cyclopts import App, CoercionError, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from cli import clock
 from cli.escaping import shortened
 from cli.exits import Exit
 from cli.failure import Failure, describe, usage
+from cli.flags import converted
 from cli.output import Output
 from cli.redaction import Redaction
 from cli.session import Session
@@ -66,19 +66,11 @@ _HELP = {"--help", "-h"}
 _OPTIONS = Group("Options of every command", sort_key=1_000)
 
 
-def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
-    """Convert as cyclopts does, but never a fraction to a whole number: it would round `--budget 2.7` to 3 credits."""
-    for token in tokens:
-        if kind is int and not re.fullmatch(r"[+-]?[0-9]+", token.value):
-            raise ValueError(f'"{shortened(token.value)}" is not a whole number')
-    return convert(kind, tokens)
-
-
 app = App(
     name="followgraph",
     help=HELP,
     version=version,
-    default_parameter=Parameter(negative=(), show_default=False, converter=_converted),
+    default_parameter=Parameter(negative=(), show_default=False, converter=converted),
     help_format="plaintext",
 )
 for _order, (_name, (_place, _help)) in enumerate(_COMMANDS.items()):
@@ -185,16 +177,28 @@ def _parsed(parser: App, tokens: Sequence[str], output: Output, session: Session
         command, bound, unbound = parser.parse_args(list(tokens), print_error=False, exit_on_error=False)
     except CycloptsError as error:
         page = f"followgraph {tokens[0]} --help" if tokens and tokens[0] in _COMMANDS else "followgraph --help"
-        problem = str(error).strip()
+        problem, hint = str(error).strip(), f"See `{page}`."
+        lone: tuple[str | None, str] | None = None
         if isinstance(error, UnusedCliTokensError):
-            unused = ", ".join(f'"{shortened(token)}"' for token in error.unused_tokens or ())
-            problem = f"{tokens[0]} takes no {unused}"
-        raise usage("usage", problem, hint=f"See `{page}`.") from None
+            unused = list(error.unused_tokens or ())
+            problem = f"{tokens[0]} takes no {', '.join(map(_quoted, unused))}"
+            before = tokens[list(tokens).index(unused[0]) - 1] if unused else ""
+            lone = (before, unused[0]) if before.startswith("--") else None  # one with a value has taken it
+        elif isinstance(error, CoercionError) and error.target_type is bool and error.token is not None:
+            lone = (error.token.keyword, error.token.value)
+        if lone is not None:
+            problem = f"{lone[0]} takes no value, and {_quoted(lone[1])} is given"
+            hint = f"Write {lone[0]} alone, or leave it out."
+        raise usage("usage", problem, hint=hint) from None
     if "console" in bound.signature.parameters:  # a help page or the version
         bound.arguments["console"] = output.console
     if "session" in unbound:
         bound.arguments["session"] = session
     return command(*bound.args, **bound.kwargs)
+
+
+def _quoted(word: str) -> str:
+    return f'"{shortened(word)}"'
 
 
 def _check_command(tokens: Sequence[str]) -> None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from cli import asking, durations
 from cli.amounts import amount
 from cli.failure import usage
-from cli.session import Bound
+from cli.flags import NONE_GIVEN, Flags
+from cli.session import Bound, Session
 
 if TYPE_CHECKING:  # what the help page does without
-    from cli.settings import Budget, Settings
+    from cli.settings import Settings
     from crawler.forecast import Forecast, Range
     from crawler.prospects import Prospects
     from storage.database import Database
@@ -24,36 +25,7 @@ MONTH_S = 30 * 86_400.0
 """A month of a standing cost."""
 
 
-def plan(
-    *,
-    budget: int | None = None,
-    new_run: bool = False,
-    strategy: str | None = None,
-    cost_exponent: float | None = None,
-    core_size: int | None = None,
-    page_rules: str | None = None,
-    explore: float | None = None,
-    control: float | None = None,
-    audit: float | None = None,
-    budget_per_day: int | None = None,
-    budget_per_seed: int | None = None,
-    budget_per_depth: str | None = None,
-    retry_reserve: int | None = None,
-    min_followers: int | None = None,
-    max_followers: int | None = None,
-    min_following: int | None = None,
-    max_following: int | None = None,
-    region: tuple[str, ...] = (),
-    language: tuple[str, ...] = (),
-    verified: bool | None = None,
-    handle_pattern: str | None = None,
-    concurrency: int | None = None,
-    rate: float | None = None,
-    max_depth: int | None = None,
-    max_pages_per_account: int | None = None,
-    rng_seed: int | None = None,
-    session: Bound,
-) -> None:
+def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NONE_GIVEN, session: Bound) -> None:
     """Say what a budget would buy under each strategy, and what the known frontier costs. Spends nothing.
 
     Takes the settings of a crawl and counts what a crawl with them would buy. With policy.refresh_every it also says
@@ -65,88 +37,14 @@ def plan(
         Credits to plan with.
     new_run
         Plan for a new run even where the last one was cut off.
-    strategy
-        The strategy whose forecast comes first: flow, rank, core, community, discover, unbiased or bfs.
-    cost_exponent
-        How much a long list counts against an account: 0 not at all, 1 in proportion.
-    core_size
-        Accounts that count as important where core goes page by page.
-    page_rules
-        Let core and discover leave half-read lists for better ones: auto, on or off.
-    explore
-        Share of accounts picked by lot instead, from 0 to 1.
-    control
-        Share of the budget for a random control sample.
-    audit
-        Share of the budget for a sample that shows how far follower counts can be trusted.
-    budget_per_day
-        Credits a day: a larger budget lasts several.
-    budget_per_seed
-        Credits for all that was discovered through one seed.
-    budget_per_depth
-        Credits for accounts 0, 1, 2 … hops from a seed, separated by commas: 10,500.
-    retry_reserve
-        Credits kept for pages whose first call failed.
-    min_followers
-        Count only accounts with so many followers at least.
-    max_followers
-        Count only accounts with so many followers at most.
-    min_following
-        Count only accounts that follow so many at least.
-    max_following
-        Count only accounts that follow so many at most.
-    region
-        Count only accounts of this region. May be given again.
-    language
-        Count only accounts of this language. May be given again.
-    verified
-        Count only verified accounts (others only: filter.verified = false).
-    handle_pattern
-        Count only accounts whose whole handle matches this regular expression.
-    concurrency
-        Requests in flight at most.
-    rate
-        Requests a second at most.
-    max_depth
-        Hops from the nearest seed at most; 0 reads the seeds only.
-    max_pages_per_account
-        Pages bought of one list at most.
-    rng_seed
-        Seed of everything random in the run.
     """
     from crawler.forecast import PILOT  # noqa: PLC0415 - start-up
     from storage.database import Database  # noqa: PLC0415 - start-up
 
-    flags: dict[str, object] = {
-        "budget.total": budget,
-        "crawl.strategy": strategy,
-        "crawl.cost_exponent": cost_exponent,
-        "crawl.core_size": core_size,
-        "crawl.page_rules": page_rules,
-        "crawl.explore": explore,
-        "crawl.control": control,
-        "crawl.audit": audit,
-        "budget.per_day": budget_per_day,
-        "budget.per_seed": budget_per_seed,
-        "budget.per_depth": budget_per_depth,
-        "budget.retry_reserve": retry_reserve,
-        "filter.min_followers": min_followers,
-        "filter.max_followers": max_followers,
-        "filter.min_following": min_following,
-        "filter.max_following": max_following,
-        "filter.regions": region or None,
-        "filter.languages": language or None,
-        "filter.verified": verified,
-        "filter.handle": handle_pattern,
-        "crawl.concurrency": concurrency,
-        "crawl.rate": rate,
-        "crawl.max_depth": max_depth,
-        "crawl.max_pages_per_account": max_pages_per_account,
-        "crawl.rng_seed": rng_seed,
-    }
+    flags: dict[str, object] = {"budget.total": budget, **asked.by_key()}
     configuration = session.configure(flags)
     settings = configuration.settings
-    asking.refuse_contradictions(settings)
+    asking.refuse_contradictions(configuration)
     for words in asking.refuse_unused(configuration):
         session.output.note(words, label="WARN")
     credits, every_s = settings.budget.total, settings.policy.refresh_every
@@ -164,23 +62,22 @@ def plan(
         database.close()
     chosen = found.forecasts[settings.crawl.strategy]
     output = session.output
-    output.line(f"{amount(chosen.frontier_cost, 'credit')} for all that waits now, each list once", label="frontier")
-    for at, text in enumerate(_of_budget(credits, found, chosen, settings.budget)):
+    least = "at least " if found.is_least else ""
+    cost = amount(chosen.frontier_cost, "credit")
+    output.line(f"{least}{cost} for all that waits now, each list once", label="frontier")
+    for at, text in enumerate(_of_budget(credits, found, chosen, settings)):
         output.line(text, label="" if at else "budget")
-    output.line("new accounts · new follows · lists, as low–mid–high of each", label="buys")
-    for name, each in found.forecasts.items():
-        mark = " (chosen)" if name == settings.crawl.strategy else ""
-        output.line(f"{_span(each.accounts)} · {_span(each.edges)} · {_span(each.visits)}{mark}", label=name)
-    seconds = chosen.seconds
-    clock = "–".join(durations.clock_face(each) for each in (seconds.low, seconds.mid, seconds.high))
-    output.line(f"{clock} at the speed seen, or 0.2 to 5 s an answer", label="time")
-    needs_pilot = chosen.basis == "prior"
+    if any(each.cost for each in found.forecasts.values()):
+        _tell_forecasts(found, chosen, session)
+    needs_pilot = chosen.basis == "prior" and credits > PILOT
     if needs_pilot:
         output.line(
             f"nothing of this crawl is known yet, so the ranges are wide: a pilot of {PILOT} credits tells more"
             f" ({session.following('crawl', {**flags, 'budget.total': PILOT})})",
             label="pilot",
         )
+    elif chosen.basis == "prior":
+        output.line("nothing of this crawl is known yet, so the ranges are wide: this budget is a pilot", label="pilot")
     for label, text in _overlays(credits, settings.crawl.control, settings.crawl.audit, settings.crawl.explore):
         output.line(text, label=label)
     if duty is not None and every_s is not None:
@@ -192,6 +89,7 @@ def plan(
             "budget": credits,
             "strategy": settings.crawl.strategy,
             "frontier_cost": chosen.frontier_cost,
+            "frontier_cost_is_least": found.is_least,
             "forecast": chosen.document(),
             "strategies": {name: each.document() for name, each in found.forecasts.items()},
             "basis": chosen.basis,
@@ -217,8 +115,23 @@ def _prospects(database: Database, credits: int, settings: Settings, *, new_run:
         return prospects.read(conn, replace(asking.options(settings), new_run=new_run), credits, now=now)
 
 
-def _of_budget(credits: int, found: Prospects, chosen: Forecast, asked: Budget) -> Iterator[str]:
+def _tell_forecasts(found: Prospects, chosen: Forecast, session: Session) -> None:
+    """Print what each strategy buys, in columns under one another, and how long the chosen one takes."""
+    line = session.output.line
+    width = max(map(len, found.forecasts))
+    line("new accounts · new follows · lists, as low–mid–high of each", label="buys".ljust(width))
+    for name, each in found.forecasts.items():
+        mark = " (chosen)" if each is chosen else ""
+        spans = " · ".join(map(_span, (each.accounts, each.edges, each.visits)))
+        line(f"{spans}{mark}", label=name.ljust(width))
+    seconds = chosen.seconds
+    clock = "–".join(durations.clock_face(each) for each in (seconds.low, seconds.mid, seconds.high))
+    line(f"{clock} at the speed seen, or 0.2 to 5 s an answer", label="time")
+
+
+def _of_budget(credits: int, found: Prospects, chosen: Forecast, settings: Settings) -> Iterator[str]:
     """Say which part of the budget buys lists, and what becomes of the rest."""
+    asked = settings.budget
     if found.continues is None:
         yield amount(credits, "credit")
     else:
@@ -226,11 +139,25 @@ def _of_budget(credits: int, found: Prospects, chosen: Forecast, asked: Budget) 
     if asked.retry_reserve:
         yield f"{asked.retry_reserve:,} of them are kept for pages whose first call failed"
     if not chosen.cost:
-        yield "nothing is left to buy with these settings"
+        yield f"nothing is left to buy with these settings: {_why_nothing(found, settings)}"
     elif chosen.cost < found.left:
         yield f"about {amount(chosen.cost, 'credit')} will be spent: then nothing is left to buy"
     if asked.per_day is not None:
         yield f"{asked.per_day:,} credits a day: it lasts {amount(chosen.days or 1, 'day')}"
+
+
+def _why_nothing(found: Prospects, settings: Settings) -> str:
+    """Say what keeps a crawl from buying anything, in words that name the settings."""
+    if not found.left:
+        return "no credits are left for first calls"
+    limits = []
+    if (depth := settings.crawl.max_depth) is not None:
+        limits.append(f"within {amount(depth, 'hop')} of a seed (crawl.max_depth)")
+    if any(value not in (None, ()) for value in settings.filter.model_dump().values()):
+        limits.append("that the filters let pass")
+    if settings.budget.per_seed is not None or settings.budget.per_depth:
+        limits.append("with credits for its seed and hop")
+    return " ".join(["no list waits", *limits])
 
 
 def _duty(database: Database, credits: int, every_s: float | None) -> dict[str, dict[str, float]] | None:

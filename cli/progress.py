@@ -150,8 +150,8 @@ def parts(figures: Figures, now_s: float) -> list[str]:
 
 def _expected(figures: Figures) -> list[str]:
     """Say what the forecast is, and how far off it is so far."""
-    expected, error = figures.accounts_expected, figures.forecast_error
+    expected, so_far, error = figures.accounts_expected, figures.expected_so_far, figures.forecast_error
     if expected is None:
         return []
-    so_far = "" if error is None else f" ({off_by(error)} so far)"
-    return [f"{figures.accounts_new:,} of {expected[0]:,}–{expected[1]:,} accounts{so_far}"]
+    off = [] if so_far is None or error is None else [f"{off_by(error)} on {so_far:,.0f} expected so far"]
+    return [f"{figures.accounts_new:,} of {expected[0]:,}–{expected[1]:,} accounts", *off]

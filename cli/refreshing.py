@@ -43,24 +43,23 @@ async def refresh(
     api_url
         Ask here instead of api.base_url, for instance the address that `followgraph simulate` printed.
     """
-    configuration = session.configure(
-        {
-            "budget.total": budget,
-            "crawl.strategy": strategy,
-            "crawl.concurrency": concurrency,
-            "crawl.rate": rate,
-            "crawl.deadline": deadline,
-            "crawl.max_wait": max_wait,
-            "api.base_url": api_url,
-        }
-    )
+    flags: dict[str, object] = {
+        "budget.total": budget,
+        "crawl.strategy": strategy,
+        "crawl.concurrency": concurrency,
+        "crawl.rate": rate,
+        "crawl.deadline": deadline,
+        "crawl.max_wait": max_wait,
+        "api.base_url": api_url,
+    }
+    configuration = session.configure(flags)
     key = api_key(configuration, session)
 
     from cli.connection import client  # noqa: PLC0415 - start-up
 
     connections = configuration.settings.crawl.concurrency
     async with client(configuration.settings.api, key, connections=connections) as api:
-        done = await buy(configuration, session, api, [], refresh=True)
+        done = await buy(configuration, session, api, [], flags=flags, refresh=True)
     if not done.is_told:
         session.output.line("followgraph diff --from 1d", label="next")
         session.output.finish(done.document)

@@ -86,7 +86,7 @@ async def demo(
         )
         key = Key(SecretStr("rehearsal"), "the demo")
         async with client(configuration.settings.api, key, connections=configuration.settings.crawl.concurrency) as api:
-            done = await buy(configuration, session, api, _seeds(graph, seed_rng))
+            done = await buy(configuration, session, api, _seeds(graph, seed_rng), flags={})
     if done.exit_code:
         if not done.is_told:
             session.output.finish(done.document)

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from cli import durations, policies
 from cli.amounts import amount
+from cli.escaping import shortened
 from cli.exporting import noted
 from cli.failure import usage
 from cli.session import Bound, Session
@@ -138,7 +139,7 @@ def _clock(session: Session) -> Callable[[], float]:
     if not is_number or int(written) > LAST_EPOCH:
         raise usage(
             "bad_epoch",
-            f"{EPOCH} is no time",
+            f'{EPOCH} is "{shortened(written)}": that is no time',
             hint="Set it to whole seconds since 1970-01-01 00:00 UTC, or unset it.",
         )
     return lambda: float(written)

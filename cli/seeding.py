@@ -119,8 +119,11 @@ def sorted_out(given: Iterable[Written], file: str | None) -> tuple[list[str], l
             reason = error.problem if isinstance(error, InvalidHandle) else "neither a handle nor an address"
             rejected.append(Rejected(text=written.text, line=written.line, reason=reason))
     if not good and not rejected:
-        where = "no account was named" if file is None else f"{escaped(file)} names no account"
-        raise usage("no_seeds", where, hint="Write: followgraph seed @name, or followgraph seed --file seeds.txt")
+        if file is not None:
+            hint = "Write accounts into it, one a line: @name, name or a profile address; # begins a comment."
+            raise usage("no_seeds", f"{escaped(file)} names no account", hint=hint)
+        hint = "Write: followgraph seed @name, or followgraph seed --file seeds.txt"
+        raise usage("no_seeds", "no account was named", hint=hint)
     return good, rejected
 
 

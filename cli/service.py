@@ -88,7 +88,7 @@ async def daemon(
             "a daemon needs a budget",
             hint="Say how much it may spend: followgraph daemon --budget-per-day 1000, or --budget 50000, or both",
         )
-    asking.refuse_contradictions(asked)
+    asking.refuse_contradictions(configuration)
     for words in asking.refuse_unused(configuration):
         session.output.note(words, label="WARN")
     token = _token(configuration, session.environ)
@@ -247,7 +247,7 @@ def _reload(house: _House, life: Daemon) -> None:
         if fresh.settings.budget.total is None and fresh.settings.budget.per_day is None:
             raise usage("no_budget", "a daemon needs a budget", hint="Set budget.per_day or budget.total.")
         # What the next start would refuse is refused now.
-        asking.refuse_contradictions(fresh.settings)
+        asking.refuse_contradictions(fresh)
         asking.refuse_unused(fresh)
         _token(fresh, house.session.environ)
         api_key(fresh, house.session)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cli import durations, stops
 from cli.amounts import amount, off_by
 from cli.session import Bound
 
-if TYPE_CHECKING:  # SQLAlchemy, which the help page does without
+if TYPE_CHECKING:  # pydantic and SQLAlchemy, which the help page does without
+    from cli.settings import Budget
     from storage.allowances import Counted
     from storage.budgets import Standing
     from storage.crew import Member
     from storage.daemons import Daemon
+    from storage.database import Database
     from storage.summary import RunRow, Summary
 
 
@@ -24,34 +28,35 @@ def status(*, session: Bound) -> None:
     Reads only, at any time: also while a crawl runs, and after one was killed.
     """
     from crawler import calendar  # noqa: PLC0415 - start-up
-    from storage import allowances, budgets, crew, daemons, lock, summary, watching  # noqa: PLC0415 - start-up
+    from storage import allowances, crew, daemons, summary, watching  # noqa: PLC0415 - start-up
     from storage.database import Database  # noqa: PLC0415 - start-up
 
     configuration = session.configure()
     place = configuration.settings.storage.database
-    today = calendar.day(session.now(), calendar.zone(configuration.settings.budget.time_zone))
+    asked = configuration.settings.budget
+    today = calendar.day(session.now(), calendar.zone(asked.time_zone))
     database = Database.open(place, now=session.now, mode="read")
     try:
         with database.read() as conn:
             found = summary.read(conn)
             daemon = daemons.read(conn)
             is_alive = daemons.alive(conn, now=session.now()) is not None
-            money = budgets.standing(conn, None if daemon is None else daemon.total, today=today)
+            money = None if daemon is None else daemons_money(conn, daemon, asked, now=session.now())
             crawlers = crew.members(conn, now=session.now())
             counted = [] if found.run is None else allowances.counted(conn, found.run.id)
             brought = None if daemon is None else watching.new_per_page(conn, now=session.now())
-        is_locked = any(not each.is_silent for each in crawlers) if database.is_shared else lock.is_held(database.path)
+        is_locked = is_crawled(database, crawlers)
         place = database.name
     finally:
         database.close()
     session.output.line(f"{place}, {configuration.whence('storage.database')}", label="database")
-    if daemon is not None:
+    if daemon is not None and money is not None:
         is_silent = daemon.state != "stopped" and not is_alive
         until = "" if daemon.until_at is None or is_silent else f" · until {moment(daemon.until_at)}"
         silent = f" · not heard of since {moment(daemon.heartbeat_at)}: killed?" if is_silent else ""
-        up = "" if not is_alive else f" · up {_span(session.now() - daemon.started_at)}"
+        up = "" if not is_alive else f" · up {durations.clock_face(session.now() - daemon.started_at)}"
         session.output.line(f"{daemon.state.replace('_', ' ')} · {daemon.detail}{until}{silent}{up}", label="daemon")
-        for label, text in zip(("budget", "today"), daemons_lines(daemon, money, today), strict=True):
+        for label, text in zip(("budget", "today"), money.lines(), strict=True):
             session.output.line(text, label=label)
         if brought is not None and brought["last_day"] is not None:
             before = "" if brought["week_before"] is None else f" ({brought['week_before']:g} in the week before)"
@@ -70,10 +75,17 @@ def status(*, session: Bound) -> None:
             "is_crawling": is_locked,
             "crawlers": [_of_crawler(each) for each in crawlers],
             "daemon": None
-            if daemon is None
-            else {**_of_daemon(daemon), **daemons_money(daemon, money, today), "new_per_page": brought},
+            if daemon is None or money is None
+            else {**_of_daemon(daemon), **money.document(), "new_per_page": brought},
         }
     )
+
+
+def is_crawled(database: Database, crawlers: list[Member]) -> bool:
+    """Tell whether a program works on the database, `crawlers` being those of whom it knows."""
+    from storage import lock  # noqa: PLC0415 - start-up
+
+    return any(not each.is_silent for each in crawlers) if database.is_shared else lock.is_held(database.path)
 
 
 def document(found: Summary, *, has_run: bool = True) -> dict[str, Any]:
@@ -117,7 +129,7 @@ def lines(found: Summary, *, is_locked: bool = False) -> list[tuple[str, str]]:
         shown.append(("run", "none yet"))
     else:
         state = (
-            f"not ended: {'a crawl works on it' if is_locked else 'cut off; the next crawl goes on with it'}"
+            f"not ended: {'a crawl works on it' if is_locked else f'cut off; the next {_kind(run)} goes on with it'}"
             if run.stop_reason is None
             else (f"stopped because: {stops.words(run.stop_reason)}")
         )
@@ -134,7 +146,10 @@ def lines(found: Summary, *, is_locked: bool = False) -> list[tuple[str, str]]:
         shown.append(("pages", f"{run.pages:,} in {durations.clock_face(run.active_s)}{pace}"))
         foreseen = run.foreseen
         if foreseen is not None:
-            shown.append(("forecast", _foreseen(foreseen, run)))
+            shown += zip(("forecast", "", ""), _foreseen(foreseen, run), strict=True)
+    if (waits := found.put_off) is not None:
+        left = f"{waits.remaining:,} left of {waits.budget:,}"
+        shown.append(("waits", f"run {waits.id} · {left}: the next {_kind(waits)} goes on with it"))
     if len(found.runs) > 1:
         shown.append(
             (
@@ -159,6 +174,10 @@ def lines(found: Summary, *, is_locked: bool = False) -> list[tuple[str, str]]:
         )
     )
     return shown
+
+
+def _kind(run: RunRow) -> str:
+    return "refresh" if run.is_refresh else "crawl"
 
 
 def _sub_budgets(run: RunRow, counted: list[Counted], today: str) -> dict[str, Any]:
@@ -223,14 +242,18 @@ def _spent_of(part: Mapping[str, int]) -> str:
     return f"{part['charged'] + part['uncertain']:,} of {part['budget']:,}"
 
 
-def _foreseen(foreseen: dict[str, Any], run: RunRow) -> str:
-    """Say what was forecast and what came, for as many credits as were spent; or why the two cannot be compared."""
+def _foreseen(foreseen: dict[str, Any], run: RunRow) -> list[str]:
+    """Say what was forecast and what came, for as many credits as were spent; or why the two cannot be compared.
+
+    Returns a line for the accounts, one for the follows, and one of notes.
+    """
     said = []
     for name, word in (("accounts", "accounts"), ("edges", "follows")):
         of = foreseen[name]
         span = of["expected"] or of
         off = "" if of["error"] is None else f" ({off_by(of['error'])})"
-        said.append(f"{span['low']:,}–{span['high']:,} new {word}, {of['actual']:,} came{off}")
+        low, mid, high = (f"{span[at]:,}" for at in ("low", "mid", "high"))
+        said.append(f"{low}–{mid}–{high} new {word}, {of['actual']:,} came{off}")
     notes = [f"from credit {foreseen['from_credit']:,} on"]
     is_compared = foreseen["accounts"]["expected"] is not None
     if not foreseen["is_whole"]:
@@ -242,38 +265,61 @@ def _foreseen(foreseen: dict[str, Any], run: RunRow) -> str:
             notes.append(f"stopped before its budget was spent: {stops.words(run.stop_reason)}")
     if not is_compared:
         notes.append("no comparison" if not foreseen["is_whole"] else "no comparison: the budget was raised since")
-    return f"{' · '.join(said)} ({'; '.join(notes)})"
+    return [*said, "; ".join(notes)]
 
 
-def daemons_money(daemon: Daemon, standing: Standing, today: str) -> dict[str, Any]:
-    """Return where a daemon's money stands, in credits."""
-    return {
-        "total": standing.total,
-        "used": standing.used,
-        "left": standing.left,
-        "expiring": standing.expiring,
-        "per_day": daemon.per_day,
-        "today": standing.by_day.get(today, 0),
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonsMoney:
+    """Where a daemon's money stands, in credits; other runs took `elsewhere` of what counts as `today`'s."""
+
+    standing: Standing
+    today: str
+    per_day: int | None
+    elsewhere: int
+
+    @property
+    def spent_today(self) -> int:
+        """What the daemon spends by: a day's cap is over all runs."""
+        return self.standing.by_day.get(self.today, 0) + self.elsewhere
+
+    def document(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return {
+            "total": self.standing.total,
+            "used": self.standing.used,
+            "left": self.standing.left,
+            "expiring": self.standing.expiring,
+            "per_day": self.per_day,
+            "today": self.spent_today,
+            "today_elsewhere": self.elsewhere,
+        }
+
+    def lines(self) -> tuple[str, str]:
+        """Return the same for people: in all, with how long it lasts, and today."""
+        from storage.budgets import lasting  # noqa: PLC0415 - start-up
+
+        money = self.standing
+        ends = "".join(f", {credits:,} of them until {day}" for day, credits in money.expiring.items())
+        limit = "no total" if money.total is None else f"{money.left:,} left of {money.total:,}{ends}"
+        coming = lasting(money, today=self.today)
+        lasts = f", for {coming['days']:g} days ({coming['low']:g} to {coming['high']:g})" if coming else ""
+        spent = f"{self.spent_today:,}" + (f" of {self.per_day:,}" if self.per_day else "")
+        others = f", {self.elsewhere:,} of them by other runs" if self.elsewhere else ""
+        return f"{money.used:,} spent in all · {limit}{lasts}", f"{spent}{others}"
 
 
-def daemons_lines(daemon: Daemon, standing: Standing, today: str) -> tuple[str, str]:
-    """Return the same for people: in all, with how long it lasts, and today."""
-    from storage.budgets import lasting  # noqa: PLC0415 - start-up
+def daemons_money(conn: Any, daemon: Daemon, asked: Budget, *, now: float) -> DaemonsMoney:
+    """Read where a daemon's money stands at a Unix time; `conn` is of one of storage's readings."""
+    from crawler import calendar  # noqa: PLC0415 - start-up
+    from storage import budgets  # noqa: PLC0415 - start-up
 
-    ends = "".join(f", {credits:,} of them until {day}" for day, credits in standing.expiring.items())
-    limit = "no total" if standing.total is None else f"{standing.left:,} left of {standing.total:,}{ends}"
-    coming = lasting(standing, today=today)
-    lasts = f", for {coming['days']:g} days ({coming['low']:g} to {coming['high']:g})" if coming else ""
-    spent = f"{standing.by_day.get(today, 0):,}" + (f" of {daemon.per_day:,}" if daemon.per_day else "")
-    return f"{standing.used:,} spent in all · {limit}{lasts}", spent
-
-
-def _span(seconds: float) -> str:
-    """Return a length of time as people say it: 6 d 4 h."""
-    minutes = max(0, int(seconds)) // 60
-    days, hours = minutes // 1440, minutes // 60 % 24
-    return f"{days} d {hours} h" if days else f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
+    day = partial(calendar.day, where=calendar.zone(asked.time_zone))
+    return DaemonsMoney(
+        standing=budgets.standing(conn, daemon.total, today=day(now)),
+        today=day(now),
+        per_day=daemon.per_day,
+        elsewhere=0 if daemon.per_day is None else budgets.elsewhere(conn, day, now=now),
+    )
 
 
 def _of_daemon(daemon: Daemon) -> dict[str, Any]:

@@ -5,31 +5,30 @@ Invariant: whatever is made here is made in transactions that a kill may cut sho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from math import log
 from random import Random
-from statistics import median
 from typing import TYPE_CHECKING
 
-from crawler import policy
-from crawler.forecast import PILOT, forecast
+from crawler import policy, prospects
+from crawler.forecast import PILOT, Forecaster
 from crawler.options import Options
+from crawler.pagewise import Measured, measured_in, rule
 from crawler.phases import Phase
+from crawler.prospects import Ground
 from crawler.stopping import WINDOW
 from crawler.strategies import registry
+from crawler.strategies.unbiased import Unbiased
 from crawler.strategy import Strategy, lot, pages_left, uniform
 from crawler.worker import Desk
-from storage import allowances, control, evidence, parking, ranking, runs, yields
+from storage import allowances, control, evidence, parking, ranking, runs
 from storage.archive import Archive
 from storage.database import Database
 from storage.journal import Act, note
 from storage.listing import Rules
-from storage.ordering import STATE, Candidate
+from storage.ordering import Candidate
 from storage.picking import Taking
 from storage.runs import Credits, Started
-from storage.yields import Known
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -51,74 +50,9 @@ MEASURE_AFTER = 200
 """Pages after which it is measured again, as at the beginning, whether the page-wise rule may take a strategy's place;
 then at each doubling."""
 
-ORDER_TESTS, ORDER_BIAS, ORDER_DEVIATION = 100, 0.2, 3.0
-"""A list order counts as random when so many comparisons lean less than this, in share and in standard deviations."""
-
-SPREAD_ACCOUNTS, SPREAD = 30, 0.5
-"""Follower counts count as trustworthy when log(k/F) of so many accounts spreads less than this beyond chance."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What was measured of a crawl's lists. `order_bias` is -1 (hubs first) to 1 (hubs last); None: too little seen."""
-
-    order_bias: float | None
-    spread: float | None
-
-    @property
-    def allows_pages(self) -> bool:
-        """Whether a page-wise rule may be trusted."""
-        return self.order_bias is not None and self.spread is not None and self.spread <= SPREAD
-
-
-def measure(order_tests: int, order_score: int, ratios: list[tuple[int, int]]) -> Measured:
-    """Judge comparisons of list positions, and pairs of listings seen (k) and followers reported (F)."""
-    order_bias = None
-    if order_tests >= ORDER_TESTS:
-        bias = order_score / order_tests
-        if abs(bias) <= ORDER_BIAS and abs(order_score) <= ORDER_DEVIATION * order_tests**0.5:
-            order_bias = bias
-    spread = None
-    logs = [log(k / followers) for k, followers in ratios if followers > 0]
-    if len(logs) >= SPREAD_ACCOUNTS:
-        middle = median(logs)
-        deviation = 1.4826 * median(abs(value - middle) for value in logs)
-        by_chance = sum(1 / k for k, _ in ratios) / len(ratios)
-        spread = max(0.0, deviation**2 - by_chance) ** 0.5
-    return Measured(order_bias=order_bias, spread=spread)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ground:
-    """What a forecast rests on, all of one moment."""
-
-    known: yields.Known
-    strategy: Strategy
-    room: allowances.Room
-    budget: int
-    at: Mapping[str, int]
-
-
-def rule(options: Options, name: str, measured: Measured | None, *, lot_seed: int) -> Strategy:
-    """Return the strategy of this name, or its page-wise rule where one is asked for or what was measured allows it."""
-    is_paged = options.page_rules == "on" if measured is None else measured.allows_pages
-    kind = registry.PAGEWISE.get(name) if is_paged else None
-    return options.strategy_of(name if kind is None else kind.name, lot_seed=lot_seed)
-
-
-def known_to(conn: Connection, options: Options) -> Known:
-    """Return what is known of the crawl so far and of what one with these options may buy."""
-    return yields.read(
-        conn,
-        concurrency=options.concurrency,
-        rate=options.rate,
-        max_depth=options.max_depth,
-        wants=None if options.wanted.is_open else options.wanted.wants,
-    )
-
 
 class Course:
-    """Leads one process of a run through its phases."""
+    """Leads one process of a run through those of its phases that are `coming`."""
 
     def __init__(
         self,
@@ -126,6 +60,7 @@ class Course:
         db: Database,
         options: Options,
         started: Started,
+        coming: Sequence[Phase],
         archive: Archive | None,
         is_stopping: Callable[[], bool],
         now: Callable[[], float],
@@ -134,6 +69,7 @@ class Course:
         self._db = db
         self._options = options
         self._started = started
+        self._coming = coming
         self._archive = archive
         self._is_stopping = is_stopping
         self._now = now
@@ -184,6 +120,7 @@ class Course:
     async def enter(self, phase: Phase) -> tuple[Rules, Taking]:
         """Make the frontier ready for a phase; returns how its pages are stored and its entries taken."""
         self._phase = phase
+        self._coming = self._coming[self._coming.index(phase) :]
         only: list[int] | None = None
         if phase.wave is not None:
             only = await self._draws(phase)
@@ -196,7 +133,7 @@ class Course:
         """Measure the lists read so far, by any run; None where a page-wise rule does not depend on them."""
         if self._options.page_rules != "auto" or phase.queue != "main" or phase.strategy not in registry.PAGEWISE:
             return None
-        return measure(*await self._db.write(evidence.list_order), await self._db.write(evidence.listing_ratios))
+        return await self._db.write(measured_in)
 
     def _strategy(self, phase: Phase, measured: Measured | None) -> Strategy:
         return rule(self._options, phase.strategy, measured, lot_seed=self._started.lot_seed)
@@ -264,7 +201,7 @@ class Course:
         runs.remember(conn, ranking.RANKED_TO, f"{strategy.label} 0")
         if evidence.frontier_size(conn) >= LARGE:
             ranking.drop_indexes(conn)
-        if has_to_tally(ranked_by, strategy):
+        if registry.has_to_tally(ranked_by, strategy):
             ranking.rebuild(conn, strategy)
 
     async def _draws(self, phase: Phase) -> list[int]:
@@ -312,33 +249,45 @@ class Course:
 
         A refresh has none: it is not for new accounts.
         """
-        chosen, progress = self._chosen, desk.progress
-        if chosen is None or not progress.left or self._options.refresh_only:
+        progress = desk.progress
+        if self._chosen is None or not progress.left or self._options.refresh_only:
             return
         begun_from, gone_s = progress.accounts_new, desk.time() - progress.started_s
-        ground = await self._db.write(partial(self._ground, strategy=chosen, gone_s=gone_s))
-        made = forecast(ground.known, ground.strategy, ground.room, self._options)
+        ground, budget, at = await self._db.write(partial(self._ground, gone_s=gone_s))
+        steps = ground.steps(self._coming, explore=self._options.explore)
+        made = Forecaster(ground.known, ground.room, self._options).under(steps)
         if made.basis == "prior":
             return
-        self._foreseen_of = ground.budget
+        self._foreseen_of = budget
         if not made.cost:  # nothing is left that may be bought, and nothing to be right or wrong about
             return
         progress.forecast, progress.forecast_from = made, begun_from
-        run_id, at = self._started.run_id, ground.at
         progress.forecast_at = at["credits"]
-        await self._db.write(partial(runs.foretell, run_id=run_id, at=at, budget=ground.budget, forecast=made.record()))
+        run_id = self._started.run_id
+        await self._db.write(partial(runs.foretell, run_id=run_id, at=at, budget=budget, forecast=made.record()))
 
-    def _ground(self, conn: Connection, *, strategy: Strategy, gone_s: float) -> _Ground:
+    def _ground(self, conn: Connection, *, gone_s: float) -> tuple[Ground, int, Mapping[str, int]]:
+        """Return what a forecast rests on, with the run's budget and what the run has gained so far."""
         options, run_id, now = self._options, self._started.run_id, self._now()
-        credits = runs.read_credits(conn, run_id)
-        until = None if options.deadline_s is None else now + options.deadline_s - gone_s
-        return _Ground(
-            known=known_to(conn, options),
-            strategy=strategy.restored(runs.recall(conn, STATE)) if strategy.learns else strategy,
-            room=allowances.room(conn, options.caps, run_id=run_id, left=credits.remaining, now=now, until=until),
-            budget=credits.budget,
-            at=runs.gained(conn, run_id),
+        budget, at = runs.read_credits(conn, run_id).budget, runs.gained(conn, run_id)
+        measured = measured_in(conn) if options.page_rules == "auto" else None
+        strategies = {
+            name: rule(options, name, measured, lot_seed=self._started.lot_seed)
+            for name in {*(phase.strategy for phase in self._coming), Unbiased.name}
+        }
+        if self._chosen is not None:  # this phase goes on by the rule that it is at
+            strategies[self._coming[0].strategy] = self._chosen
+        ground = prospects.survey(
+            conn,
+            options,
+            strategies,
+            run_id=run_id,
+            used=at["credits"],
+            left=budget - at["credits"],
+            now=now,
+            until=None if options.deadline_s is None else now + options.deadline_s - gone_s,
         )
+        return ground, budget, at
 
     def _mind_yield(self, desk: Desk) -> None:
         credits, new_accounts = desk.progress.recent
@@ -372,17 +321,3 @@ class Course:
             "strategy.changed", strategy=strategy.name, order_bias=measured.order_bias, follower_spread=measured.spread
         )
         desk.wake()
-
-
-def has_to_tally(ranked_by: str | None, strategy: Strategy) -> bool:
-    """Tell whether what a strategy keeps of an entry has to be worked out anew where the frontier was ranked otherwise.
-
-    Cash and listings may have been kept by the strategy before; what one learns is its own.
-    """
-    # A ranking that was cut off, or by a strategy unknown here, says nothing about what was kept either.
-    before = strategy if ranked_by is None else registry.of_label(ranked_by)
-    return strategy.learns or (
-        before is None
-        or (strategy.keeps_cash and not before.keeps_cash)
-        or (strategy.keeps_listings and not before.keeps_listings)
-    )

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from crawler import policy
 from crawler.breakers import Breakers
@@ -53,7 +53,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preflight:
-    """What is known before the first credit is spent. `balance` is None where the provider did not tell."""
+    """What is known before the first credit is spent. `balance` is None where the provider did not tell.
+
+    `changed` are the settings under which a run goes on otherwise than before, as `summary.Terms` has them.
+    """
 
     run_id: int
     is_new_run: bool
@@ -66,6 +69,7 @@ class Preflight:
     reclaimed: int
     settled: int | None
     strategy: str
+    changed: Mapping[str, Mapping[str, Any]]
 
     @property
     def left(self) -> int:
@@ -159,17 +163,18 @@ class Crawl:
             self._log.warning("lease.reclaimed", count=reclaimed, uncertain_credits=reclaimed)
         self._db.be_patient(options.max_wait_s, lambda error: self._log.warning("database.waited", cause=error.problem))
         pages = archive.Archive(await self._db.write(archive.newest_dictionary)) if options.archive else None
+        coming = self._phases(started, await self._db.write(partial(runs.read_credits, run_id=started.run_id)))
         course = Course(
             db=self._db,
             options=options,
             started=started,
+            coming=coming,
             archive=pages,
             is_stopping=lambda: self._stop is not None,
             now=self._now,
             log=self._log,
         )
         await course.prepare()
-        coming = self._phases(started, await self._db.write(partial(runs.read_credits, run_id=started.run_id)))
         desk = self._at = await self._desk(started, balance, reclaimed, settled, course=course, first=coming[0])
         await course.foresee(desk)
         desk.limiter.narrow()
@@ -229,6 +234,7 @@ class Crawl:
             reclaimed=reclaimed,
             settled=settled,
             strategy=options.strategy,
+            changed=next((each.changed for each in row.terms if each.process == started.process_id), {}),
         )
         self._log.info(
             "run.started",
@@ -241,6 +247,8 @@ class Crawl:
             strategy=preflight.strategy,
             concurrency=options.concurrency,
         )
+        if preflight.changed:
+            self._log.warning("terms.changed", run=preflight.run_id, settings=preflight.changed)
         if preflight.balance is not None and preflight.balance < preflight.left:
             self._log.warning("balance.exceeded", balance=preflight.balance, left_in_budget=preflight.left)
         if preflight.refill_state is not None:
@@ -313,12 +321,15 @@ class Crawl:
 
     def _own_terms(self, conn: Connection) -> Terms:
         options = self._options
-        daemons.refuse_other_money(conn, budget=options.budget, new_run=options.new_run, now=self._now())
+        # A refresh has credits of its own, also where it goes on.
+        brings_money = options.new_run or options.refresh_only
+        daemons.refuse_other_money(conn, budget=options.budget, new_run=brings_money, now=self._now())
         return Terms(budget=options.budget, new_run=options.new_run)
 
     def _continued(self, conn: Connection) -> None:
         terms = self._terms(conn)
-        runs.continued(conn, budget=terms.budget, new_run=terms.new_run)
+        refresh = self._options.refresh_only
+        runs.continued(conn, budget=terms.budget, new_run=terms.new_run, refresh=refresh)
 
     def _start(self, conn: Connection) -> runs.Started:
         options, terms = self._options, self._terms(conn)

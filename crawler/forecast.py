@@ -127,11 +127,6 @@ class Step:
     lots: Ordering | None = None
 
 
-def forecast(known: Known, strategy: Ordering, room: Room, options: Options) -> Forecast:
-    """Say what the credits there is room for will buy under one strategy from beginning to end."""
-    return Forecaster(known, room, options).under([Step(ordering=strategy, ceiling=room.credits)])
-
-
 def by_day(made: Forecast, caps: Caps, *, today: int, now: float) -> Forecast:
     """Return the forecast with the nights that it waits through where a day has a cap, as part of its time.
 

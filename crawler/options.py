@@ -13,6 +13,7 @@ from crawler.stopping import StopRules
 from crawler.strategies import registry
 from crawler.strategy import Strategy, Tuning
 from storage.allowances import Caps
+from storage.runs import REFRESH
 
 CORE_SIZE = 1000
 """Accounts of the core that `core-pages` looks for, where nothing else is asked."""
@@ -92,5 +93,6 @@ class Options:
             "archive": self.archive,
             "left_out": list(self.left_out),
             "source": self.source,
+            **({REFRESH: True} if self.refresh_only else {}),
             **self.labels,
         }

@@ -108,15 +108,21 @@ class Progress:
         return self.forecast_from + int(span.low), self.forecast_from + round(span.high)
 
     @property
-    def forecast_error(self) -> float | None:
-        """How far off the forecast is so far: new accounts over those expected for the credits since, less 1.
+    def expected_so_far(self) -> float | None:
+        """New accounts that were expected of the credits since the forecast.
 
         None while there are too few to tell, and where other crawlers spend as well: what they bring is not known here.
         """
         if self.forecast is None or self.crawlers > 1:
             return None
         expected, _ = on_the_way(self.forecast.path, self.charged + self.uncertain - self.forecast_at)
-        return (self.accounts_new - self.forecast_from) / expected - 1 if expected >= LEAST_EXPECTED else None
+        return expected if expected >= LEAST_EXPECTED else None
+
+    @property
+    def forecast_error(self) -> float | None:
+        """How far off the forecast is so far: new accounts over those expected, less 1; None while nobody can tell."""
+        expected = self.expected_so_far
+        return None if expected is None else (self.accounts_new - self.forecast_from) / expected - 1
 
     @property
     def left(self) -> int:

@@ -1,23 +1,23 @@
-"""Prospects: what a crawl with these options would buy under each strategy, asked before it begins.
+"""Prospects: what a crawl would buy, asked before it begins under each strategy, and while it goes on of what is left.
 
 Invariant: nothing is written. What the crawl would make of the frontier for a strategy is worked out beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from crawler.course import has_to_tally, known_to, measure, rule
 from crawler.forecast import Forecast, Forecaster, Step, by_day
 from crawler.options import Options
+from crawler.pagewise import measured_in, rule
 from crawler.phases import Phase, phases
 from crawler.strategies import registry
 from crawler.strategies.core_pages import CorePages
 from crawler.strategies.expansion import Expansion
 from crawler.strategies.unbiased import Unbiased
-from storage import allowances, evidence, ranking, runs
+from storage import allowances, ranking, runs, yields
 from storage.errors import BudgetTooSmall
 from storage.ordering import STATE, Candidate, Ordering
 from storage.schema import Queue
@@ -29,9 +29,37 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What the forecasts of a run rest on, all of one moment, when so many of its credits were `used`.
+
+    `orderings` are by the names of the strategies; the one by lot is among them.
+    """
+
+    known: yields.Known
+    room: allowances.Room
+    used: int
+    orderings: Mapping[str, Ordering]
+
+    def steps(self, coming: Iterable[Phase], *, explore: float) -> list[Step]:
+        """Return what is left of phases of the run as the steps of a forecast; `explore` is a share of the picks."""
+        return [self._step(phase, explore) for phase in coming]
+
+    def _step(self, phase: Phase, explore: float) -> Step:
+        lots, left = self.orderings[Unbiased.name], self.room.credits
+        ceiling = left if phase.ceiling is None else min(left, phase.ceiling - self.used)
+        if phase.wave is not None:  # drawn from lists read, the less often the more follow an account: as lots are
+            return Step(ordering=lots, ceiling=ceiling)
+        ordering = self.orderings[phase.strategy]
+        if phase.queue == Queue.AUDIT:
+            return Step(ordering=ordering, ceiling=ceiling)
+        return Step(ordering=ordering, ceiling=ceiling, explore=explore, lots=lots)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prospects:
     """Forecasts by strategy, the chosen one first, of the credits that are `left` for first calls.
 
+    `is_least`: what the known frontier costs is a minimum, for of some in it nobody knows yet how many they follow.
     `continues` is the run that the crawl would go on with, None where it begins a new one; `used` are the credits of
     the budget that this run has used. `new_run` tells whether the crawl must be told to begin a new one.
     """
@@ -41,6 +69,7 @@ class Prospects:
     continues: int | None
     used: int
     new_run: bool
+    is_least: bool
 
 
 def read(conn: Connection, options: Options, budget: int, *, now: float) -> Prospects:
@@ -56,56 +85,78 @@ def read(conn: Connection, options: Options, budget: int, *, now: float) -> Pros
     used = 0 if previous is None else previous.charged + previous.uncertain + previous.reserved
     continues = None if previous is None else previous.id
     caps = options.caps
-    room = allowances.room(conn, caps, run_id=continues, left=budget - used, now=now)
     today = 0 if caps.per_day is None else sum(allowances.today(conn, caps.day, now=now))
-    known = known_to(conn, options)
-    strategies = _strategies(conn, options)
-    by_label = _ranked(conn, strategies.values(), known.waiting.entries)
-    lots, expansion = strategies[Unbiased.name], strategies[Expansion.name]
-
-    def step(phase: Phase, strategy: Strategy) -> Step:
-        ceiling = room.credits if phase.ceiling is None else min(room.credits, phase.ceiling - used)
-        if phase.queue == Queue.AUDIT:
-            return Step(ordering=by_label[expansion.label], ceiling=ceiling)
-        if phase.wave is not None:  # drawn from lists read, the less often the more follow an account: as lots are
-            return Step(ordering=lots, ceiling=ceiling)
-        return Step(ordering=by_label[strategy.label], ceiling=ceiling, explore=options.explore, lots=lots)
-
-    forecaster = Forecaster(known, room, options)
+    ground = survey(conn, options, _strategies(conn, options), run_id=continues, used=used, left=budget - used, now=now)
+    forecaster = Forecaster(ground.known, ground.room, options)
     found = {}
     for name in dict.fromkeys((options.strategy, *registry.NAMES)):
         coming = phases(budget, strategy=name, audit=options.audit, control=options.control)
-        made = forecaster.under([step(phase, strategies[name]) for phase in coming])
+        made = forecaster.under(ground.steps(coming, explore=options.explore))
         found[name] = by_day(made, caps, today=today, now=now)
-    return Prospects(forecasts=found, left=room.credits, continues=continues, used=used, new_run=new_run)
+    return Prospects(
+        forecasts=found,
+        left=ground.room.credits,
+        continues=continues,
+        used=used,
+        new_run=new_run,
+        is_least=any(entry.following is None for entry in ground.known.waiting.entries),
+    )
+
+
+def survey(
+    conn: Connection,
+    options: Options,
+    strategies: Mapping[str, Strategy],
+    *,
+    run_id: int | None,
+    used: int,
+    left: int,
+    now: float,
+    until: float | None = None,
+) -> Ground:
+    """Return what forecasts of a run rest on under strategies by name; of a run not begun where `run_id` is None.
+
+    So many of its credits are `used` and `left`; it ends at the Unix time `until` where that is not None.
+    """
+    known = yields.read(
+        conn,
+        concurrency=options.concurrency,
+        rate=options.rate,
+        max_depth=options.max_depth,
+        wants=None if options.wanted.is_open else options.wanted.wants,
+    )
+    return Ground(
+        known=known,
+        room=allowances.room(conn, options.caps, run_id=run_id, left=left, now=now, until=until),
+        used=used,
+        orderings=_ranked(conn, strategies, known.waiting.entries),
+    )
 
 
 def _strategies(conn: Connection, options: Options) -> dict[str, Strategy]:
-    """Return by name the rules that a crawl would begin with, and the audit's."""
+    """Return by name the rules that a crawl would begin with, each as if it were chosen, and the audit's."""
     lot_seed = int(runs.recall(conn, runs.LOT_SEED) or options.rng_seed or 0)
-    measured = None
-    if options.page_rules == "auto":
-        measured = measure(*evidence.list_order(conn), evidence.listing_ratios(conn))
+    measured = measured_in(conn) if options.page_rules == "auto" else None
     found = {name: rule(replace(options, strategy=name), name, measured, lot_seed=lot_seed) for name in registry.NAMES}
     return {**found, Expansion.name: options.strategy_of(Expansion.name, lot_seed=lot_seed)}
 
 
-def _ranked(conn: Connection, strategies: Iterable[Strategy], entries: Iterable[Candidate]) -> dict[str, Ordering]:
-    """Return the strategies by label with what they know, and give the entries what a crawl would work out for them."""
+def _ranked(conn: Connection, strategies: Mapping[str, Strategy], entries: Iterable[Candidate]) -> dict[str, Ordering]:
+    """Return the strategies with what they know, and give the entries what a crawl would work out for them."""
     ranked_by = runs.recall(conn, ranking.RANKED_BY)
     standing = ranked_by
     if ranked_by == ranking.MIXED:  # a crawl with the strategy that was cut off goes on ranking
         standing = (runs.recall(conn, ranking.RANKED_TO) or "").split(" ")[0]
     found: dict[str, Ordering] = {}
     missing: list[Ordering] = []
-    for strategy in strategies:
+    for name, strategy in strategies.items():
         ordering: Ordering = strategy
         if strategy.label == standing:
             ordering = strategy.restored(runs.recall(conn, STATE))
-        elif has_to_tally(ranked_by, strategy):
+        elif registry.has_to_tally(ranked_by, strategy):
             ordering = ranking.acquainted(conn, strategy)
             missing.append(ordering)
-        found[strategy.label] = ordering
+        found[name] = ordering
     cash = any(ordering.keeps_cash for ordering in missing)
     listings = any(ordering.keeps_listings for ordering in missing)
     merits = next((each.merits for each in missing if isinstance(each, CorePages)), None)  # no other sums any

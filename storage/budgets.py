@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from storage import allowances, daemons
 from storage.daemons import Daemon
 from storage.errors import NoDaemon, NoTotal
-from storage.runs import day_of, last
+from storage.runs import ENDED, day_of, last
 from storage.schema import budget_changes, ledger, processes, runs
 
 WINDOW_DAYS = 7
@@ -66,7 +66,8 @@ def add(
 ) -> Change | None:
     """Raise the budget: a daemon's total where one is alive or the last run is a daemon's, else the last run's.
 
-    A run that ended because its budget was used up goes on with the next crawl. A daemon's credits may have a last day.
+    A run that had ended by itself goes on with the next crawl: nobody else can spend its credits. A daemon's may have a
+    last day.
     Returns None without a run. Raises NoTotal, and NoDaemon where a run's credits were to have a last day.
     """
     run: Any = last(conn)
@@ -83,7 +84,7 @@ def add(
     else:
         change = Change(at=int(now), run_id=run.id, credits=credits, note=note, origin=origin)
         values: dict[str, Any] = {"budget": runs.c.budget + credits}
-        if run.stop_reason == "budget_exhausted":
+        if run.stop_reason in ENDED:
             values |= {"stop_reason": None, "ended_at": None}
         conn.execute(sa.update(runs).where(runs.c.id == run.id).values(values))
     written = {"at": change.at, "run_id": change.run_id, "credits": credits, "note": note, "origin": origin}

@@ -337,5 +337,5 @@ class OtherSettings(Exception):
     """Crawlers at work on the run were asked for something else, by `name`: one frontier has one order."""
 
     def __init__(self, name: str, *, theirs: object, ours: object) -> None:
-        super().__init__(f"crawlers at work on this run have {name} = {theirs!r}; this one was asked for {ours!r}")
+        super().__init__(f"crawlers at work here have {name} = {theirs!r}; this one was asked for {ours!r}")
         self.name = name

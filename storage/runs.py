@@ -26,6 +26,10 @@ DAY = "daemon_day"
 """The key in a run's settings that holds the day it belongs to (YYYY-MM-DD), for runs of a daemon."""
 
 
+REFRESH = "refresh"
+"""The key in a run's settings that marks a refresh: crawls go on with crawls, and refreshes with refreshes."""
+
+
 def day_of(settings: str) -> str | None:
     """Return the day of a daemon's run, None for other runs."""
     found = json.loads(settings).get(DAY)
@@ -136,13 +140,14 @@ def last(conn: sa.Connection) -> sa.Row[Any] | None:
     return conn.execute(sa.select(runs).order_by(runs.c.id.desc()).limit(1)).one_or_none()
 
 
-def continued(conn: sa.Connection, *, budget: int | None, new_run: bool) -> sa.Row[Any] | None:
-    """Return the run that the next crawl goes on with, None where it begins a new one.
+def continued(conn: sa.Connection, *, budget: int | None, new_run: bool, refresh: bool = False) -> sa.Row[Any] | None:
+    """Return the run that the next crawl, or `refresh`, goes on with: the last of its kind. None for a new one.
 
     `budget` is the total asked for, in credits. Raises BudgetTooSmall where that run has already used more, and
     BudgetMissing where a new run has none.
     """
-    previous = last(conn)
+    newest_first = conn.execute(sa.select(runs).order_by(runs.c.id.desc()))
+    previous = next((run for run in newest_first if bool(json.loads(run.settings).get(REFRESH)) == refresh), None)
     if previous is None or new_run or previous.stop_reason in ENDED:
         if budget is None:
             raise errors.BudgetMissing
@@ -167,17 +172,21 @@ def start(
     pid: int,
     now: float,
 ) -> Started:
-    """Continue the last run where it did not end by itself, else begin a new one; raises as `continued`.
+    """Continue the last run of the kind where it did not end by itself, else begin a new one; raises as `continued`.
 
     A continued run keeps its budget and its rng seed where none is given. Its row tells under which terms it goes on;
     those that it began with stay in the journal and among the changes of budgets (`summary.Terms`). Raises
-    OtherSettings where crawlers at work on it order the frontier otherwise.
+    OtherSettings where crawlers at work on it order the frontier otherwise, or a refresh is at work.
     """
-    previous = continued(conn, budget=budget, new_run=new_run)
+    is_refresh = bool(settings.get(REFRESH))
+    previous = continued(conn, budget=budget, new_run=new_run, refresh=is_refresh)
     if previous is not None:
         # A crawl that goes on with a daemon's run spends on its day.
         settings = {**{key: value for key, value in json.loads(previous.settings).items() if key == DAY}, **settings}
         _refuse_others(conn, previous, settings)
+    newest = last(conn)
+    if newest is not None and not new_run and not is_refresh:  # a refresh at work has queued lists that are its own
+        _refuse_others(conn, newest, settings)
     if rng_seed is None:
         rng_seed = fresh_rng_seed if previous is None else previous.rng_seed
     lot_seed = int(recall(conn, LOT_SEED) or rng_seed)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from storage.driver import sorting_on_disk
 from storage.journal import Act
+from storage.runs import ENDED, REFRESH
 from storage.schema import (
     Completeness,
     State,
@@ -38,9 +39,11 @@ _UNTOLD = frozenset({"concurrency", "rate", "deadline_s", "lot_seed"})
 class Terms:
     """What a run was asked to do when it began, or went on under other terms after `from_credit` credits.
 
-    `at` is in Unix seconds, None where no process tells; `changed` holds what each setting was `before` and `after`.
+    `process` is the number of the process that asked; `at` is in Unix seconds, None where no process tells; `changed`
+    holds what each setting was `before` and `after`.
     """
 
+    process: int | None
     at: int | None
     from_credit: int
     strategy: str
@@ -82,8 +85,16 @@ class RunRow:
     @property
     def began(self) -> Terms:
         """How it began; as it stands now where the database does not tell."""
-        now = Terms(at=self.started_at, from_credit=0, strategy=self.strategy, settings=self.asked, changed={})
-        return self.terms[0] if self.terms else now
+        if self.terms:
+            return self.terms[0]
+        return Terms(
+            process=None,
+            at=self.started_at,
+            from_credit=0,
+            strategy=self.strategy,
+            settings=self.asked,
+            changed={},
+        )
 
     @property
     def budget_began(self) -> int:
@@ -149,6 +160,11 @@ class RunRow:
         return json_object(self.settings)
 
     @property
+    def is_refresh(self) -> bool:
+        """Whether it reads known lists again."""
+        return bool(self.asked.get(REFRESH))
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """The hosts that were asked, each once, in their order; none where they were not noted."""
         asked = [*(each.settings for each in self.terms), self.asked]
@@ -208,11 +224,22 @@ class Summary:
     skipped: Mapping[str, int]
     completeness: Mapping[str, int]
     edges: int
+    run_id: int | None = None
 
     @property
     def run(self) -> RunRow | None:
-        """The newest run."""
-        return self.runs[-1] if self.runs else None
+        """The run with `run_id`, the newest one where that is None."""
+        return next((run for run in reversed(self.runs) if self.run_id in (None, run.id)), None)
+
+    @property
+    def put_off(self) -> RunRow | None:
+        """Beside a refresh the run that the next crawl goes on with, beside a crawl the one of the next refresh.
+
+        None where it has ended, or no credits left.
+        """
+        is_refresh = self.run is not None and self.run.is_refresh
+        found = next((run for run in reversed(self.runs) if run.is_refresh != is_refresh), None)
+        return None if found is None or found.stop_reason in ENDED or found.remaining <= 0 else found
 
 
 _RUNS = sa.select(*(runs.c[name] for name in RunRow.__dataclass_fields__ if name in runs.c))
@@ -255,6 +282,7 @@ def _terms(conn: sa.Connection) -> dict[Any, list[Terms]]:
                 continue
         before.append(
             Terms(
+                process=process,
                 at=started.get(process),
                 from_credit=_spent(conn, run, ledger_id) if changed else 0,
                 strategy=str(details.get("strategy")),
@@ -313,8 +341,11 @@ def is_rehearsal(rows: Iterable[RunRow]) -> bool:
     return bool(sources) and sources <= set(LOOPBACK)
 
 
-def read(conn: sa.Connection) -> Summary:
-    """Count everything; a scan of the frontier and of the follows, so seconds on a database of tens of millions."""
+def read(conn: sa.Connection, *, run_id: int | None = None) -> Summary:
+    """Count everything, for one who asks about this run or, with None, about the newest.
+
+    A scan of the frontier and of the follows, so seconds on a database of tens of millions.
+    """
     # Most of a large frontier was never touched: counted apart, it need not be sorted into groups.
     untouched = sa.and_(
         frontier.c.state == int(State.QUEUED), frontier.c.completeness.is_(None), frontier.c.visit_id.is_(None)
@@ -374,4 +405,5 @@ def read(conn: sa.Connection) -> Summary:
         skipped=skipped,
         completeness=completeness,
         edges=edges,
+        run_id=run_id,
     )

@@ -131,9 +131,10 @@ function show(found) {
   say("rate", live.pages_per_second.toFixed(1)); spark($("rate-line"), rates);
   const booked = found.by_day[found.today] || 0;
   const today = Math.max(booked, live.per_day !== null && live.left !== null && live.left <= live.per_day ? live.spent_today : 0);
-  say("today-left", live.per_day === null ? "no limit" : big(live.left === null ? Math.max(0, live.per_day - today) : live.left));
+  const counted = today + found.elsewhere;  // a day's cap is over all runs
+  say("today-left", live.per_day === null ? "no limit" : big(live.left === null ? Math.max(0, live.per_day - counted) : live.left));
   const used = found.used - booked + today;
-  say("today-text", live.per_day === null ? `${number(today)} spent` : `${number(today)} of ${number(live.per_day)} spent`);
+  say("today-text", live.per_day === null ? `${number(today)} spent` : `${number(counted)} of ${number(live.per_day)} spent`);
   say("total-left", found.total === null ? "no limit" : big(Math.max(0, found.total - used)));
   const f = found.forecast;
   say("total-text", f ? `lasts ${f.days} days (${f.low} to ${f.high}) at ${number(f.per_day)} a day` : found.total === null ? `${number(used)} spent` : "too early to say how long it lasts");

@@ -54,3 +54,17 @@ def of_label(label: str) -> Strategy | None:
     except ValueError:
         return None
     return build(name, tuning)
+
+
+def has_to_tally(ranked_by: str | None, strategy: Strategy) -> bool:
+    """Tell whether what a strategy keeps of an entry has to be worked out anew where the frontier was ranked otherwise.
+
+    Cash and listings may have been kept by the strategy before; what one learns is its own.
+    """
+    # A ranking that was cut off, or by a strategy unknown here, says nothing about what was kept either.
+    before = strategy if ranked_by is None else of_label(ranked_by)
+    return strategy.learns or (
+        before is None
+        or (strategy.keeps_cash and not before.keeps_cash)
+        or (strategy.keeps_listings and not before.keeps_listings)
+    )

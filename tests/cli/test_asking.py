@@ -44,7 +44,7 @@ def test_a_daemon_leaves_out_what_a_crawl_leaves_out() -> None:
             "cost_exponent",
             "flow, rank and community",
         ),
-        (("--core-size", 50), "crawl.core_size = 50", "only core look"),
+        (("--core-size", 50), "crawl.core_size = 50", "only core can look"),
         (("--strategy", "rank", "--page-rules", "on"), "crawl.page_rules = on", "core and discover"),
     ],
 )

@@ -35,7 +35,8 @@ def test_gained_and_lost_are_counted_and_named(run: Run, changed: Study, tmp_pat
         rows = list(csv.reader(file))
     assert rows[0] == ["change", "source", "target", "seen"]
     assert sorted(row[:3] for row in rows[1:]) == [["gone", "a", "y"], ["new", "a", "z"]]
-    told = run("diff", "--from", "2025-06-15T15:06:40", "--to", "2025-06-17")
+    told = run("diff", "--from", "2025-06-15T15:06:40", "--to", "2025-06-17", "--output", "changes.csv")
+    assert "wrote    changes.csv · 2 changes" in told.out
     assert "a → z" in told.out
     assert "1 gained · 1 lost · 0 back again" in told.out
 

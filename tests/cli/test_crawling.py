@@ -111,7 +111,7 @@ def test_what_to_type_next_works_as_it_stands(tmp_path: Path) -> None:
         ]
         done = run([*crawl, "20", *terms, "--region", "AT"], cwd=tmp_path)
         assert done.returncode == 3, done.stderr
-        words = "--budget-per-seed 60 --budget-per-depth 9,30 --strategy rank --control 0.3 --region DE --region AT"
+        words = "--strategy rank --control 0.3 --budget-per-seed 60 --budget-per-depth 9,30 --region DE --region AT"
         assert f"followgraph crawl {words} --verified --api-url {api.url} --db 'my study.db'" in done.stdout
         done = run([*crawl, "10"], cwd=tmp_path)
         assert done.returncode == 0, done.stderr

@@ -30,10 +30,11 @@ def test_written_is_read_again(seconds: int) -> None:
 
 def test_clock_face() -> None:
     """The length of a crawl reads like a clock."""
-    assert [durations.clock_face(s) for s in (0, 59.9, 430, 3600, 90_061)] == [
+    assert [durations.clock_face(s) for s in (0, 59.9, 430, 3600, 90_061, 425_227)] == [
         "0:00",
         "0:59",
         "7:10",
         "1:00:00",
         "25:01:01",
+        "4 d 22 h",
     ]

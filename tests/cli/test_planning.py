@@ -67,7 +67,14 @@ def test_without_a_crawl_a_pilot_is_suggested(run: Run) -> None:
     spans = found["forecast"]
     assert set(spans) == {"accounts", "edges", "visits", "seconds"}
     assert all(span["low"] <= span["mid"] <= span["high"] for span in spans.values())
-    assert "a pilot of 50 credits" in run("plan", "--budget", 1000).out
+    shown = run("plan", "--budget", 1000).out
+    assert "a pilot of 50 credits" in shown
+    assert "at least 2 credits for all that waits now" in shown
+    assert found["frontier_cost_is_least"]
+    small = run("plan", "--budget", 20).out
+    assert "a pilot of" not in small
+    assert "this budget is a pilot" in small
+    assert run("plan", "--budget", 20, "--json").document["pilot_credits"] is None
 
 
 def test_a_plan_says_what_each_strategy_would_buy_and_alters_nothing(run: Run, tmp_path: Path) -> None:
@@ -148,7 +155,10 @@ def test_what_an_earlier_depth_limit_kept_out_is_counted_again(run: Run, tmp_pat
     within = run("plan", "--json", "--budget", 300, "--max-depth", 1).document
     assert (within["frontier_cost"], within["spends"]) == (0, 0)
     assert set(within["forecast"]["edges"].values()) == {0}
-    assert "nothing is left to buy with these settings" in run("plan", "--budget", 300, "--max-depth", 1).out
+    shown = run("plan", "--budget", 300, "--max-depth", 1).out
+    why = "no list waits within 1 hop of a seed (crawl.max_depth)"
+    assert f"nothing is left to buy with these settings: {why}" in shown
+    assert "0–0–0" not in shown
     beyond = run("plan", "--json", "--budget", 300).document
     [(waits,)] = rehearsal.rows(
         path,
@@ -215,6 +225,33 @@ def test_a_plan_minds_the_settings_of_its_crawl(
     assert holds(found["forecast"], came, ["accounts", "edges", "visits"])
 
 
+def test_a_crawl_forecasts_its_phases_as_its_plan_does(run: Run, lean: Path) -> None:
+    """What was planned right before is what the run is compared with: the audit, its own share and the waves."""
+    plan = ("--db", lean, "plan", "--json", "--budget", 300)
+    found = run(*plan, "--audit", 0.3, "--control", 0.3).document
+    came, _, charged = bought(lean, 300, audit=0.3, control=0.3)
+    foreseen = rehearsal.state(lean.with_name("copy.db")).runs[-1].foreseen
+    assert foreseen is not None
+    assert (foreseen["from_credit"], foreseen["credits"]) == (0, charged)
+    for name in ("accounts", "edges"):
+        assert {key: foreseen[name][key] for key in ("low", "mid", "high")} == found["forecast"][name]
+        assert foreseen[name]["actual"] == came[name]
+        assert found["forecast"][name] != run(*plan).document["forecast"][name]
+
+
+def test_a_forecast_made_within_a_phase_is_of_what_is_left_of_it(tmp_path: Path) -> None:
+    """After the first fifty credits, all of the audit's, the rest of the audit and what follows is forecast."""
+    path = tmp_path / "a.db"
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=SEEDS, budget=300, audit=0.4, control=0.2)
+    foreseen = rehearsal.state(path).runs[-1].foreseen
+    assert foreseen is not None
+    assert 50 <= foreseen["from_credit"] < 120
+    assert foreseen["from_credit"] + foreseen["credits"] == 300
+    for name in ("accounts", "edges"):
+        assert foreseen[name]["low"] <= foreseen[name]["actual"] <= foreseen[name]["high"]
+    assert abs(foreseen["edges"]["error"]) < 0.05  # by the audit's order to the end it was a sixth too much
+
+
 def test_a_list_is_capped_and_a_cost_exponent_changes_the_order(run: Run, lean: Path) -> None:
     """With one page a list the frontier costs a credit each; without regard to cost `rank` begins fewer lists."""
     [(waiting,)] = rehearsal.rows(lean, "SELECT count(*) FROM frontier WHERE state IN (0, 5)")
@@ -273,6 +310,7 @@ def test_a_plan_shows_low_mid_and_high_within_eighty_columns(run: Run, lean: Pat
         [line] = [line for line in shown if line.startswith(f"{name} ")]
         for of in ("accounts", "edges", "visits"):
             assert "–".join(f"{count:,}" for count in found["strategies"][name][of].values()) in line
+        assert line.startswith(f"{name:<9} {found['strategies'][name]['accounts']['low']:,}–")
     assert all(len(line) <= 80 for line in shown if not line.startswith("next"))
 
 
@@ -418,12 +456,20 @@ def test_the_duty_of_a_study_that_has_not_begun(run: Run, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("flags", "environ", "named"),
     [
-        (["--control", 0.7, "--audit", 0.7], {}, ["crawl.control (0.7)", "crawl.audit (0.7)"]),
-        ([], {"FOLLOWGRAPH_BUDGET__RETRY_RESERVE": "20"}, ["budget.retry_reserve (20)", "budget.total (20)"]),
+        (
+            ["--control", 0.7, "--audit", 0.7],
+            {},
+            ["crawl.control = 0.7 (from --control)", "crawl.audit = 0.7 (from --audit)"],
+        ),
+        (
+            [],
+            {"FOLLOWGRAPH_BUDGET__RETRY_RESERVE": "20"},
+            ["budget.retry_reserve = 20 (from FOLLOWGRAPH_BUDGET__RETRY_RESERVE)", "budget.total = 20 (from --budget)"],
+        ),
         (
             [],
             {"FOLLOWGRAPH_FILTER__MIN_FOLLOWERS": "10", "FOLLOWGRAPH_FILTER__MAX_FOLLOWERS": "5"},
-            ["filter.min_followers (10)", "filter.max_followers (5)"],
+            ["filter.min_followers = 10 (from FOLLOWGRAPH_FILTER__MIN_FOLLOWERS)", "filter.max_followers = 5 (from "],
         ),
     ],
 )

@@ -54,7 +54,7 @@ def test_a_time_that_is_none_is_refused(run: Run, written: str) -> None:
     run("seed", "@a")
     ran = run("report", environ={"SOURCE_DATE_EPOCH": written})
     assert ran.code == 2
-    assert "SOURCE_DATE_EPOCH" in ran.err
+    assert f'SOURCE_DATE_EPOCH is "{written[:12]}' in ran.err
     assert not Path("followgraph-report").exists()
 
 

@@ -71,7 +71,10 @@ def test_no_seeds(run: Run, tmp_path: Path) -> None:
     """Naming nobody is bad input, and so is a file that cannot be read."""
     assert "no account was named" in run("seed").err
     (tmp_path / "empty").write_text("\n# nobody\n")
-    assert "empty names no account" in run("seed", "--file", "empty").err
+    empty = run("seed", "--file", "empty").err
+    assert "empty names no account" in empty
+    assert "Write accounts into it, one a line" in empty
+    assert "followgraph seed" not in empty  # which is what was typed
     assert "No such file" in run("seed", "--file", "nope").err
     assert run("seed", "--file", tmp_path).code == 2
 

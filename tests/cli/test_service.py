@@ -181,6 +181,21 @@ def test_a_budget_used_up_pauses_and_a_raise_goes_on(start: Start, run: Run) -> 
     assert daemon.end()["totals"]["charged"] == 50
 
 
+def test_a_day_is_shown_as_it_is_counted(start: Start, run: Run, simulate: Simulate) -> None:
+    """What a crawl took that day counts against the daemon's day, and `status`, `budget show` and the page say so."""
+    api = simulate("--accounts", "3000", "--port", "0")
+    assert run("crawl", "--seed", "u1", "--budget", "7", "--api-url", api).code == 0
+    daemon = start("--budget-per-day", "30")
+    until(lambda: json.loads(daemon.get("api/state")[1])["live"]["state"] == "day_done")
+    assert daemon.charged() == 23
+    for shown in (run("status", "--json"), run("budget", "show", "--json")):
+        money = shown.document["daemon"]
+        assert (money["per_day"], money["today"], money["today_elsewhere"], money["used"]) == (30, 30, 7, 23)
+    assert re.search(r"today +30 of 30, 7 of them by other runs", run("status").out)
+    assert json.loads(daemon.get("api/state")[1])["elsewhere"] == 7
+    daemon.end()
+
+
 def test_who_may_ask(start: Start) -> None:
     """Another name, a foreign origin, a form, or no header: refused. Every answer forbids scripts of others."""
     daemon = start("--budget-per-day", "1000")

@@ -98,7 +98,7 @@ def test_a_forecast_is_compared_at_the_credits_that_were_spent(run: Run, tmp_pat
     assert (found["accounts"]["actual"], found["accounts"]["error"]) == (60, 0.0)
     assert {key: found["accounts"][key] for key in ("low", "mid", "high")} == SPAN["accounts"]
     shown = run("status").out
-    assert "48–78 new accounts, 60 came (+0%) · 450–600 new follows, 500 came (+0%)" in shown
+    assert "forecast 48–60–78 new accounts, 60 came (+0%)\n         450–500–600 new follows, 500 came (+0%)\n" in shown
     assert "for 100 of 200 credits; stopped before its budget was spent: time is up" in shown
 
 
@@ -106,7 +106,7 @@ def test_a_forecast_is_compared_at_the_credits_that_were_spent(run: Run, tmp_pat
     ("made", "values", "said"),
     [
         ({}, {"charged": 150, "stop_reason": "interrupted"}, "stopped before its budget was spent: you asked; no comp"),
-        ({}, {"charged": 150}, "after 100 of 200 credits; no comparison)"),
+        ({}, {"charged": 150}, "after 100 of 200 credits; no comparison\n"),
         (PATH, {"charged": 400, "budget": 400}, "no comparison: the budget was raised since"),
         ({}, {"charged": 150, "budget": 150, "stop_reason": "budget_exhausted"}, "lowered since; no comparison"),
     ],

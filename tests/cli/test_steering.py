@@ -79,6 +79,19 @@ def test_why(run: Run, study: Study) -> None:
     assert run("why", "@nobody").code == 2
 
 
+def test_why_says_how_many_more_list_an_account(run: Run, tmp_path: Path) -> None:
+    """Of many that list somebody a person is shown the first five, and told of the others."""
+    names = [f"a{number}" for number in range(7)]
+    made = Study(tmp_path / "followgraph.db", *names, budget=20)
+    for name in names:
+        made.visit(name, facts("x"))
+    made.db.close()
+    told = run("why", "@x").out
+    assert "listed by 7 accounts" in told
+    assert told.count("by @a") == 5
+    assert "         and 2 more\n" in told
+
+
 def test_why_under_a_former_handle(run: Run, study: Study) -> None:
     """Who was renamed is found by the old handle too."""
     again = Study(study.path, budget=20)
@@ -100,6 +113,7 @@ def test_spending(run: Run, study: Study, tmp_path: Path) -> None:
     ]
     assert (document["charged"], document["uncertain"]) == (2, 1)
     assert (tmp_path / "spent.csv").read_text().splitlines()[0] == "day,outcome,calls,charged,uncertain"
+    assert "wrote    spent.csv · 2 rows" in run("spending", "--output", "spent.csv").out
     [row] = run("spending", "--by", "run", "--json").document["rows"]
     assert row == {"run": 1, "calls": 3, "charged": 2, "uncertain": 1}
     zone = {"FOLLOWGRAPH_BUDGET__TIME_ZONE": "Pacific/Kiritimati"}
@@ -132,6 +146,73 @@ def end_run(study: Study, reason: str) -> None:
     again = Study(study.path, budget=10)
     again.db.transact(lambda conn: conn.exec_driver_sql("UPDATE runs SET stop_reason = ?", (reason,)))
     again.db.close()
+
+
+def test_a_refresh_leaves_a_crawls_credits_to_the_next_crawl(run: Run, simulate: Simulate, tmp_path: Path) -> None:
+    """What was added to a crawl's run is the next crawl's, and what a refresh was cut off with the next refresh's."""
+    api = ("--api-url", simulate("--accounts", "300", "--port", "0"))
+    (tmp_path / "config.toml").write_text('[refresh]\nshortest = "0s"\n')
+    assert run("crawl", "--seed", "u1", "--budget", 10, *api).code == 0
+    run("budget", "add", 7)
+    refreshed = run("refresh", "--budget", 3, *api)
+    assert "3 spent · 0 uncertain · 0 left of 3" in refreshed.out
+    for told in (refreshed, run("status")):
+        assert "run 1 · 7 left of 17: the next crawl goes on with it" in told.out
+    run("budget", "add", 2)  # now the refresh's, which was last
+    assert "not ended: cut off; the next refresh goes on with it" in run("status").out
+    assert "17 credits of run 1, which goes on: 10 are used" in run("plan", "--budget", 17).out
+    again = run("crawl", *api, "--json").document
+    assert (again["credits"]["charged"], again["totals"]["charged"]) == (17, 20)
+    assert [(each["budget"], each["charged"]) for each in again["runs"]] == [(17, 17), (5, 3)]
+    more = run("refresh", *api, "--json").document
+    assert (more["run_id"], more["credits"]["charged"], more["totals"]["charged"]) == (2, 5, 22)
+    for command in ("crawl", "refresh"):
+        refused = run(command, *api)
+        assert refused.code == 2
+        assert f"followgraph {command} --budget 2000" in refused.err
+    assert rehearsal.findings(tmp_path / "followgraph.db") == []
+
+
+def test_a_run_that_goes_on_otherwise_says_so(run: Run, simulate: Simulate, tmp_path: Path) -> None:
+    """A raised budget names the crawl that goes on as before; another one says what it does otherwise, and how not."""
+    api = ("--api-url", simulate("--accounts", "300", "--port", "0"))
+    terms = "--budget-per-depth 9,9 --max-depth 2 --min-followers 1 --rate 50.5 --region DE --region AT --strategy rank"
+    begun = run("crawl", "--seed", "u1", "--budget", 4, *terms.split(), "--verified", *api, "--json").document
+    assert begun["stop_reason"] == "frontier_empty"  # which does not keep its run from what is added
+    added = run("budget", "add", 3)
+    [command] = [line.partition("followgraph crawl")[2] for line in added.out.splitlines() if line.startswith("next")]
+    assert sorted(command.split(" --")) == sorted(f" {terms} --verified".split(" --"))
+    assert "api.base_url 127.0.0.1 → api.socialfetch.dev" in added.err  # which no flag can be made of
+
+    (tmp_path / "config.toml").write_text("[crawl]\nmax_pages_per_account = 5\n")
+    assert "crawl.max_pages_per_account none → 5 (from config.toml)" in run("budget", "add", 1).err
+    other = run("--log-format", "console", "crawl", "--max-depth", 3, *api)
+    assert other.code == 0
+    [told] = [line for line in other.err.splitlines() if "otherwise than before" in line]
+    assert "goes on with run 1 otherwise than before: " in told
+    for change in (
+        "strategy rank → flow",
+        "max_depth 2 → 3 (from --max-depth)",
+        "max_pages_per_account none → 5 (from",
+    ):
+        assert f"crawl.{change}" in told
+    for change in ("filter.regions DE,AT → none", "filter.verified true → none", "budget.per_depth 9,9 → none"):
+        assert change in told
+    [as_before] = [line for line in other.err.splitlines() if "as before: " in line]
+    assert as_before.endswith(f"--verified --max-depth 2 {' '.join(api)}")
+
+    run("budget", "add", 1)
+    [event] = [
+        line
+        for line in map(json.loads, run("--log-format", "json", "crawl", *api).err.splitlines())
+        if line["event"] == "terms.changed"
+    ]
+    assert (event["run"], event["settings"]) == (1, {"max_depth": {"before": 3, "after": None}})
+    run("budget", "add", 1)
+    assert "otherwise" not in run("--log-format", "console", "crawl", *api).err
+    run("budget", "add", 1)
+    run("crawl", "--max-depth", 0, "--audit", 0.5, *api)
+    assert "followgraph crawl --audit 0.5 --max-depth 0\n" in run("budget", "add", 1).out
 
 
 def test_words_to_nobody(run: Run, study: Study) -> None:
@@ -169,7 +250,8 @@ def test_a_running_crawl_obeys(run: Run, shell: Shell, simulate: Simulate, tmp_p
     assert charged() == here
     run("resume")
     until(lambda: charged() > here + 20)
-    assert run("budget", "add", "5000", "--json").document["run"]["budget"] == 5300
+    assert "next" not in run("budget", "add", "2000").out  # it goes on by itself
+    assert run("budget", "add", "3000", "--json").document["run"]["budget"] == 5300
     until(lambda: charged() > 310)
     run("drain")
     out, err = crawl.communicate(timeout=20)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from study import facts
 
-from crawler.course import measure
 from crawler.filter import Filter
+from crawler.pagewise import measure
 
 
 def test_filters_refuse_by_listed_facts() -> None:

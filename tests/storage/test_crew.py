@@ -235,6 +235,19 @@ def test_who_goes_on_with_a_daemons_run_spends_on_its_day(study: Make) -> None:
     assert s.read(partial(budgets.standing, total=100, today="2026-03-01")).by_day == {"2026-03-01": 1}
 
 
+def test_a_crawl_waits_for_a_refresh_at_work(study: Make) -> None:
+    """It would buy what the refresh has queued; where that one has ended it goes on with its own run."""
+    s = study("a", budget=10)
+    ours = s.started = begun(s, budget=9, new_run=True)
+    s.db.transact(partial(runs.stop, started=ours, reason="interrupted", active_s=1.0, now=s.now))
+    refresh = begun(s, budget=5, **{runs.REFRESH: "yes"})
+    with pytest.raises(errors.OtherSettings, match="refresh"):
+        begun(s, budget=None)
+    s.db.transact(partial(runs.stop, started=refresh, reason="interrupted", active_s=1.0, now=s.now))
+    assert begun(s, budget=None).run_id == ours.run_id
+    assert begun(s, budget=None, **{runs.REFRESH: "yes"}).run_id == refresh.run_id
+
+
 def test_a_day_that_is_over_is_closed_to_all_but_what_is_in_flight(study: Make) -> None:
     """Its run keeps the budget that it has used: crawls at work on it end, and nothing is spent beside the next day."""
     s = study("a", "b", "c", budget=10)
