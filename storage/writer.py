@@ -1,7 +1,7 @@
 """The one writer: inline for single commands and virtual time, a thread for crawls.
 
-Invariant: units of work that wait while a transaction runs are committed together in the next, so that they share its
-fsync; a caller gets its result only after the commit.
+Invariant: units of work that wait while a transaction runs are committed together, so that they share its fsync; a
+caller gets its result only after the commit.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ Unit = Callable[[sa.Connection, Sequence[I]], Sequence[R]]
 
 MAX_BATCH = 256
 """Units committed together at most."""
+
+FEW, BEHIND = 4, 8
+"""More units than these are committed by halves, until so many commits followed each other without a pause."""
 
 
 class Writer(Protocol):
@@ -100,7 +103,7 @@ class InlineWriter:
 
 
 class ThreadWriter:
-    """Runs units on a thread of its own and commits together what arrived meanwhile."""
+    """Runs units on a thread of its own and commits together what arrived meanwhile, or the half of it."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -119,16 +122,25 @@ class ThreadWriter:
         return future
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
+        is_over, commits = False, 0
+        while not is_over:
+            try:
+                first, commits = self._queue.get_nowait(), commits + 1
+            except Empty:
+                first, commits = self._queue.get(), 0
+            if first is None:
+                return
             batch = [first]
-            last = False
-            while len(batch) < MAX_BATCH:
+            # Who is committed together asks together, is answered together and waits for the others again. Halves part
+            # such a convoy, and everybody is back at asking sooner; a writer that cannot keep up takes all that wait.
+            most = MAX_BATCH if commits >= BEHIND else min(MAX_BATCH, max(FEW, (self._queue.qsize() + 2) // 2))
+            while len(batch) < most:
                 try:
                     more = self._queue.get_nowait()
                 except Empty:
                     break
                 if more is None:
-                    last = True
+                    is_over = True
                     break
                 batch.append(more)
             results = self.commit([(unit, item) for unit, item, _ in batch])
@@ -136,8 +148,6 @@ class ThreadWriter:
             # A closed loop raises: nobody waits any more, but what else was submitted is still committed.
             with suppress(RuntimeError):
                 futures[0].get_loop().call_soon_threadsafe(_deliver, futures, results)
-            if last:
-                return
 
     def close(self) -> None:
         """Finish what was submitted and stop the thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
 import sqlite3
@@ -295,6 +296,44 @@ def test_units_that_wait_are_committed_together(tmp_path: Path) -> None:
     with db.read() as conn:
         assert conn.exec_driver_sql("SELECT count(*) FROM meta").scalar() == 99
     db.close()
+
+
+def test_what_waits_is_committed_by_halves_until_the_writer_is_behind(tmp_path: Path) -> None:
+    """Of twenty who always wait ten are committed together, so that they part; after eight commits in a row all are."""
+    sizes: list[int] = []
+    are_waiting = threading.Event()
+
+    class Fed(ThreadWriter):
+        def commit(self, batch: Sequence[Any]) -> list[Any]:
+            are_waiting.wait(30)
+            sizes.append(len(batch))
+            if len(sizes) < 12:  # whoever is committed asks again
+                asyncio.run_coroutine_threadsafe(submit(len(batch)), loop).result(30)
+            return super().commit(batch)
+
+    db = Database.open(tmp_path / "a.db", now=now, writer=Fed)
+    loop = asyncio.new_event_loop()
+    waiting: list[asyncio.Future[int]] = []
+
+    numbers = itertools.count(1000)
+    is_fed = asyncio.Event()
+
+    async def submit(count: int) -> None:
+        waiting.extend([asyncio.ensure_future(db.submit(add, next(numbers))) for _ in range(count)])
+        await asyncio.sleep(0)
+        if len(sizes) == 11:
+            is_fed.set()
+
+    async def main() -> None:
+        await submit(20)
+        are_waiting.set()
+        await is_fed.wait()
+        await asyncio.gather(*waiting)
+
+    loop.run_until_complete(main())
+    loop.close()
+    db.close()
+    assert sizes[1:10] == [10] * 7 + [20, 20]
 
 
 def test_closing_finishes_what_was_submitted(tmp_path: Path) -> None:
