@@ -206,9 +206,9 @@ def consensus(graph: FollowGraph, *, resolution: float = 1.0, rng_seed: int = 1,
 def scan(
     graph: FollowGraph, resolutions: Sequence[float] = (0.25, 0.5, 1, 2, 4, 8), *, rng_seed: int = 1, runs: int = 3
 ) -> tuple[Scale, ...]:
-    """Partition at several resolutions, some runs each. Where runs agree and the partition is not trivial, there is
-    structure of that size.
+    """Partition at several resolutions, some runs each.
 
+    Agreement rises with the number of communities, without any structure too: only a fall of it tells something.
     Raises TooManyPairs, and ValueError as `consensus` does.
     """
     if not resolutions:

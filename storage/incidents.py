@@ -5,7 +5,7 @@ For a reader who has to know where the gaps of the data come from. No account is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,10 +48,8 @@ class Incident:
 
 def read(conn: sa.Connection) -> list[Incident]:
     """Return all of them, kind by kind, each in the order in which they happened. Reads the ledger twice."""
-    return [
-        *(*_stops(conn), *_ordered(conn), *_budgets(conn), *_begun(conn)),
-        *(*_calls(conn), *_silences(conn), *_notices(conn)),
-    ]
+    rests = [*_stops(conn), *_ordered(conn)]
+    return [*rests, *_budgets(conn), *_begun(conn), *_calls(conn), *_silences(conn, rests), *_notices(conn)]
 
 
 def renamed(conn: sa.Connection) -> tuple[int, int]:
@@ -73,20 +71,20 @@ def seeded_at(conn: sa.Connection) -> list[int]:
 
 
 def _ordered(conn: sa.Connection) -> Iterator[Incident]:
+    """Yield orders with what came of them: `answer` is None where nobody was at work to obey."""
     rows: Any = conn.execute(sa.select(ordered).order_by(ordered.c.id)).all()
-    ends = [row.at for row in rows if row.act == Order.RESUME]
     for row in rows:
+        asked, facts = json_object(row.details), {"origin": row.origin, "answer": row.answer}
         if row.act == Order.PAUSE:
-            until = next((at for at in ends if at >= row.at), None)
-            why = str(json_object(row.details).get("why") or "").partition(":")[0]
-            facts = {"origin": row.origin, "why": why or None}
-            yield Incident(at=row.at, until_at=until, kind="paused", facts=facts)
+            resumed = (later.at for later in rows if later.id > row.id and later.act == Order.RESUME)
+            until = None if row.answer is None else next(resumed, None)
+            why = str(asked.get("why") or "").partition(":")[0]
+            yield Incident(at=row.at, until_at=until, kind="paused", facts={**facts, "why": why or None})
         elif row.act == Order.DRAIN:
-            yield Incident(at=row.at, kind="drained", facts={"origin": row.origin})
+            yield Incident(at=row.at, kind="drained", facts=facts)
         elif row.act == Order.SET:
-            asked = json_object(row.details)
-            facts = {"key": str(asked.get("key")), "value": str(asked.get("value")), "answer": row.answer}
-            yield Incident(at=row.at, kind="set", facts=facts)
+            what = {"key": str(asked.get("key")), "value": str(asked.get("value"))}
+            yield Incident(at=row.at, kind="set", facts={**facts, **what})
 
 
 def _budgets(conn: sa.Connection) -> Iterator[Incident]:
@@ -191,22 +189,21 @@ def _calls(conn: sa.Connection) -> Iterator[Incident]:
         yield Incident(at=first, until_at=last, run=run, kind="calls", facts=facts)
 
 
-def _silences(conn: sa.Connection) -> Iterator[Incident]:
-    """Yield where a run went on for SILENCE_S and more without any answer."""
-    before = sa.select(
-        ledger.c.run_id,
-        ledger.c.at,
-        sa.func.lag(ledger.c.at).over(order_by=ledger.c.id).label("last_at"),
-        sa.func.lag(ledger.c.run_id).over(order_by=ledger.c.id).label("last_run"),
-    ).subquery()
-    query = (
-        sa.select(before.c.run_id, before.c.last_at, before.c.at)
-        .where(before.c.last_run == before.c.run_id, before.c.at - before.c.last_at >= SILENCE_S)
-        .order_by(before.c.last_at, before.c.run_id)
-    )
-    rows: Any = conn.execute(query)
+def _silences(conn: sa.Connection, rests: Iterable[Incident]) -> Iterator[Incident]:
+    """Yield where a run got no answer for SILENCE_S and more that it was not stopped or paused."""
+    last_at = sa.func.lag(ledger.c.at).over(partition_by=ledger.c.run_id, order_by=ledger.c.id)
+    calls = sa.select(ledger.c.run_id, ledger.c.at, last_at.label("last_at")).subquery()
+    query = sa.select(calls.c.run_id, calls.c.last_at, calls.c.at).where(calls.c.at - calls.c.last_at >= SILENCE_S)
+    known = sorted((rest.at, rest.until_at, rest.run) for rest in rests if rest.at and rest.until_at)
+    rows: Any = conn.execute(query.order_by(calls.c.last_at, calls.c.run_id))
     for run, last, at in rows:
-        yield Incident(at=last, until_at=at, run=run, kind="silence", facts={"seconds": at - last})
+        silent_s, since = at - last, last
+        for begun, until, of_run in known:
+            if of_run in {None, run} and min(until, at) > max(begun, since):
+                silent_s -= min(until, at) - max(begun, since)
+                since = min(until, at)
+        if silent_s >= SILENCE_S:
+            yield Incident(at=last, until_at=at, run=run, kind="silence", facts={"seconds": silent_s})
 
 
 def _notices(conn: sa.Connection) -> Iterator[Incident]:

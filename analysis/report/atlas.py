@@ -1,7 +1,8 @@
 """What the map shows: communities as circles with the follows between them, and the accounts ranked first.
 
 Positions are of `analysis.layout`. Labels obey the rules of the report: who is not named has a pseudonym already, and
-nobody is named in a community whose stability is under DOUBTFUL. They are foreign text: the page sets them as text.
+nobody is named in a community whose stability is under DOUBTFUL, nor to be told by a rank or a count of followers that
+stands elsewhere. Labels are foreign text: the page sets them as text.
 """
 
 from __future__ import annotations
@@ -52,18 +53,20 @@ class Squares:
 class Atlas:
     """`links` are follows between two drawn communities in both directions, (one, other, follows), the most first.
 
-    `accounts` holds the positions of the drawn accounts in the graph, by rank; `source` and `target` index it. All
-    accounts with a visible follow are drawn, up to MOST_ACCOUNTS, and their follows up to MOST_FOLLOWS. `squares` count
-    all accounts of communities, drawn or not.
+    `accounts` holds the positions of the drawn accounts in the graph, those with a name by rank, the others by place;
+    `source` and `target` index it. `community` and `followers` are theirs: NOWHERE for the nameless, and for those the
+    largest power of 2 that is not above. All accounts with a visible follow are drawn, up to MOST_ACCOUNTS, and their
+    follows up to MOST_FOLLOWS. `squares` count all accounts of communities, drawn or not.
     """
 
-    partition: Partition
     squares: Squares
     layout: Layout
     shown: int
     links: tuple[tuple[int, int, int], ...]
     more_links: int
     accounts: Ints
+    community: Ints
+    followers: Ints
     source: Ints
     target: Ints
     more_follows: int
@@ -71,9 +74,10 @@ class Atlas:
 
 def atlas(findings: Findings) -> Atlas | None:
     """Choose what the map shows; None where there are no communities."""
-    partition, graph = findings.partition, findings.graph
-    if partition is None or not len(partition.size):
+    groups, graph = findings.groups, findings.graph
+    if groups is None or not len(groups.consensus.partition.size):
         return None
+    partition = groups.consensus.partition
     links = _links(partition, graph.src, graph.dst)
     chosen = _chosen(findings)
     number = np.full(len(graph), -1, dtype=np.int64)
@@ -87,15 +91,24 @@ def atlas(findings: Findings) -> Atlas | None:
     source, target = source[kept], target[kept]
     # An account without a visible follow would stand there as if it had none.
     used, places = np.unique(np.concatenate((source, target)), return_inverse=True)
+    accounts = chosen[used]
     placed = layout.packed(partition, layout.by_followers(graph))
+    # A rank or an exact count of followers would tell by other tables whose a nameless dot is.
+    is_named = groups.consensus.told[accounts] != NOWHERE
+    order = np.lexsort((*placed.place[accounts].T[::-1], np.where(is_named, np.arange(len(accounts)), len(accounts))))
+    places = np.argsort(order)[places]
+    accounts, is_named = accounts[order], is_named[order]
+    followers = findings.observed[accounts]
+    rough = np.where(followers > 0, 1 << np.frexp(followers)[1].clip(1) - 1, 0)
     return Atlas(
-        partition=partition,
         squares=_squares(placed, graph.accounts.listed),
         layout=placed,
         shown=min(MOST_COMMUNITIES, len(partition.size)),
         links=links[:MOST_LINKS],
         more_links=max(0, len(links) - MOST_LINKS),
-        accounts=chosen[used],
+        accounts=accounts,
+        community=groups.consensus.told[accounts],
+        followers=np.where(is_named, followers, rough),
         source=places[: len(source)],
         target=places[len(source) :],
         more_follows=more,
@@ -145,21 +158,15 @@ def _links(partition: Partition, src: Indices, dst: Indices) -> tuple[tuple[int,
 def labels(findings: Findings, drawn: Atlas) -> list[str]:
     """Return what each drawn account is called."""
     accounts = findings.graph.accounts
-    groups = findings.groups
-    assert groups is not None  # noqa: S101 - there is no atlas without
-    told = groups.consensus.told[drawn.accounts]
     return [
         text.label(accounts.handle[at], int(accounts.id[at])) if community != NOWHERE else f"not named ({number})"
-        for number, (at, community) in enumerate(zip(drawn.accounts.tolist(), told.tolist(), strict=True), 1)
+        for number, (at, community) in enumerate(zip(drawn.accounts.tolist(), drawn.community.tolist(), strict=True), 1)
     ]
 
 
 def drawn_at(findings: Findings, drawn: Atlas) -> dict[int, int]:
     """Return by id where the map has an account: not of one in an unstable community, whose dot has no name."""
-    groups = findings.groups
-    assert groups is not None  # noqa: S101 - as above
-    told = groups.consensus.told[drawn.accounts] != NOWHERE
-    numbers = np.flatnonzero(told)
+    numbers = np.flatnonzero(drawn.community != NOWHERE)
     ids = findings.graph.accounts.id[drawn.accounts[numbers]]
     return dict(zip(ids.tolist(), numbers.tolist(), strict=True))
 
@@ -167,8 +174,6 @@ def drawn_at(findings: Findings, drawn: Atlas) -> dict[int, int]:
 def embedded(findings: Findings, drawn: Atlas) -> Markup:
     """Return the map's data as JSON that can stand in a script element: no text in it can end the element."""
     place = drawn.layout.place[drawn.accounts]
-    groups = findings.groups
-    assert groups is not None  # noqa: S101 - as above
     rows = findings.communities[: drawn.shown]
     content: dict[str, Any] = {
         "communities": {
@@ -176,14 +181,14 @@ def embedded(findings: Findings, drawn: Atlas) -> Markup:
             "y": drawn.layout.centre[: drawn.shown, 1].tolist(),
             "radius": drawn.layout.radius[: drawn.shown].tolist(),
             "accounts": [row.accounts for row in rows],
-            "trust": [row.trust for row in findings.communities],
+            "trust": [row.trust for row in rows],
             "edges": drawn.links,
         },
         "accounts": {
             "x": place[:, 0].tolist(),
             "y": place[:, 1].tolist(),
-            "community": groups.consensus.told[drawn.accounts].tolist(),
-            "followers": findings.observed[drawn.accounts].tolist(),
+            "community": drawn.community.tolist(),
+            "followers": drawn.followers.tolist(),
             "label": labels(findings, drawn),
             "edges": np.stack((drawn.source, drawn.target), axis=1).ravel().tolist(),
         },

@@ -210,7 +210,7 @@ TABLES = {
             "number": "number on the map, from 1, as in map_follows",
             "label": "its handle or pseudonym; accounts of unstable communities are not named",
             "community": _COMMUNITY,
-            "followers_observed": _OBSERVED,
+            "followers_observed": f"{_OBSERVED}; of a nameless one the largest power of 2 that is not above",
             "x": "place on the map, a drawing aid",
             "y": "place on the map, a drawing aid",
         },

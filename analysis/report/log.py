@@ -96,7 +96,25 @@ def _entry(found: Incident) -> Entry:
 
 def _paused(facts: Mapping[str, Any]) -> str:
     why = f", because {stopped(facts['why'])}" if facts["why"] else ""
-    return f"Paused {_origin(facts)}{why}."
+    return _refused("A pause", facts) or f"Paused {_origin(facts)}{why}."
+
+
+def _drained(facts: Mapping[str, Any]) -> str:
+    return _refused("An end", facts) or f"Asked {_origin(facts)} to finish what was in flight and end."
+
+
+def _set(facts: Mapping[str, Any]) -> str:
+    what = f"{text.shown(facts['key'])} = {text.shown(facts['value'])}"
+    return _refused(what, facts) or f"Setting changed while it ran: {what}."
+
+
+def _refused(what: str, facts: Mapping[str, Any]) -> str | None:
+    """Return why an order was not obeyed, None where it was."""
+    answer = facts["answer"]
+    if answer is not None and not answer.startswith("not done"):
+        return None
+    why = "nothing was at work to obey" if answer is None else text.shown(answer)
+    return f"{what} was asked for {_origin(facts)}: {why}."
 
 
 def _stopped(facts: Mapping[str, Any]) -> str:
@@ -145,8 +163,8 @@ _WORDS = {
     "stopped": _stopped,
     "phase": _phase,
     "paused": _paused,
-    "drained": lambda facts: f"Asked {_origin(facts)} to finish what was in flight and end.",
-    "set": lambda facts: f"Setting changed while it ran: {text.shown(facts['key'])} = {text.shown(facts['value'])}.",
+    "drained": _drained,
+    "set": _set,
     "budget": _budget,
     "settings": _settings,
     "strategy": lambda facts: f"Went on by strategy {_rule(facts['after'])} instead of {_rule(facts['before'])}.",

@@ -173,14 +173,12 @@ def _map_links(drawn: Atlas | None) -> Table:
 
 def _map_accounts(findings: Findings, drawn: Atlas | None) -> Table:
     header = ("number", "label", "community", "followers_observed", "x", "y")
-    if drawn is None or findings.groups is None:
+    if drawn is None:
         return header, ()
     # Without @ a handle is joined with those of the other tables, and no spreadsheet takes it for a formula.
     labels = [label.removeprefix("@") for label in atlas.labels(findings, drawn)]
-    columns = (findings.groups.consensus.told[drawn.accounts] + 1, findings.observed[drawn.accounts])
-    rows = zip(
-        labels, *(column.tolist() for column in columns), drawn.layout.place[drawn.accounts].tolist(), strict=True
-    )
+    columns = (drawn.community + 1, drawn.followers, drawn.layout.place[drawn.accounts])
+    rows = zip(labels, *(column.tolist() for column in columns), strict=True)
     return header, [
         (number, label, community or None, followers, *place)
         for number, (label, community, followers, place) in enumerate(rows, start=1)

@@ -1183,7 +1183,18 @@ def test_map_counts(report: Report) -> None:
             assert (int(row["community"]), int(row["followers_observed"])) == (groups.told(at), book.k[at])
     found = Counter((row["community"], int(row["followers_observed"])) for row in accounts)
     drawn = {end for follow in among for end in follow}
-    assert found == Counter((str(groups.told(at) or ""), int(book.k[at])) for at in drawn)
+
+    def told_of(at: int) -> tuple[str, int]:
+        exact = int(book.k[at])
+        return (str(groups.told(at)), exact) if groups.told(at) else ("", exact and 2 ** (exact.bit_length() - 1))
+
+    assert found == Counter(map(told_of, drawn))
+    # The nameless come last, by place: neither an order of rank nor an exact count tells whose they are.
+    nameless = [(float(row["x"]), float(row["y"])) for row in accounts if not row["community"]]
+    assert nameless == sorted(nameless)
+    assert [bool(row["community"]) for row in accounts] == [True] * (len(accounts) - len(nameless)) + [False] * len(
+        nameless
+    )
 
 
 def test_reported_and_observed_followers(report: Report) -> None:

@@ -213,6 +213,9 @@ function draw() {
 
 const count = (value) => value.toLocaleString("en");
 
+// Of an account without a name the count is rounded down: the exact one would tell by the tables whose it is.
+const followers = (at) => (accounts.community[at] < 0 ? "at least " : "") + count(accounts.followers[at]);
+
 function rows(caption, [what, number], numbers) {
   const table = element("table", undefined, { class: "sorts" });
   const more = numbers.length > NEIGHBOURS ? `, the first ${count(NEIGHBOURS)} of ${count(numbers.length)}` : "";
@@ -221,13 +224,13 @@ function rows(caption, [what, number], numbers) {
   head.append(element("th", what, { scope: "col" }), element("th", number, { scope: "col", class: "n" }));
   table.createTHead().append(head);
   const body = table.createTBody();
-  for (const [at, value] of numbers.slice(0, NEIGHBOURS)) {
+  for (const [at, value, words = count(value)] of numbers.slice(0, NEIGHBOURS)) {
     const row = element("tr");
     const cell = element("th", undefined, { scope: "row" });
     const button = element("button", view === "communities" ? `Community ${at + 1}` : accounts.label[at], { type: "button", dir: "auto" });
     button.addEventListener("click", () => select(at, true));
     cell.append(button);
-    row.append(cell, element("td", count(value), { class: "n", "data-value": value }));
+    row.append(cell, element("td", words, { class: "n", "data-value": value }));
     body.append(row);
   }
   window.sortable(table); // of the page's own program
@@ -295,11 +298,11 @@ function select(at, focus = false, from = at) {
   } else {
     const community = accounts.community[at];
     text =
-      `${isolated(accounts.label[at])}: followed by ${count(accounts.followers[at])} visited accounts, ` +
+      `${isolated(accounts.label[at])}: followed by ${followers(at)} visited accounts, ` +
       (community < 0 ? "in an unstable community" : `community ${community + 1}`) +
       `; drawn are ${count(followed[at].length)} followers and ${count(following[at].length)} followed.`;
     for (const [caption, others] of [["Followers drawn", followed[at]], ["Followed, drawn", following[at]]])
-      chosen.append(rows(caption, ["Account", "Followed by, of the visited"], others.map((other) => [other, accounts.followers[other]])));
+      chosen.append(rows(caption, ["Account", "Followed by, of the visited"], others.map((other) => [other, accounts.followers[other], followers(other)])));
   }
   said.textContent = text;
   const place = drawing.getNodeDisplayData(String(at));
