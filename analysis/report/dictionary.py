@@ -120,7 +120,8 @@ TABLES = {
         },
     ),
     "reported_observed": Table(
-        "The dots of the figure of reported and observed followers.",
+        "The dots of the figure of reported and observed followers: of the accounts with both numbers those that "
+        "report most, and the marked ones.",
         {
             "id": "the account’s number in the database",
             "followers_reported": _REPORTED,

@@ -31,7 +31,10 @@ SUSPICIOUS = 20
 """Accounts with suspicious follower counts that are listed at most."""
 
 SCATTERED = 2_000
-"""Accounts drawn at most in the figure of reported and observed followers."""
+"""Accounts of the figure of reported and observed followers, but for those that are marked in it."""
+
+NUMBERED = 10
+"""Accounts of the top list that the figure of followers numbers."""
 
 Progress = Callable[[str, int, int], None]
 """Told which step begins, how many are done and how many there are."""
@@ -281,10 +284,19 @@ def _vanished(graph: FollowGraph, observed: Ints) -> Vanished:
 
 
 def scattered(findings: Findings) -> Ints:
-    """Return the positions of the most followed accounts that have both follower counts, SCATTERED at most."""
+    """Return the positions of the accounts in the figure of followers, the most reported first.
+
+    Of those that have both counts these are the SCATTERED that report most, and whoever is marked: the observed count
+    is what is asked about, so it chooses nobody.
+    """
     accounts, observed = findings.graph.accounts, findings.observed
     both = np.flatnonzero((accounts.followers > 0) & (observed > 0))
-    return both[np.lexsort((both, -observed[both]))][:SCATTERED]
+    order = both[np.lexsort((both, -accounts.followers[both]))]
+    ids = [row.id for row in findings.central[:NUMBERED]] + [row.id for row in suspicious(findings)]
+    is_drawn = np.isin(accounts.id[order], np.array(ids, dtype=np.int64))
+    is_drawn[:SCATTERED] = True
+    found: Ints = order[is_drawn]
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

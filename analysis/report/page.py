@@ -23,7 +23,7 @@ from analysis.ranks import TIERS, RankIntervals
 from analysis.report import atlas, caveats, figures, prose, provenance, text
 from analysis.report.atlas import Atlas, Squares
 from analysis.report.dictionary import TABLES, file_words
-from analysis.report.findings import Central, Findings, scattered, suspicious
+from analysis.report.findings import NUMBERED, SCATTERED, Central, Findings, scattered, suspicious
 from analysis.report.groups import PORTRAYED
 from analysis.report.log import log, stopped
 from analysis.report.method import method
@@ -118,10 +118,11 @@ def render(
         followers_figure=figures.followers(findings),
         degrees_figure=figures.degrees(findings),
         degrees_finding=prose.degrees(findings),
-        scattered=len(scattered(findings)),
+        scattered=(len(scattered(findings)), SCATTERED),
         suspicious=suspicious(findings),
         flagged=int(findings.estimates.flagged.sum()),
-        numbered=findings.central[: figures.NUMBERED],
+        wrongly_flagged=prose.WRONGLY_FLAGGED,
+        numbered=findings.central[:NUMBERED],
         places=_places(findings.central),
         tiers=list(_tiers(findings.central, len(findings.graph))),
         ranked_apart={rival.name: rival for rival in findings.estimates.rivals},

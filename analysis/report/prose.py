@@ -21,6 +21,14 @@ from analysis.structure import COVERED, BowTie
 
 NAMED_SEEDS = 3
 
+MOST_WRONGLY_FLAGGED = 13
+"""Accounts flagged in the worst case of docs/estimators.md where every follower count is exact."""
+
+WRONGLY_FLAGGED = (
+    f"in tests in which every count was exact, up to {MOST_WRONGLY_FLAGGED} of the thousand accounts that report most "
+    "were marked all the same (mean of six crawls)."
+)
+
 QUEUE_WORDS = {
     "main": "The crawl itself",
     "explore": "Explored: picked by lot",

@@ -1187,12 +1187,19 @@ def test_map_counts(report: Report) -> None:
 
 
 def test_reported_and_observed_followers(report: Report) -> None:
-    """The dots of the figure: the accounts most followed by visited ones that have both counts."""
-    book = report.book
-    both = sorted((at for at in range(book.n) if book.followers[at] > 0 < book.k[at]), key=lambda at: (-book.k[at], at))
+    """The dots of the figure: of the accounts that have both counts those that report most, whatever was observed of
+    them, and the marked ones."""
+    book, told = report.book, report.json
+    both = [at for at in range(book.n) if book.followers[at] > 0 < book.k[at]]
+    both.sort(key=lambda at: (-book.followers[at], at))
+    marked = {report.at(row) for row in (*told["central"][:10], *told["suspicious"])}
+    drawn = [at for place, at in enumerate(both) if place < 2_000 or at in marked]
     assert [tuple(map(int, row.values())) for row in report.table("reported_observed")] == [
-        (book.ids[at], book.followers[at], book.k[at]) for at in both[:2_000]
+        (book.ids[at], book.followers[at], book.k[at]) for at in drawn
     ]
+    least = min(book.followers[at] for at in both[:2_000])
+    assert {at for at in both if book.followers[at] > least} <= set(drawn)
+    assert min(book.k[at] for at in drawn) == 1
 
 
 # --- the page says what the JSON says ---------------------------------------------------------------------------------
@@ -1363,7 +1370,7 @@ def test_page_ranking(report: Report) -> None:
         assert bounds == ("" if central["low"] is None else f"{central['low']:,}–{central['high']:,}")
         called, *tags = row[1].split("|")
         assert called == f"@{central['handle']}"
-        for tag, key in (("seed", "seed"), ("thin", "thin_support"), ("suspicious", "suspicious")):
+        for tag, key in (("seed", "seed"), ("thin", "thin_support"), ("count off", "suspicious")):
             assert (tag in tags) == central[key], tag
         for text, key in ((row[2], "followers_reported"), (row[3], "followers_observed")):
             count, _, place = text.partition("|")
@@ -1375,7 +1382,11 @@ def test_page_ranking(report: Report) -> None:
     assert shows(page.says("central", rf"by how many of the accounts visited, {NUMBER}, one is")[1], visited)
     assert shows(page.says("central", rf"The {NUMBER} accounts highest by imputed")[1], len(told["central"]))
     dots = len(report.table("reported_observed"))
-    assert shows(page.says("central", rf"one of the {NUMBER} known accounts most followed")[1], dots)
+    found = page.says(
+        "central", rf"one of {NUMBER} known accounts: the 2,000 that report most followers, of those with"
+    )
+    assert shows(found[1], dots)
+    assert dots >= 2_000
     for row, central in zip(page.rows("followers-numbers"), told["central"][:10], strict=True):
         assert row[1] == f"@{central['handle']}"
         keys = ("rank", "followers_reported", "followers_observed")

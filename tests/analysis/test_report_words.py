@@ -20,7 +20,7 @@ import sqlalchemy as sa
 import virtual_time
 
 from analysis.graph import load_graph
-from analysis.report import page
+from analysis.report import findings, page, prose
 from analysis.report.build import ReportFiles, build
 from analysis.report.dictionary import FILES, TABLES
 from analysis.report.references import REFERENCES, SOFTWARE
@@ -503,6 +503,58 @@ def test_a_large_page_says_so_itself(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "A large page." not in built(tmp_path)[3]
     monkeypatch.setattr(page, "LARGE", 50_000)
     assert "A large page." in built(tmp_path / "b")[3]
+
+
+# --- the figures ---------------------------------------------------------------------------------------------------
+
+
+def test_the_figure_of_followers_chooses_by_what_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account that reports much and that few visited ones follow is drawn; one that reports little is not, however
+    many follow it, unless it is marked."""
+    lists = {f"v{at}": ("star", "far", *(f"o{other}" for other in range(at % 7))) for at in range(20)}
+    lists["v0"] = (*lists["v0"], "away")
+    counts = {"star": 20, "far": 90_000, "away": 80_000, **{f"o{at}": 30 + at for at in range(7)}}
+    of = Sample(seeds=("v0",), visits={name: Visit(listed) for name, listed in lists.items()}, followers=counts)
+    monkeypatch.setattr(findings, "SCATTERED", 2)
+    monkeypatch.setattr(findings, "NUMBERED", 0)
+    monkeypatch.setattr(page, "SCATTERED", 2)
+    files, found, html, text = built(tmp_path, of=of)
+    [path] = [path for path in files.tables if path.stem == "reported_observed"]
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [(int(row["followers_reported"]), int(row["followers_observed"])) for row in csv.DictReader(file)]
+    marked = len(found["suspicious"])
+    assert rows[:2] == [(90_000, 20), (80_000, 1)]
+    assert (20, 20) not in rows
+    assert len(rows) <= 2 + marked
+    assert f"Each dot is one of {len(rows)} known accounts" in text
+    assert f"Scatter plot on logarithmic axes of {len(rows)} accounts" in html
+
+
+def test_no_label_of_the_figure_of_followers_covers_another(tmp_path: Path) -> None:
+    """Numbers and letters stand where none is nearer than its size; those without room are left out."""
+    lists = {f"v{at}": tuple(f"o{other}" for other in range(40)) for at in range(30)}
+    counts = {f"o{at}": 1_000 + at for at in range(39)} | {"o39": 9_000_000}
+    of = Sample(seeds=("v0",), visits={name: Visit(listed) for name, listed in lists.items()}, followers=counts)
+    html = built(tmp_path, of=of)[2]
+    figure = html.partition('aria-labelledby="followers-title')[2].partition("</svg>")[0]
+    placed = re.findall(r"<text [^>]*?translate\(([-0-9.]+) ([-0-9.]+)\)[^>]*>(\d\d?|[a-t])</text>", figure)
+    placed += re.findall(r'<text [^>]*?x="([-0-9.]+)" y="([-0-9.]+)"[^>]*>(\d|10|[a-t])</text>', figure)
+    places = [(float(x), float(y), word) for x, y, word in placed]
+    assert "1" in {word for *_, word in places}
+    assert len(places) < 10
+    for at, (x, y, word) in enumerate(places):
+        for other_x, other_y, other in places[:at]:
+            left, right = sorted(((x, word), (other_x, other)))
+            assert right[0] - left[0] >= 6 * len(left[1]) or abs(y - other_y) >= 11
+
+
+def test_what_flags_are_worth_is_what_the_benchmark_says() -> None:
+    """The page's number of accounts flagged though their counts are exact is the largest of docs/estimators.md."""
+    rows = re.findall(
+        r"^\| \d+% \| exact \|.*\| 0, (\d+) \|$", Path("docs/estimators.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert max(map(int, rows)) == prose.MOST_WRONGLY_FLAGGED
+    assert len(rows) == 8
 
 
 # --- what the page says is in the JSON -----------------------------------------------------------------------------
