@@ -35,8 +35,10 @@ WIDTH = 340
 LEAST_SQUARES = 20
 """Fewer would show chance."""
 
-SHARES_VISITED = (0.0, 0.03, 0.1, 0.3)
-SHADES = (0.25, 0.45, 0.7, 1.0)
+SHARES_VISITED = (0.0, 0.1, 0.3)
+"""A square has room for 30 accounts or more: one visited of a whole square is no more than a thirtieth."""
+
+SHADES = (0.4, 0.7, 1.0)
 """Of the shares visited above each of SHARES_VISITED."""
 
 _CORNERS = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)])

@@ -40,7 +40,6 @@ The page's own programs are allowed besides, by their hashes."""
 COMMUNITIES_SHOWN = 12
 SEEDS_SHOWN = 20
 LOGGED = 100
-LINKS_SHOWN = 30
 FORECAST_ROWS = 100
 """Two of each forecast."""
 FLOWS_SHOWN = 10
@@ -94,8 +93,9 @@ def render(
         squares_figure=figures.squares(drawn) if drawn else [],
         squares_finding=prose.unread(drawn.squares) if drawn else None,
         squares_rows=_shaded(drawn.squares) if drawn else [],
+        all_links=len(drawn.links) + drawn.more_links if drawn else 0,
         map_caps=(atlas.MOST_ACCOUNTS, atlas.MOST_FOLLOWS),
-        links=drawn.links[:LINKS_SHOWN] if drawn else (),
+        links=drawn.links[: figures.LINKS_DRAWN] if drawn else (),
         title=prose.title(findings),
         findings=findings,
         seen=findings.coverage,

@@ -1646,10 +1646,15 @@ def test_page_map(report: Report) -> None:
     values = (told["accounts"], report.book.n, told["most_accounts"], told["follows"], told["most_follows"])
     assert all(shows(text, value) for text, value in zip(found.groups(), values, strict=True))
     assert shows(page.says("map", rf"Shown are all {NUMBER} communities")[1], told["communities"])
-    if told["links"] > 30:
-        strongest = page.says("map", rf"the 30 strongest of {NUMBER}\.")[1]
-        assert shows(strongest, told["links"] + told["links_left_out"])
-    links = report.table("map_links")[:30]
+    if told["links"] > 60:
+        links_in_all = told["links"] + told["links_left_out"]
+        for words in (rf"the 60 links with most follows, of {NUMBER}\.",
+                      rf"In both directions, the 60 links that the figure draws, of {NUMBER};"):  # fmt: skip
+            assert shows(page.says("map", words)[1], links_in_all)
+        for words in (rf"(?:all|the) {NUMBER} links between them",
+                      rf"; (?:all|the) {NUMBER} (?:with most follows )?are in tables/map_links"):  # fmt: skip
+            assert shows(page.says("map", words)[1], told["links"])
+    links = report.table("map_links")[:60]
     assert page.rows("map-links") == [[row["community"], row["other"], f"{int(row['follows']):,}"] for row in links]
 
 
