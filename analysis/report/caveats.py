@@ -194,10 +194,11 @@ def _without(findings: Findings) -> str:
     which = "any one of them" if len(found) == len(findings.seeds) else f"one of the {len(found)} with most lists"
     kept = text.number(min(shared)) if min(shared) == max(shared) else f"{min(shared):,} to {max(shared):,}"
     words = f"Without {which}, and the lists read because of it, {kept} of the first {found[0].of:,} stay among them"
-    if known:
-        words += (
-            f", and {text.percent(min(known), 1)} to {text.percent(max(known), 1)} of the largest community is known"
-        )
+    if not known and findings.communities:
+        words += "; no community is stable enough to be looked for again"
+    elif known:
+        least, most = text.percent(min(known), 1), text.percent(max(known), 1)
+        words += f", and {least} to {most} of the largest stable community is known"
     return f"{words}."
 
 

@@ -169,7 +169,7 @@ class Findings:
     """Followers observed of each account, shape (n,)."""
     vanished: Vanished
     without: tuple[Without, ...]
-    """What is left of the first ten and of the largest community without each seed."""
+    """What is left of the first ten and of the largest stable community without each seed."""
     changes: Changes | None = None
     """What lists that were read again show; None where none was."""
     policy: Mapping[str, str] = field(default_factory=dict)
@@ -230,7 +230,6 @@ def find(
         groups = group(graph, resolution=settings.resolution, rng_seed=settings.rng_seed)
     except communities.TooManyPairs as refused:
         too_many = refused.pairs
-    partition = None if groups is None else groups.consensus.partition
     progress("structure", 3, 5)
     following = centrality.out_degree(graph)[accounts.complete]
     return Findings(
@@ -269,12 +268,17 @@ def find(
         following=structure.distribution(following),
         observed=observed,
         vanished=_vanished(graph, observed),
-        without=leave_one_out(drawn.sample, seed_of, estimates.followers, group=_largest(graph, partition)),
+        without=leave_one_out(drawn.sample, seed_of, estimates.followers, group=_largest_stable(graph, groups)),
     )
 
 
-def _largest(graph: FollowGraph, partition: Partition | None) -> Mask:
-    return np.zeros(len(graph), dtype=np.bool_) if partition is None else np.equal(partition.label, 0)
+def _largest_stable(graph: FollowGraph, groups: Groups | None) -> Mask:
+    """Mark the accounts of the largest stable community: nobody's where there is none, for what other runs put
+    together otherwise is nothing to measure a seed by."""
+    if groups is not None:
+        for number in np.flatnonzero(groups.consensus.stability >= communities.STABLE)[:1].tolist():
+            return np.equal(groups.consensus.partition.label, number)
+    return np.zeros(len(graph), dtype=np.bool_)
 
 
 def _vanished(graph: FollowGraph, observed: Ints) -> Vanished:

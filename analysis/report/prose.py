@@ -101,7 +101,7 @@ def brief(findings: Findings) -> list[Markup]:
                 name(first.handle, first.id),
                 text.number(first.followers_observed),
                 text.number(seen.visited),
-                f"; its rank lies between {text.number(first.low)} and {text.number(first.high)}"
+                f"; the 95\u202f% interval of its rank is {text.number(first.low)} to {text.number(first.high)}"
                 if first.low is not None
                 else "; no interval of its rank can be given",
             )
@@ -136,7 +136,7 @@ def divided(findings: Findings) -> str:
     found = text.count(len(findings.communities), "community", "communities")
     if groups.consensus.is_trivial:
         return f"{runs} find no division into communities: one holds {largest} of the accounts."
-    stable, _, unstable = groups.counted()
+    stable, doubtful, unstable = groups.counted()
     agreement = f"normalised mutual information {groups.consensus.agreement:.2f}"
     if not groups.is_settled:
         return (
@@ -146,11 +146,13 @@ def divided(findings: Findings) -> str:
     measured = f"modularity {text.decimal(partition.modularity, 2)}"
     if unstable:
         return (
-            f"Of the {found} in the consensus of {runs} {stable:,} {'is' if stable == 1 else 'are'} stable and "
-            f"{unstable:,} unstable ({measured}, {agreement}); the largest holds {largest} of the accounts."
+            f"Of the {found} in the consensus of {runs} {stable:,} {'is' if stable == 1 else 'are'} stable, "
+            f"{doubtful:,} doubtful and {unstable:,} unstable ({measured}, {agreement}); the largest holds {largest} "
+            "of the accounts."
         )
     return (
-        f"{runs} agree on {found}, {stable:,} of them stable ({measured}); the largest holds {largest} of the accounts."
+        f"{runs} agree on {found}, {stable:,} of them stable{f' and {doubtful:,} doubtful' if doubtful else ''} "
+        f"({measured}); the largest holds {largest} of the accounts."
     )
 
 
@@ -306,7 +308,7 @@ def unread(squares: Squares) -> str:
 
 def portrait(findings: Findings, one: Portrait) -> Markup:
     """Return a community in words. Whom an unstable one holds is not said: another run would say otherwise."""
-    accounts = findings.graph.accounts
+    accounts, row = findings.graph.accounts, findings.communities[one.number]
 
     def named(positions: tuple[int, ...]) -> Markup:
         return Markup(", ").join(name(accounts.handle[at], int(accounts.id[at])) for at in positions)
@@ -320,11 +322,11 @@ def portrait(findings: Findings, one: Portrait) -> Markup:
         Markup("<strong>Community {}</strong> has {}, {} of them visited, and is {}.").format(
             one.number + 1, text.count(one.accounts, "account"), text.number(one.visited), one.trust
         ),
-        Markup("{} of its pairs are connected, and {} of its connections lead out.").format(
-            text.percent(one.density), text.percent(one.conductance)
+        Markup("{} of its pairs are connected, and {} of the follows of its accounts lead out.").format(
+            text.percent(one.density), text.percent(row.follows_out, row.follows_inside + row.follows_out)
         ),
     ]
-    if findings.communities[one.number].trust != "unstable":
+    if row.trust != "unstable":
         for lead, positions in (("Most followed from within", one.top), ("Most connected outside", one.bridges)):
             if positions:
                 parts.append(Markup("{}: {}.").format(lead, named(positions)))

@@ -1138,13 +1138,19 @@ def test_saturation(report: Report) -> None:
 
 
 def test_without_each_seed(report: Report) -> None:
-    """What is left of the first ten and of the largest community without each seed, ranked anew."""
+    """What is left of the first ten and of the largest stable community without each seed, ranked anew."""
     rows = report.json["without_seed"]
-    expected = recount.without_seeds(report.book, report.ranked.mended, report.grouped.of_all == 0)
+    stable = np.flatnonzero(report.grouped.stability >= 0.75)
+    group = report.grouped.of_all == stable[0] if len(stable) else np.zeros(report.book.n, dtype=np.bool_)
+    expected = recount.without_seeds(report.book, report.ranked.mended, group)
     assert [report.at(row) for row in rows] == [row["seed"] for row in expected]
     assert [row["handle"] for row in rows] == [report.book.accounts[row["seed"]]["handle"] for row in expected]
     assert {row["first"] for row in rows} == {10}
-    for key, name in (("lists", "lists"), ("shared_of_first", "shared"), ("known_of_largest_community", "known")):
+    for key, name in (
+        ("lists", "lists"),
+        ("shared_of_first", "shared"),
+        ("known_of_largest_stable_community", "known"),
+    ):
         assert [row[key] for row in rows] == pytest.approx([row[name] for row in expected]), key
 
 
@@ -1225,21 +1231,21 @@ def test_page_in_brief(report: Report) -> None:
     if first["low"] is None:
         assert "no interval of its rank can be given" in page.sections["brief"]
     else:
-        found = page.says("brief", rf"its rank lies between {NUMBER} and {NUMBER}\.")
+        found = page.says("brief", rf"the 95 % interval of its rank is {NUMBER} to {NUMBER}\.")
         assert shows(found[1], first["low"])
         assert shows(found[2], first["high"])
     groups = told["communities"]
     if groups["settled"]:
         found = page.says(
             "brief",
-            rf"Of the {NUMBER} communities in the consensus of {NUMBER} seeded runs {NUMBER} (?:is|are) stable and "
-            rf"{NUMBER} unstable \(modularity {NUMBER}, normalised mutual information {NUMBER}\); the largest holds "
-            rf"{NUMBER} of the accounts",
+            rf"Of the {NUMBER} communities in the consensus of {NUMBER} seeded runs {NUMBER} (?:is|are) stable, "
+            rf"{NUMBER} doubtful and {NUMBER} unstable \(modularity {NUMBER}, normalised mutual information "
+            rf"{NUMBER}\); the largest holds {NUMBER} of the accounts",
         )
         trusts = Counter(row["trust"] for row in groups["list"])
         largest = groups["list"][0]["accounts"] / groups["accounts"]
-        values = (len(groups["list"]), groups["runs"], trusts["stable"], trusts["unstable"], groups["modularity"],
-                  groups["agreement"], largest)  # fmt: skip
+        values = (len(groups["list"]), groups["runs"], trusts["stable"], trusts["doubtful"], trusts["unstable"],
+                  groups["modularity"], groups["agreement"], largest)  # fmt: skip
     else:
         found = page.says(
             "brief",
@@ -1413,7 +1419,7 @@ def test_page_ranking(report: Report) -> None:
 
 
 def test_page_communities(report: Report) -> None:
-    """The tables of communities and of resolutions, the sentence on stability, density and conductance."""
+    """The tables of communities and resolutions, the sentence on stability, and words that say what the rows say."""
     page, groups, told = report.page, report.grouped, report.json["communities"]
     listed = told["list"]
     for row, one in zip(page.rows("community-table"), listed[:12], strict=True):
@@ -1425,7 +1431,7 @@ def test_page_communities(report: Report) -> None:
         named = ",".join(f"@{each['handle']}" for each in one["top"])
         assert row[3] == ("not named" if one["trust"] == "unstable" else named)
         stays, leads, comes = (one[f"follows_{where}"] for where in ("inside", "out", "in"))
-        values = (one["inside"] / one["touching"], leads / (stays + leads), comes / (stays + comes),
+        values = (stays / (stays + leads + comes), leads / (stays + leads), comes / (stays + comes),
                   1 - one["visited"] / one["accounts"])  # fmt: skip
         assert all(shows(text, value) for text, value in zip(row[4:], values, strict=True)), row
     overlap = groups.overlap.T[:12]
@@ -1478,10 +1484,12 @@ def test_page_communities(report: Report) -> None:
         found = page.says(
             "communities",
             rf"Community {one['number']} has {NUMBER} accounts, {NUMBER} of them visited, and is \w+ \({NUMBER}\)\. "
-            rf"{NUMBER} of its pairs are connected, and {NUMBER} of its connections lead out",
+            rf"{NUMBER} of its pairs are connected, and {NUMBER} of the follows of its accounts lead out\.",
         )
-        density, conductance = nx.density(plain.subgraph(part)), nx.conductance(plain, part)
-        values = (one["accounts"], one["visited"], one["stability"], density, conductance)
+        out = one["follows_out"] / (one["follows_inside"] + one["follows_out"])
+        values = (one["accounts"], one["visited"], one["stability"], nx.density(plain.subgraph(part)), out)
+        [row] = [row for row in page.rows("community-table") if row[0] == str(one["number"])]
+        assert " ".join(row[5].split()) == found[5].strip()
         assert all(shows(text, value) for text, value in zip(found.groups(), values, strict=True)), one["number"]
 
 
@@ -1722,11 +1730,11 @@ def test_page_caveats(report: Report) -> None:
     assert shows(page.says("caveats", rf"by following links from {NUMBER} seeds")[1], seen["seeds"])
     assert shows(page.says("caveats", rf"by how many of the {NUMBER} visited")[1], seen["accounts"]["visited"])
     kept, known = (
-        [row[key] for row in told["without_seed"]] for key in ("shared_of_first", "known_of_largest_community")
+        [row[key] for row in told["without_seed"]] for key in ("shared_of_first", "known_of_largest_stable_community")
     )
     found = page.says(
         "caveats",
-        rf"{NUMBER}(?: to {NUMBER})? of the first 10 stay among them, and {NUMBER} to {NUMBER} of the largest",
+        rf"{NUMBER}(?: to {NUMBER})? of the first 10 stay among them, and {NUMBER} to {NUMBER} of the largest stable",
     )
     values = (min(kept), max(kept), min(known), max(known))
     assert all(text is None or shows(text, value) for text, value in zip(found.groups(), values, strict=True))

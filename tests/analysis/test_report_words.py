@@ -24,6 +24,7 @@ from analysis.report import findings, page, prose
 from analysis.report.build import ReportFiles, build
 from analysis.report.dictionary import FILES, TABLES
 from analysis.report.references import REFERENCES, SOFTWARE
+from analysis.report.text import percent
 from crawler.engine import Crawl
 from crawler.replay import replay
 from socialfetch.simulator import network
@@ -561,14 +562,19 @@ def test_what_flags_are_worth_is_what_the_benchmark_says() -> None:
 
 
 def test_portraits_are_in_the_json(tmp_path: Path) -> None:
-    """Density and conductance of each community told in words are in report.json, as on the page."""
-    _, found, _, text = built(tmp_path)
+    """Density and conductance of each community told in words are in report.json; words and table of the page have one
+    measure of what leads out."""
+    _, found, html, text = built(tmp_path)
     told = [row["portrait"] for row in found["communities"]["list"] if row["portrait"] is not None]
     assert told
     for one in told:
-        assert f"{100 * one['conductance']:.0f}" in text
+        assert 0 <= one["conductance"] <= 1
         assert 0 <= one["density"] <= 1
         assert {share["value"] for name in ("words", "regions", "languages") for share in one[name]} == set()
+    for row in found["communities"]["list"]:
+        out = percent(row["follows_out"], row["follows_out"] + row["follows_inside"])
+        assert f"and {out} of the follows of its accounts lead out." in html
+    assert "connections lead out" not in text
     first = found["communities"]["list"][0]
     pairs = first["accounts"] * (first["accounts"] - 1) / 2
     assert first["portrait"]["density"] == pytest.approx(first["inside"] / pairs)
