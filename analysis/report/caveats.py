@@ -114,13 +114,8 @@ def caveats(findings: Findings) -> list[tuple[str, Markup]]:
         ),
         (
             "Running it again gives less.",
-            "{} of {} ({}) no longer existed, and others will go. Whoever deletes what the platform deletes cannot "
-            "repeat this report number by number.",
-            (
-                text.number(gone),
-                text.count(asked, "account asked for", "accounts asked for"),
-                text.percent(gone, asked),
-            ),
+            "{} will go. Whoever deletes what the platform deletes cannot repeat this report number by number.",
+            (_gone(gone, asked),),
         ),
         (
             "Do not use this to judge or to contact individuals.",
@@ -213,6 +208,14 @@ def _unlisted(findings: Findings) -> str:
         f"{'its' if hidden == 1 else 'their'} list, {private:,} turned out private, {known:,} more {_are(known)} known "
         f"to be private and {'was' if known == 1 else 'were'} not asked, {gone:,} no longer {_exist(gone)}"
     )
+
+
+def _gone(gone: int, asked: int) -> str:
+    """Return how many accounts had vanished when they were asked for, to stand before "will go"."""
+    whom = text.count(asked, "account asked for", "accounts asked for")
+    if not gone:
+        return f"Of {whom} none had vanished, but some"
+    return f"{gone:,} of {whom} ({text.percent(gone, asked)}) no longer existed, and others"
 
 
 def _are(number: int) -> str:

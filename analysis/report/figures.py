@@ -374,7 +374,9 @@ def stability(findings: Findings) -> list[Markup]:
 def _cumulative(name: str, title: str, axis: str, one: str, distribution: Distribution) -> Markup:
     positive = distribution.value > 0
     value, share = distribution.value[positive], distribution.at_least[positive] / distribution.accounts
-    half = int(value[np.searchsorted(-share, -0.5, side="right") - 1]) if share[0] >= 0.5 else 0
+    # Half of them have more than the least that there is, or a step says how few have.
+    at = max(int(np.searchsorted(-share, -0.5, side="right")) - 1, 1)
+    most = "half" if share[at] >= 0.5 else percent(share[at])
 
     def draw(figure: Figure) -> None:
         axes = _axes(figure, 240)
@@ -384,7 +386,8 @@ def _cumulative(name: str, title: str, axis: str, one: str, distribution: Distri
 
     description = (
         f"Share of {count(distribution.accounts, one)} with at least so many, on logarithmic axes: "
-        f"{percent(share[0])} have at least {value[0]:,}, half have at least {half:,}, the most is {value[-1]:,}."
+        f"{percent(share[0])} have at least {value[0]:,}, {most} have at least {value[at]:,}, the most is "
+        f"{value[-1]:,}."
     )
     return _panel(name, title, description, 240, draw)
 
@@ -405,7 +408,7 @@ def _bars(name: str, title: str, bars: Sequence[tuple[str, int, str]]) -> Markup
             axes.broken_barh([(0, WIDTH)], (top + 18, 12), facecolor=LINE, alpha=0.4)
             axes.broken_barh([(0, WIDTH * value / longest)], (top + 18, 12), facecolor=colour)
 
-    description = "; ".join(f"{label}: {value:,} ({percent(value, longest)})" for label, value, _ in bars)
+    description = "; ".join(f"{value:,} ({percent(value, longest)}) {label}" for label, value, _ in bars)
     return _panel(name, title, f"Bars. {description}.", height, draw)
 
 

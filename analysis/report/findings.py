@@ -277,7 +277,8 @@ def _largest_stable(graph: FollowGraph, groups: Groups | None) -> Mask:
     together otherwise is nothing to measure a seed by."""
     if groups is not None:
         for number in np.flatnonzero(groups.consensus.stability >= communities.STABLE)[:1].tolist():
-            return np.equal(groups.consensus.partition.label, number)
+            marked: Mask = groups.consensus.partition.label == number
+            return marked
     return np.zeros(len(graph), dtype=np.bool_)
 
 

@@ -66,7 +66,7 @@ def render(
         "signed": text.signed,
         "off": text.off,
         "decimal": text.decimal,
-        "fixed": lambda value, places: f"{value:,.{places}f}",
+        "fixed": text.fixed,
         "day": text.day,
         "minute": text.minute,
         "iso": text.iso,
@@ -76,6 +76,8 @@ def render(
         "percent": text.percent,
         "count": text.count,
         "name": prose.name,
+        "reason_words": prose.reason_words,
+        "stopped": stopped,
         "file_words": file_words,
         "by": _by,
     }
@@ -204,21 +206,21 @@ def _forecasts(run: RunRow) -> Iterator[tuple[int, int, str, Mapping[str, float]
     """
     forecasts = run.forecasts
     for number, foreseen in enumerate(forecasts, start=1):
-        part = f"{text.number(max(0, foreseen['spent']))} of {text.count(foreseen['credits'], 'credit')}"
-        end = "not yet at its end" if run.stop_reason is None else f"it stopped because {stopped(run.stop_reason)}"
+        part = f"after {text.number(max(0, foreseen['spent']))} of its {text.count(foreseen['credits'], 'credit')}"
+        end = "the run goes on" if run.stop_reason is None else f"the run stopped because {stopped(run.stop_reason)}"
         if run.stop_reason == "budget_exhausted":
             end = "its budget was lowered since"
         if number < len(forecasts):
-            end = "then there was a new one"
+            end = "a new forecast was made then"
         for word, key in (("accounts", "accounts"), ("follows", "edges")):
             found = foreseen[key]
             span = found["expected"] or found
             inside = "yes" if span["low"] <= found["actual"] <= span["high"] else "no"
             if found["expected"] is None:
-                why = "the budget was raised since" if foreseen["is_whole"] else f"{end}, after {part}"
-                inside = f"no comparison: {why}"
+                inside = "no comparison"
+                inside += ": the budget was raised since" if foreseen["is_whole"] else f" {part}: {end}"
             elif not foreseen["is_whole"]:
-                inside += f", for {part}: {end}"
+                inside += f", {part}: {end}"
             yield run.id, foreseen["from_credit"], word, span, found["actual"], found["error"], inside
 
 

@@ -39,6 +39,28 @@ QUEUE_WORDS = {
     "ahead": "Put ahead by hand",
 }
 
+REASON_WORDS = {
+    "private": "private",
+    "no_following": "following nobody",
+    "no_handle": "without a handle, which another account took over",
+    "filtered": "refused by the filters",
+    "depth": "too many hops from a seed",
+    "seed_budget": "waiting for credits of their seed",
+    "depth_budget": "waiting for credits of their hop",
+    "bad_request": "the provider refused the handle",
+    "cursor_refused": "the provider refused to go on with the list",
+    "throttled": "too many calls for the provider",
+    "unreachable": "the provider could not be reached",
+    "timed_out": "no answer in time",
+    "disconnected": "the connection broke",
+    "malformed": "the answer could not be read",
+    "internal_error": "an error of the provider’s",
+    "server_fault": "an error of the provider’s server",
+    "lookup_failed": "the provider could not look the account up",
+    "client_fault": "the provider refused the call",
+}
+"""Why an account was left out, or reading its list failed."""
+
 STANDING_WORDS = {
     "complete": ("Whole list read", "every page of the list of followed accounts was read"),
     "capped": ("List cut at the page limit", "reading stopped at the limit of pages an account"),
@@ -216,6 +238,11 @@ def queue_words(queue: Queue) -> str:
     return QUEUE_WORDS.get(queue.name, queue.name)
 
 
+def reason_words(reason: str) -> str:
+    """Return why an account was left out or could not be read."""
+    return REASON_WORDS.get(reason) or text.shown(reason.replace("_", " "))
+
+
 def shown_value(mean: Mean, value: float | None) -> str:
     """Return a value of an average: a share in percent, anything else with three digits."""
     return text.MISSING if value is None else text.percent(value) if mean.is_share else text.decimal(value)
@@ -241,16 +268,22 @@ def alarm(findings: Findings) -> str:
     found = findings.estimates.alarm
     if isinstance(found, NotIdentifiable):
         return f"Nothing tells how biased the crawl is: {found.reason}."
-    number = f"{found.balance:,.2f}"
+    number = text.fixed(found.balance, 2)
     if not findings.coverage.unasked:
         return f"Every list that could be read was asked for: no choice among accounts can have biased it ({number})."
+    meaning = (
+        "It is the mean, over the lists that the crawl chose, of the sum of 1 / followers of those listed, each list "
+        "weighted by 1 / followers of whose it is: near 1 where an account’s chance to be read grows in proportion to "
+        "its followers"
+    )
     if found.biased:
         return (
-            f"The crawl is biased: its alarm number is {number}, outside {CALM[0]:g} to {CALM[1]:g}. Accounts were not "
-            "read as one who goes along follows meets them, and averages over the lists it chose would mislead."
+            f"The crawl is biased: its alarm number is {number}, outside {CALM[0]:g} to {CALM[1]:g}. {meaning}. Here "
+            "it did not, and averages over the lists chosen would mislead."
         )
     return (
-        f"The alarm number is {number}, inside {CALM[0]:g} to {CALM[1]:g}. That shows no bias, and does not exclude it."
+        f"The alarm number is {number}, inside {CALM[0]:g} to {CALM[1]:g}. {meaning}. That shows no bias, and does not "
+        "exclude it."
     )
 
 

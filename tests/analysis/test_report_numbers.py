@@ -45,6 +45,7 @@ from tests.analysis.recount import LISTS, STANDINGS, Book
 NOW = 1_793_500_000.7
 BUDGETS = {"slashdot": 5_000, "demo": 2_000}
 SEEDS = {"slashdot": 10, "demo": 3}
+REASONS = {"no_following": "following nobody", "private": "private"}
 
 
 # --- the two crawls ---------------------------------------------------------------------------------------------------
@@ -1297,11 +1298,11 @@ def test_page_what_was_seen(report: Report) -> None:
     assert shows(rows[-1][1], seen["known"])
     assert shows(rows[-1][3], seen["credits"]["booked"])
     for reason, number in seen["skipped"].items():
-        assert shows(page.says("seen", rf"{reason.replace('_', ' ')} \({NUMBER}\)")[1], number)
+        assert shows(page.says("seen", rf"{REASONS[reason]} \({NUMBER}\)")[1], number)
     [row] = page.rows("runs")
     [run] = seen["runs"]
     assert row[:2] == [str(run["id"]), run["strategy"]]
-    assert row[3] == run["stop_reason"].replace("_", " ")
+    assert (run["stop_reason"], row[3]) == ("budget_exhausted", "its budget was reached")
     assert all(shows(row[at], run[key]) for at, key in ((4, "budget"), (5, "charged"), (6, "uncertain")))
     for row, queue in zip(page.rows("queues"), estimates["queues"], strict=True):
         assert all(shows(row[at], queue[key]) for at, key in ((1, "visits"), (2, "lists"), (3, "credits"))), row
@@ -1684,7 +1685,7 @@ def test_page_method(report: Report) -> None:
     if control is None:
         assert "There was no control sample" in page.sections["method"]
     else:
-        found = page.says("method", rf"in three waves of {NUMBER}, {NUMBER} and {NUMBER} accounts")
+        found = page.says("method", rf"in three waves of {NUMBER}, {NUMBER} and {NUMBER} draws with replacement")
         assert all(shows(text, value) for text, value in zip(found.groups(), control["draws"], strict=True))
     groups = told["communities"]
     assert shows(page.says("method", rf"on {NUMBER} connected pairs")[1], groups["pairs"])
@@ -1747,10 +1748,12 @@ def test_page_caveats(report: Report) -> None:
     values = (trusts["stable"], trusts["doubtful"], trusts["unstable"], told["communities"]["runs"])
     assert all(shows(text, value) for text, value in zip(found.groups(), values, strict=True))
     assert shows(page.says("caveats", rf"{NUMBER} follows seen before no longer")[1], seen["ended_edges"])
-    found = page.says("caveats", rf"{NUMBER} of {NUMBER} accounts asked for \({NUMBER}\) no longer existed")
     asked = len({visit["account_id"] for visit in report.book.visits})
-    values = (standings["not_found"], asked, standings["not_found"] / asked)
-    assert all(shows(text, value) for text, value in zip(found.groups(), values, strict=True))
+    if gone := standings["not_found"]:
+        found = page.says("caveats", rf"{NUMBER} of {NUMBER} accounts asked for \({NUMBER}\) no longer existed")
+        assert all(shows(text, value) for text, value in zip(found.groups(), (gone, asked, gone / asked), strict=True))
+    else:
+        assert shows(page.says("caveats", rf"Of {NUMBER} accounts asked for none had vanished")[1], asked)
     vanished = told["vanished"]
     if vanished["accounts"]:
         found = page.says(

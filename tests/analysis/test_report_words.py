@@ -23,6 +23,7 @@ from analysis.graph import load_graph
 from analysis.report import findings, page, prose
 from analysis.report.build import ReportFiles, build
 from analysis.report.dictionary import FILES, TABLES
+from analysis.report.log import STOP_WORDS
 from analysis.report.references import REFERENCES, SOFTWARE
 from analysis.report.text import percent
 from crawler.engine import Crawl
@@ -199,10 +200,16 @@ def test_a_forecast_is_judged_by_the_credits_that_were_spent(tmp_path: Path) -> 
         conn.exec_driver_sql(f"UPDATE runs SET {columns}, forecast = ?", (forecast,))
 
     text = built(tmp_path, lambda conn: change(conn, [[50, 50.0, 50.0], [100, 100.0, 100.0]]))[3]
-    assert "accounts40 to 65middle 5048−4 %yes, for 50 of 100 credits: it stopped because its time was up" in text
-    assert "follows40 to 65middle 5090+80 %no, for 50 of 100 credits: it stopped because its time was up" in text
+    assert (
+        "accounts40 to 65middle 5048−4 %yes, after 50 of its 100 credits: the run stopped because its time was up"
+        in text
+    )
+    assert (
+        "follows40 to 65middle 5090+80 %no, after 50 of its 100 credits: the run stopped because its time was up"
+        in text
+    )
     text = built(tmp_path / "b", change)[3]
-    assert "accounts80 to 130middle 10048no comparison: it stopped because its time was up, after 50 of 100" in text
+    assert "10048no comparison after 50 of its 100 credits: the run stopped because its time was up" in text
 
 
 def test_a_run_with_a_successor_forecast_shows_both(tmp_path: Path) -> None:
@@ -228,7 +235,7 @@ def test_a_run_with_a_successor_forecast_shows_both(tmp_path: Path) -> None:
         run.new_accounts - json.loads(run.forecast or "")["earlier"][0]["at"]["accounts"],
     )
     text = spoken(files.html.read_text(encoding="utf-8"))
-    assert f"for {then.charged - 50} of 150 credits: then there was a new one" in text
+    assert f"after {then.charged - 50} of its 150 credits: a new forecast was made then" in text
     assert f"from credit {then.charged} on" in text
 
 
@@ -274,6 +281,60 @@ def test_a_crawl_that_read_every_list_is_not_called_biased(tmp_path: Path) -> No
     assert "The crawl is biased" not in text
 
 
+def test_no_code_of_a_program_stands_in_the_words(tmp_path: Path) -> None:
+    """Why accounts were left out or failed and why runs stopped is said in words, on the page as in the log."""
+
+    def change(conn: sa.Connection) -> None:
+        conn.exec_driver_sql("UPDATE runs SET stop_reason = 'low_yield', ended_at = started_at")
+        of = "account_id = (SELECT id FROM accounts WHERE handle = ?)"
+        for row in ((4, "no_following", "gus"), (3, "bad_request", "pam")):
+            conn.exec_driver_sql(f"UPDATE frontier SET state = ?, reason = ? WHERE {of}", row)
+
+    files, found, _, text = built(tmp_path, change)
+    seen = found["coverage"]
+    assert (seen["skipped"], seen["failed"]) == ({"no_following": 1, "private": 1}, {"bad_request": 1})
+    assert "Why reading failed: the provider refused the handle (1)." in text
+    assert "Why accounts were left out: following nobody (1), private (1)." in text
+    why = "a credit brought hardly anything new"
+    [row] = [words for kind, words in entries(files) if kind == "stopped"]
+    assert row.startswith(f"Run 1 stopped because {why}:")
+    assert text.count(why) >= 3  # the table of runs, the method and the log
+    assert "low yield" not in text
+    assert "Stopped because" in text
+
+
+def test_what_is_averaged_is_named_in_its_row(tmp_path: Path) -> None:
+    """A row of the averages is of accounts or of follows, as it says itself, and the draws that it rests on are said
+    to be those with a list, fewer than were drawn."""
+    files = build(drawn(tmp_path / "a.db"), tmp_path / "report", now=lambda: NOW)
+    found = json.loads(files.json.read_text())["estimates"]
+    html = files.html.read_text(encoding="utf-8")
+    table = html.partition('id="averages-table"')[2].partition("</table>")[0]
+    names = [spoken(row) for row in re.findall('<th scope="row">(.*?)</th>', table)]
+    assert all(name.startswith(("accounts ", "follows ")) for name in names)
+    draws = found["control"]["draws"][-1]
+    assert f"Draws are counted of its last wave, {draws} draws in all, where the account follows somebody" in html
+    assert all(mean["draws"] is None or mean["draws"] <= draws for mean in found["averages"])
+    assert f"and {draws} draws with replacement" in html
+    assert "These are averages over the accounts with at least one follower" in html
+
+
+def test_the_log_tells_no_end_in_the_minute_of_the_beginning(tmp_path: Path) -> None:
+    """What lasted some seconds has one time on the page; the table of the log has both."""
+
+    def change(conn: sa.Connection) -> None:
+        rows = [(START // 60 * 60 + at, "page", act, "{}") for at, act in ((5, "pause"), (25, "resume"))]
+        insert(conn, "orders", ["at", "origin", "act", "details"], rows)
+
+    _, found, html, _ = built(tmp_path, change)
+    [pause] = [row for row in found["log"] if row["kind"] == "paused"]
+    assert pause["until_at"] is not None
+    assert pause["until_at"] != pause["at"]
+    log = html.partition('id="log-table"')[2].partition("</table>")[0]
+    assert f'datetime="{pause["at"]}"' in log
+    assert f'datetime="{pause["until_at"]}"' not in log
+
+
 # --- the caveats ---------------------------------------------------------------------------------------------------
 
 
@@ -293,7 +354,9 @@ def test_the_caveats_carry_this_crawls_numbers(tmp_path: Path) -> None:
     assert "newest first" in text
     assert "1 account was seen under a new handle, and 1 lost theirs to another account" in text
     assert found["renamed"] == {"accounts": 1, "taken_over": 1}
-    assert "1 of 7 accounts asked for (14.3 %) no longer existed" in text
+    assert "1 of 7 accounts asked for (14.3 %) no longer existed, and others will go." in text
+    here = replace(SMALL, visits={name: visit for name, visit in SMALL.visits.items() if name != "old"})
+    assert "Of 6 accounts asked for none had vanished, but some will go." in built(tmp_path / "b", of=here)[3]
     assert {row["trust"] for row in found["communities"]["list"]} == {"stable"}
     assert "and 0 % of the accounts are in one that is not stable (under 0.75)" in text
     flagged = found["estimates"]["ranking"]["flagged"]
@@ -430,7 +493,7 @@ def test_every_stop_and_phase_is_logged_when_it_came(tmp_path: Path) -> None:
         (1, 2, "Run 2 began: strategy core, budget 150 credits."),
         (1, 2, "Went on with other settings: audit 0.0 → 0.2; control 0.0 → 0.5."),
         (1, 2, "Came to the audit of follower counts."),
-        (1, 2, "Stopped because somebody stopped it, and went on later."),
+        (1, 2, f"Stopped because {STOP_WORDS['interrupted']}, and went on later."),
         (1, 2, "No answer came for 1.0 days."),
         (2, 2, "Went on by strategy core after the audit of follower counts."),
         (2, 2, "Broke off without a word, and went on later."),
@@ -441,6 +504,7 @@ def test_every_stop_and_phase_is_logged_when_it_came(tmp_path: Path) -> None:
         (3, 2, "Went on by strategy core page by page after wave 3 of the control sample."),
         (3, 2, "Run 2 stopped because its budget was reached: 150 credits charged, 0 uncertain, 4 s at work."),
     ]
+    assert "by a signal (such as Ctrl-C), by command" in STOP_WORDS["interrupted"]
     ends = [(row["until_at"] or "")[:10] for row in log if row["kind"] == "stopped"]
     assert ends == ["", log[7]["at"][:10], log[10]["at"][:10], ""]
     with closing(Database.open(path, now=lambda: NOW)) as database:  # as notes were before they told so much
@@ -556,6 +620,21 @@ def test_what_flags_are_worth_is_what_the_benchmark_says() -> None:
     )
     assert max(map(int, rows)) == prose.MOST_WRONGLY_FLAGGED
     assert len(rows) == 8
+
+
+def test_figures_are_described_in_sentences_that_say_something(tmp_path: Path) -> None:
+    """What a bar is stands behind its number, and no share is told twice of the same least value."""
+    listed = {f"v{at}": tuple(f"o{at}-{other}" for other in range(at % 3 + 1)) for at in range(12)}
+    of = Sample(seeds=("v0",), visits={name: Visit((*names, "hub")) for name, names in listed.items()})
+    html = built(tmp_path, of=of)[2]
+    assert "12 (" in html
+    assert " visited: a list was read;" in html
+    described = re.findall(r"<desc [^>]*>(Share of [^<]*)</desc>", html)
+    assert len(described) == 2
+    assert any(re.search(r"have at least 1, [<.0-9\u202f]+% have at least 1[0-9]", text) for text in described)
+    for text in described:
+        least = re.findall(r"have at least ([\d,]+)", text)
+        assert len(least) == len(set(least)) == 2
 
 
 # --- what the page says is in the JSON -----------------------------------------------------------------------------
