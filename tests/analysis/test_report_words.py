@@ -20,7 +20,7 @@ import sqlalchemy as sa
 import virtual_time
 
 from analysis.graph import load_graph
-from analysis.report import findings, page, prose
+from analysis.report import figures, findings, page, prose
 from analysis.report.build import ReportFiles, build
 from analysis.report.dictionary import FILES, TABLES
 from analysis.report.log import STOP_WORDS
@@ -611,6 +611,13 @@ def test_no_label_of_the_figure_of_followers_covers_another(tmp_path: Path) -> N
         for other_x, other_y, other in places[:at]:
             left, right = sorted(((x, word), (other_x, other)))
             assert right[0] - left[0] >= 6 * len(left[1]) or abs(y - other_y) >= 11
+
+
+def test_a_figure_in_colours_of_its_own_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would not turn with the page by night, or stay black there, fails at once."""
+    monkeypatch.setattr(figures, "VISITED", "#123456")
+    with pytest.raises(AssertionError, match="has colours that are not the page's"):
+        built(tmp_path)
 
 
 def test_what_flags_are_worth_is_what_the_benchmark_says() -> None:
