@@ -75,7 +75,8 @@ def packed(partition: Partition, order: Ints) -> Layout:
 def _rings(radius: Floats) -> tuple[Floats, Floats]:
     """Place circles, given from the largest to the smallest: the first in the middle, the others in rings around it.
 
-    Circles of a ring are nearly equal, and share the room that is left between them.
+    The middles of a ring are as far out as its first and largest circle needs, and smaller ones of it have more room;
+    what is left of the turn is shared out evenly between them.
     """
     centre = np.zeros((len(radius), 2))
     edge = float(radius[0]) if len(radius) else 0.0

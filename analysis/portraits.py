@@ -68,8 +68,8 @@ have weight elsewhere is not among them: German mit is also MIT, war and man, si
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Portrait:
-    """One community. `density` is connected pairs over possible ones; `conductance` the share of its ends of pairs that
-    lead out; `top` its accounts followed most from within and `bridges` those with most pairs outside, as positions.
+    """One community. `density` is connected pairs over possible ones; `conductance` that of
+    `Partition`; `top` its accounts followed most from within and `bridges` those with most pairs outside, as positions.
 
     `described` of its accounts have a bio of words; `words` are those that stand out against the bios of all others,
     the most telling first, none of COMMON. `regions` and `languages` are the most usual ones, with their share among
@@ -104,7 +104,7 @@ class Portrait:
         names = graph.accounts.handle
         parts = [
             f"Community {self.number + 1}: {self.accounts:,} accounts, {self.visited:,} of them visited, {self.trust}.",
-            f"{self.density:.1%} of its pairs are connected, and {self.conductance:.0%} of its connections lead out.",
+            f"{self.density:.1%} of its pairs are connected, and its conductance is {self.conductance:.2f}.",
         ]
         for lead, at in (("Most followed from within", self.top), ("Most connected outside", self.bridges)):
             if at:

@@ -114,13 +114,8 @@ def caveats(findings: Findings) -> list[tuple[str, Markup]]:
         ),
         (
             "Running it again gives less.",
-            "{} of {} ({}) no longer existed, and others will go. Whoever deletes what the platform deletes cannot "
-            "repeat this report number by number.",
-            (
-                text.number(gone),
-                text.count(asked, "account asked for", "accounts asked for"),
-                text.percent(gone, asked),
-            ),
+            "{} will go. Whoever deletes what the platform deletes cannot repeat this report number by number.",
+            (_gone(gone, asked),),
         ),
         (
             "Do not use this to judge or to contact individuals.",
@@ -194,10 +189,11 @@ def _without(findings: Findings) -> str:
     which = "any one of them" if len(found) == len(findings.seeds) else f"one of the {len(found)} with most lists"
     kept = text.number(min(shared)) if min(shared) == max(shared) else f"{min(shared):,} to {max(shared):,}"
     words = f"Without {which}, and the lists read because of it, {kept} of the first {found[0].of:,} stay among them"
-    if known:
-        words += (
-            f", and {text.percent(min(known), 1)} to {text.percent(max(known), 1)} of the largest community is known"
-        )
+    if not known and findings.communities:
+        words += "; no community is stable enough to be looked for again"
+    elif known:
+        least, most = text.percent(min(known), 1), text.percent(max(known), 1)
+        words += f", and {least} to {most} of the largest stable community is known"
     return f"{words}."
 
 
@@ -212,6 +208,14 @@ def _unlisted(findings: Findings) -> str:
         f"{'its' if hidden == 1 else 'their'} list, {private:,} turned out private, {known:,} more {_are(known)} known "
         f"to be private and {'was' if known == 1 else 'were'} not asked, {gone:,} no longer {_exist(gone)}"
     )
+
+
+def _gone(gone: int, asked: int) -> str:
+    """Return how many accounts had vanished when they were asked for, to stand before "will go"."""
+    whom = text.count(asked, "account asked for", "accounts asked for")
+    if not gone:
+        return f"Of {whom} none had vanished, but some"
+    return f"{gone:,} of {whom} ({text.percent(gone, asked)}) no longer existed, and others"
 
 
 def _are(number: int) -> str:

@@ -120,7 +120,8 @@ TABLES = {
         },
     ),
     "reported_observed": Table(
-        "The dots of the figure of reported and observed followers.",
+        "The dots of the figure of reported and observed followers: of the accounts with both numbers those that "
+        "report most, and the marked ones.",
         {
             "id": "the account’s number in the database",
             "followers_reported": _REPORTED,
@@ -134,7 +135,8 @@ TABLES = {
             "value": "the average or share (0 to 1); empty: nothing can be said",
             "low": "lower end of the 95 % interval; empty: none",
             "high": "upper end of it",
-            "draws": "draws of the control sample's last wave that it rests on; empty where there is no interval",
+            "draws": "draws of the control sample's last wave that it rests on: of accounts that follow somebody, "
+            "whose list was read whole; empty where there is no interval",
             "informative": "0 where there is no interval, or one too wide for more than an order of magnitude",
             "reason": "why there is no interval, or nothing at all",
         },

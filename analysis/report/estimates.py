@@ -159,8 +159,8 @@ def _means(graph: FollowGraph, drawn: Drawn, facts: Mapping[str, list[Any]]) -> 
         )
     ]
     for name, words, values, limits in (
-        ("following", "follow", following, FOLLOWING_LIMITS),
-        ("followers", "are followed by", followers, FOLLOWERS_LIMITS),
+        ("following", "accounts that follow", following, FOLLOWING_LIMITS),
+        ("followers", "accounts that are followed by", followers, FOLLOWERS_LIMITS),
     ):
         shares = sampling.exceeding(sample, control, values, np.array(limits, dtype=np.float64))
         means += [
@@ -172,7 +172,7 @@ def _means(graph: FollowGraph, drawn: Drawn, facts: Mapping[str, list[Any]]) -> 
         means.append(
             Mean(
                 name="verified",
-                words="are verified",
+                words="accounts that are verified",
                 is_share=True,
                 found=sampling.average(sample, control, verified),
             )
@@ -186,7 +186,7 @@ def _means(graph: FollowGraph, drawn: Drawn, facts: Mapping[str, list[Any]]) -> 
         means.append(
             Mean(
                 name="follows_of_one_language",
-                words="of the follows join accounts of one language",
+                words="follows that join accounts of one language, of those whose ends both state one",
                 is_share=True,
                 found=found,
             )

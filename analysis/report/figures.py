@@ -24,7 +24,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from analysis.graph import Ints
 from analysis.report.atlas import Atlas, Squares
 from analysis.report.estimates import Floats
-from analysis.report.findings import Findings, scattered, suspicious
+from analysis.report.findings import NUMBERED, Findings, scattered, suspicious
 from analysis.report.groups import PORTRAYED
 from analysis.report.text import count, percent
 from analysis.structure import Distribution
@@ -32,18 +32,20 @@ from analysis.structure import Distribution
 WIDTH = 340
 """Width of a panel in CSS pixels: it fits the narrowest screens, and wider ones lay panels side by side."""
 
-NUMBERED = 10
-"""Accounts of the top list that the figure of followers numbers."""
-
 LEAST_SQUARES = 20
 """Fewer would show chance."""
 
-SHARES_VISITED = (0.0, 0.03, 0.1, 0.3)
-SHADES = (0.25, 0.45, 0.7, 1.0)
+SHARES_VISITED = (0.0, 0.1, 0.3)
+"""A square has room for 30 accounts or more: one visited of a whole square is no more than a thirtieth."""
+
+SHADES = (0.4, 0.7, 1.0)
 """Of the shares visited above each of SHARES_VISITED."""
 
 _CORNERS = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)])
 _AROUND = np.array([Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY])
+
+LETTER = (9.0, 13.0)
+"""Width and height of a letter or digit of a label in pixels, with the room around it."""
 
 LINKS_DRAWN = 60
 NUMBERED_COMMUNITIES = 12
@@ -105,7 +107,8 @@ def coverage(findings: Findings) -> list[Markup]:
 
 
 def followers(findings: Findings) -> list[Markup]:
-    """Draw reported against observed followers, one dot an account, the first of the top list numbered."""
+    """Draw reported against observed followers, one dot an account, the first of the top list numbered and those whose
+    counts do not fit lettered: a label that would cover another is left out."""
     accounts, observed = findings.graph.accounts, findings.observed
     drawn = scattered(findings)
     if len(drawn) < 2:
@@ -125,21 +128,46 @@ def followers(findings: Findings) -> list[Markup]:
         _logarithmic(axes, "followers reported by the platform", "followed by so many visited accounts")
         x, y = (np.stack((10**row, 10**row, np.full(len(row), np.nan)), axis=1).ravel() for row in dots)
         axes.plot(x, y, color=VISITED, linewidth=3, solid_capstyle="round", alpha=0.45)
-        for rank, reported, seen in numbered:
+        for _, reported, seen in numbered:
             axes.plot([reported], [seen], color=ACCENT, marker="o", markersize=4, linestyle="none")
-            axes.annotate(str(rank), (reported, seen), (5, 1), textcoords="offset points", fontsize=11)
         for row in lettered:
             at = row.followers_reported, row.followers_observed
             axes.plot(*at, color=INK, marker="D", markersize=6, markerfacecolor="none", linestyle="none")
-            axes.annotate(row.letter, at, (-6, -13), textcoords="offset points", fontsize=11)
+        labels = [(str(rank), reported, seen) for rank, reported, seen in numbered]
+        labels += [(row.letter, row.followers_reported, row.followers_observed) for row in lettered]
+        _label(axes, labels)
 
     title = "Reported and observed followers"
     description = (
         f"Scatter plot on logarithmic axes of {count(len(drawn), 'account')}: followers reported by the platform "
-        f"against visited accounts that follow them. The first {len(numbered)} of the top list carry their number."
-        + (f" {count(len(lettered), 'suspicious account')} carry a letter." if lettered else "")
+        f"against visited accounts that follow them. Marked are the first {len(numbered)} of the top list, by their "
+        "numbers"
+        + (
+            f", and {count(len(lettered), 'account')} whose reported followers do not fit, by letters"
+            if lettered
+            else ""
+        )
+        + ", where there is room for them."
     )
     return [_panel("followers", title, description, 300, draw)]
+
+
+def _label(axes: Axes, labels: Sequence[tuple[str, float, float]]) -> None:
+    """Write each label (text, x, y) beside its place, unless it would cover an earlier one wherever it stood."""
+    axes.autoscale_view()
+    taken: list[tuple[float, float, float]] = []
+    for word, *at in labels:
+        x, y = axes.transData.transform(at).tolist()
+        wide = LETTER[0] * len(word)
+        for right, up in ((5.0, 1.0), (-5 - wide, 1.0)):
+            left, low = x + right, y + up
+            if all(
+                left >= other + width or other >= left + wide or abs(low - under) >= LETTER[1]
+                for other, width, under in taken
+            ):
+                taken.append((left, wide, low))
+                axes.annotate(word, (at[0], at[1]), (right, up), textcoords="offset points", fontsize=11)
+                break
 
 
 def degrees(findings: Findings) -> list[Markup]:
@@ -346,7 +374,9 @@ def stability(findings: Findings) -> list[Markup]:
 def _cumulative(name: str, title: str, axis: str, one: str, distribution: Distribution) -> Markup:
     positive = distribution.value > 0
     value, share = distribution.value[positive], distribution.at_least[positive] / distribution.accounts
-    half = int(value[np.searchsorted(-share, -0.5, side="right") - 1]) if share[0] >= 0.5 else 0
+    # Half of them have more than the least that there is, or a step says how few have.
+    at = max(int(np.searchsorted(-share, -0.5, side="right")) - 1, 1)
+    most = "half" if share[at] >= 0.5 else percent(share[at])
 
     def draw(figure: Figure) -> None:
         axes = _axes(figure, 240)
@@ -356,7 +386,8 @@ def _cumulative(name: str, title: str, axis: str, one: str, distribution: Distri
 
     description = (
         f"Share of {count(distribution.accounts, one)} with at least so many, on logarithmic axes: "
-        f"{percent(share[0])} have at least {value[0]:,}, half have at least {half:,}, the most is {value[-1]:,}."
+        f"{percent(share[0])} have at least {value[0]:,}, {most} have at least {value[at]:,}, the most is "
+        f"{value[-1]:,}."
     )
     return _panel(name, title, description, 240, draw)
 
@@ -377,7 +408,7 @@ def _bars(name: str, title: str, bars: Sequence[tuple[str, int, str]]) -> Markup
             axes.broken_barh([(0, WIDTH)], (top + 18, 12), facecolor=LINE, alpha=0.4)
             axes.broken_barh([(0, WIDTH * value / longest)], (top + 18, 12), facecolor=colour)
 
-    description = "; ".join(f"{label}: {value:,} ({percent(value, longest)})" for label, value, _ in bars)
+    description = "; ".join(f"{value:,} ({percent(value, longest)}) {label}" for label, value, _ in bars)
     return _panel(name, title, f"Bars. {description}.", height, draw)
 
 
@@ -418,6 +449,9 @@ def _panel(name: str, title: str, description: str, height: int, draw: Callable[
     body = re.sub(r"\n\s*", "\n", body)
     for colour, variable in _VARIABLES.items():
         body = body.replace(colour, f"var(--{variable})")
+    # What matplotlib writes another way than this expects would be black by night too.
+    own = re.findall(r"(?:fill|stroke): (?!none|var\()[^;\"]*|<text(?![^>]* fill: )[^>]*>", body)
+    assert not own, f"{name} has colours that are not the page's: {own[:3]}"  # noqa: S101 - as said
     head = Markup(
         '<svg viewBox="0 0 {} {}" role="img" aria-labelledby="{}-title {}-description">'
         '<title id="{}-title">{}</title><desc id="{}-description">{}</desc>'

@@ -31,7 +31,10 @@ SUSPICIOUS = 20
 """Accounts with suspicious follower counts that are listed at most."""
 
 SCATTERED = 2_000
-"""Accounts drawn at most in the figure of reported and observed followers."""
+"""Accounts of the figure of reported and observed followers, but for those that are marked in it."""
+
+NUMBERED = 10
+"""Accounts of the top list that the figure of followers numbers."""
 
 Progress = Callable[[str, int, int], None]
 """Told which step begins, how many are done and how many there are."""
@@ -166,7 +169,7 @@ class Findings:
     """Followers observed of each account, shape (n,)."""
     vanished: Vanished
     without: tuple[Without, ...]
-    """What is left of the first ten and of the largest community without each seed."""
+    """What is left of the first ten and of the largest stable community without each seed."""
     changes: Changes | None = None
     """What lists that were read again show; None where none was."""
     policy: Mapping[str, str] = field(default_factory=dict)
@@ -227,7 +230,6 @@ def find(
         groups = group(graph, resolution=settings.resolution, rng_seed=settings.rng_seed)
     except communities.TooManyPairs as refused:
         too_many = refused.pairs
-    partition = None if groups is None else groups.consensus.partition
     progress("structure", 3, 5)
     following = centrality.out_degree(graph)[accounts.complete]
     return Findings(
@@ -266,12 +268,18 @@ def find(
         following=structure.distribution(following),
         observed=observed,
         vanished=_vanished(graph, observed),
-        without=leave_one_out(drawn.sample, seed_of, estimates.followers, group=_largest(graph, partition)),
+        without=leave_one_out(drawn.sample, seed_of, estimates.followers, group=_largest_stable(graph, groups)),
     )
 
 
-def _largest(graph: FollowGraph, partition: Partition | None) -> Mask:
-    return np.zeros(len(graph), dtype=np.bool_) if partition is None else np.equal(partition.label, 0)
+def _largest_stable(graph: FollowGraph, groups: Groups | None) -> Mask:
+    """Mark the accounts of the largest stable community: nobody's where there is none, for what other runs put
+    together otherwise is nothing to measure a seed by."""
+    if groups is not None:
+        for number in np.flatnonzero(groups.consensus.stability >= communities.STABLE)[:1].tolist():
+            marked: Mask = groups.consensus.partition.label == number
+            return marked
+    return np.zeros(len(graph), dtype=np.bool_)
 
 
 def _vanished(graph: FollowGraph, observed: Ints) -> Vanished:
@@ -281,10 +289,19 @@ def _vanished(graph: FollowGraph, observed: Ints) -> Vanished:
 
 
 def scattered(findings: Findings) -> Ints:
-    """Return the positions of the most followed accounts that have both follower counts, SCATTERED at most."""
+    """Return the positions of the accounts in the figure of followers, the most reported first.
+
+    Of those that have both counts these are the SCATTERED that report most, and whoever is marked: the observed count
+    is what is asked about, so it chooses nobody.
+    """
     accounts, observed = findings.graph.accounts, findings.observed
     both = np.flatnonzero((accounts.followers > 0) & (observed > 0))
-    return both[np.lexsort((both, -observed[both]))][:SCATTERED]
+    order = both[np.lexsort((both, -accounts.followers[both]))]
+    ids = [row.id for row in findings.central[:NUMBERED]] + [row.id for row in suspicious(findings)]
+    is_drawn = np.isin(accounts.id[order], np.array(ids, dtype=np.int64))
+    is_drawn[:SCATTERED] = True
+    found: Ints = order[is_drawn]
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

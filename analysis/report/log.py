@@ -17,7 +17,7 @@ STOP_WORDS = {
     "budget_exhausted": "its budget was reached",
     "deadline": "its time was up",
     "low_yield": "a credit brought hardly anything new",
-    "interrupted": "somebody stopped it",
+    "interrupted": "it was told to, by a signal (such as Ctrl-C), by command or by the daemon",
     "unauthorized": "the provider refused the key",
     "insufficient_credits": "the provider’s balance was used up",
     "payment_required": "the provider asked for a payment",

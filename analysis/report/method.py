@@ -201,8 +201,9 @@ def _estimated(findings: Findings) -> list[str]:
     else:
         parts = [
             "A control sample was drawn in three waves of "
-            f"{text.listing([text.number(draws) for draws in made.draws])} accounts, with probabilities proportional "
-            "to how often lists of the wave before named an account over its followers."
+            f"{text.listing([text.number(draws) for draws in made.draws])} draws with replacement, with probabilities "
+            "proportional to how often lists of the wave before named an account over its followers; draws of accounts "
+            "that follow nobody have no list to average."
         ]
         parts.append(
             "Its averages are ratios weighted by 1 / followers (Hansen & Hurwitz 1943) over the last wave; their "

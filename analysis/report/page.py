@@ -23,7 +23,7 @@ from analysis.ranks import TIERS, RankIntervals
 from analysis.report import atlas, caveats, figures, prose, provenance, text
 from analysis.report.atlas import Atlas, Squares
 from analysis.report.dictionary import TABLES, file_words
-from analysis.report.findings import Central, Findings, scattered, suspicious
+from analysis.report.findings import NUMBERED, SCATTERED, Central, Findings, scattered, suspicious
 from analysis.report.groups import PORTRAYED
 from analysis.report.log import log, stopped
 from analysis.report.method import method
@@ -40,7 +40,6 @@ The page's own programs are allowed besides, by their hashes."""
 COMMUNITIES_SHOWN = 12
 SEEDS_SHOWN = 20
 LOGGED = 100
-LINKS_SHOWN = 30
 FORECAST_ROWS = 100
 """Two of each forecast."""
 FLOWS_SHOWN = 10
@@ -67,7 +66,7 @@ def render(
         "signed": text.signed,
         "off": text.off,
         "decimal": text.decimal,
-        "fixed": lambda value, places: f"{value:,.{places}f}",
+        "fixed": text.fixed,
         "day": text.day,
         "minute": text.minute,
         "iso": text.iso,
@@ -77,6 +76,8 @@ def render(
         "percent": text.percent,
         "count": text.count,
         "name": prose.name,
+        "reason_words": prose.reason_words,
+        "stopped": stopped,
         "file_words": file_words,
         "by": _by,
     }
@@ -94,8 +95,9 @@ def render(
         squares_figure=figures.squares(drawn) if drawn else [],
         squares_finding=prose.unread(drawn.squares) if drawn else None,
         squares_rows=_shaded(drawn.squares) if drawn else [],
+        all_links=len(drawn.links) + drawn.more_links if drawn else 0,
         map_caps=(atlas.MOST_ACCOUNTS, atlas.MOST_FOLLOWS),
-        links=drawn.links[:LINKS_SHOWN] if drawn else (),
+        links=drawn.links[: figures.LINKS_DRAWN] if drawn else (),
         title=prose.title(findings),
         findings=findings,
         seen=findings.coverage,
@@ -118,10 +120,11 @@ def render(
         followers_figure=figures.followers(findings),
         degrees_figure=figures.degrees(findings),
         degrees_finding=prose.degrees(findings),
-        scattered=len(scattered(findings)),
+        scattered=(len(scattered(findings)), SCATTERED),
         suspicious=suspicious(findings),
         flagged=int(findings.estimates.flagged.sum()),
-        numbered=findings.central[: figures.NUMBERED],
+        wrongly_flagged=prose.WRONGLY_FLAGGED,
+        numbered=findings.central[:NUMBERED],
         places=_places(findings.central),
         tiers=list(_tiers(findings.central, len(findings.graph))),
         ranked_apart={rival.name: rival for rival in findings.estimates.rivals},
@@ -203,21 +206,21 @@ def _forecasts(run: RunRow) -> Iterator[tuple[int, int, str, Mapping[str, float]
     """
     forecasts = run.forecasts
     for number, foreseen in enumerate(forecasts, start=1):
-        part = f"{text.number(max(0, foreseen['spent']))} of {text.count(foreseen['credits'], 'credit')}"
-        end = "not yet at its end" if run.stop_reason is None else f"it stopped because {stopped(run.stop_reason)}"
+        part = f"after {text.number(max(0, foreseen['spent']))} of its {text.count(foreseen['credits'], 'credit')}"
+        end = "the run goes on" if run.stop_reason is None else f"the run stopped because {stopped(run.stop_reason)}"
         if run.stop_reason == "budget_exhausted":
             end = "its budget was lowered since"
         if number < len(forecasts):
-            end = "then there was a new one"
+            end = "a new forecast was made then"
         for word, key in (("accounts", "accounts"), ("follows", "edges")):
             found = foreseen[key]
             span = found["expected"] or found
             inside = "yes" if span["low"] <= found["actual"] <= span["high"] else "no"
             if found["expected"] is None:
-                why = "the budget was raised since" if foreseen["is_whole"] else f"{end}, after {part}"
-                inside = f"no comparison: {why}"
+                inside = "no comparison"
+                inside += ": the budget was raised since" if foreseen["is_whole"] else f" {part}: {end}"
             elif not foreseen["is_whole"]:
-                inside += f", for {part}: {end}"
+                inside += f", {part}: {end}"
             yield run.id, foreseen["from_credit"], word, span, found["actual"], found["error"], inside
 
 

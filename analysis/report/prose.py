@@ -21,6 +21,14 @@ from analysis.structure import COVERED, BowTie
 
 NAMED_SEEDS = 3
 
+MOST_WRONGLY_FLAGGED = 13
+"""Accounts flagged in the worst case of docs/estimators.md where every follower count is exact."""
+
+WRONGLY_FLAGGED = (
+    f"in tests in which every count was exact, up to {MOST_WRONGLY_FLAGGED} of the thousand accounts that report most "
+    "were marked all the same (mean of six crawls)."
+)
+
 QUEUE_WORDS = {
     "main": "The crawl itself",
     "explore": "Explored: picked by lot",
@@ -30,6 +38,28 @@ QUEUE_WORDS = {
     "audit": "Audit of follower counts",
     "ahead": "Put ahead by hand",
 }
+
+REASON_WORDS = {
+    "private": "private",
+    "no_following": "following nobody",
+    "no_handle": "without a handle, which another account took over",
+    "filtered": "refused by the filters",
+    "depth": "too many hops from a seed",
+    "seed_budget": "waiting for credits of their seed",
+    "depth_budget": "waiting for credits of their hop",
+    "bad_request": "the provider refused the handle",
+    "cursor_refused": "the provider refused to go on with the list",
+    "throttled": "too many calls for the provider",
+    "unreachable": "the provider could not be reached",
+    "timed_out": "no answer in time",
+    "disconnected": "the connection broke",
+    "malformed": "the answer could not be read",
+    "internal_error": "an error of the provider’s",
+    "server_fault": "an error of the provider’s server",
+    "lookup_failed": "the provider could not look the account up",
+    "client_fault": "the provider refused the call",
+}
+"""Why an account was left out, or reading its list failed."""
 
 STANDING_WORDS = {
     "complete": ("Whole list read", "every page of the list of followed accounts was read"),
@@ -93,7 +123,7 @@ def brief(findings: Findings) -> list[Markup]:
                 name(first.handle, first.id),
                 text.number(first.followers_observed),
                 text.number(seen.visited),
-                f"; its rank lies between {text.number(first.low)} and {text.number(first.high)}"
+                f"; the 95\u202f% interval of its rank is {text.number(first.low)} to {text.number(first.high)}"
                 if first.low is not None
                 else "; no interval of its rank can be given",
             )
@@ -128,7 +158,7 @@ def divided(findings: Findings) -> str:
     found = text.count(len(findings.communities), "community", "communities")
     if groups.consensus.is_trivial:
         return f"{runs} find no division into communities: one holds {largest} of the accounts."
-    stable, _, unstable = groups.counted()
+    stable, doubtful, unstable = groups.counted()
     agreement = f"normalised mutual information {groups.consensus.agreement:.2f}"
     if not groups.is_settled:
         return (
@@ -138,11 +168,13 @@ def divided(findings: Findings) -> str:
     measured = f"modularity {text.decimal(partition.modularity, 2)}"
     if unstable:
         return (
-            f"Of the {found} in the consensus of {runs} {stable:,} {'is' if stable == 1 else 'are'} stable and "
-            f"{unstable:,} unstable ({measured}, {agreement}); the largest holds {largest} of the accounts."
+            f"Of the {found} in the consensus of {runs} {stable:,} {'is' if stable == 1 else 'are'} stable, "
+            f"{doubtful:,} doubtful and {unstable:,} unstable ({measured}, {agreement}); the largest holds {largest} "
+            "of the accounts."
         )
     return (
-        f"{runs} agree on {found}, {stable:,} of them stable ({measured}); the largest holds {largest} of the accounts."
+        f"{runs} agree on {found}, {stable:,} of them stable{f' and {doubtful:,} doubtful' if doubtful else ''} "
+        f"({measured}); the largest holds {largest} of the accounts."
     )
 
 
@@ -206,6 +238,11 @@ def queue_words(queue: Queue) -> str:
     return QUEUE_WORDS.get(queue.name, queue.name)
 
 
+def reason_words(reason: str) -> str:
+    """Return why an account was left out or could not be read."""
+    return REASON_WORDS.get(reason) or text.shown(reason.replace("_", " "))
+
+
 def shown_value(mean: Mean, value: float | None) -> str:
     """Return a value of an average: a share in percent, anything else with three digits."""
     return text.MISSING if value is None else text.percent(value) if mean.is_share else text.decimal(value)
@@ -231,16 +268,22 @@ def alarm(findings: Findings) -> str:
     found = findings.estimates.alarm
     if isinstance(found, NotIdentifiable):
         return f"Nothing tells how biased the crawl is: {found.reason}."
-    number = f"{found.balance:,.2f}"
+    number = text.fixed(found.balance, 2)
     if not findings.coverage.unasked:
         return f"Every list that could be read was asked for: no choice among accounts can have biased it ({number})."
+    meaning = (
+        "It is the mean, over the lists that the crawl chose, of the sum of 1 / followers of those listed, each list "
+        "weighted by 1 / followers of whose it is: near 1 where an account’s chance to be read grows in proportion to "
+        "its followers"
+    )
     if found.biased:
         return (
-            f"The crawl is biased: its alarm number is {number}, outside {CALM[0]:g} to {CALM[1]:g}. Accounts were not "
-            "read as one who goes along follows meets them, and averages over the lists it chose would mislead."
+            f"The crawl is biased: its alarm number is {number}, outside {CALM[0]:g} to {CALM[1]:g}. {meaning}. Here "
+            "it did not, and averages over the lists chosen would mislead."
         )
     return (
-        f"The alarm number is {number}, inside {CALM[0]:g} to {CALM[1]:g}. That shows no bias, and does not exclude it."
+        f"The alarm number is {number}, inside {CALM[0]:g} to {CALM[1]:g}. {meaning}. That shows no bias, and does not "
+        "exclude it."
     )
 
 
@@ -298,7 +341,7 @@ def unread(squares: Squares) -> str:
 
 def portrait(findings: Findings, one: Portrait) -> Markup:
     """Return a community in words. Whom an unstable one holds is not said: another run would say otherwise."""
-    accounts = findings.graph.accounts
+    accounts, row = findings.graph.accounts, findings.communities[one.number]
 
     def named(positions: tuple[int, ...]) -> Markup:
         return Markup(", ").join(name(accounts.handle[at], int(accounts.id[at])) for at in positions)
@@ -312,11 +355,11 @@ def portrait(findings: Findings, one: Portrait) -> Markup:
         Markup("<strong>Community {}</strong> has {}, {} of them visited, and is {}.").format(
             one.number + 1, text.count(one.accounts, "account"), text.number(one.visited), one.trust
         ),
-        Markup("{} of its pairs are connected, and {} of its connections lead out.").format(
-            text.percent(one.density), text.percent(one.conductance)
+        Markup("{} of its pairs are connected, and {} of the follows of its accounts lead out.").format(
+            text.percent(one.density), text.percent(row.follows_out, row.follows_inside + row.follows_out)
         ),
     ]
-    if findings.communities[one.number].trust != "unstable":
+    if row.trust != "unstable":
         for lead, positions in (("Most followed from within", one.top), ("Most connected outside", one.bridges)):
             if positions:
                 parts.append(Markup("{}: {}.").format(lead, named(positions)))

@@ -63,7 +63,7 @@ def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versio
         "seeds": [{"id": str(key), "handle": handle} for key, handle in findings.seeds],
         "without_seed": [
             {"id": str(graph.accounts.id[row.seed]), "handle": graph.accounts.handle[row.seed], "lists": row.lists}
-            | {"shared_of_first": row.shared, "first": row.of, "known_of_largest_community": row.known}
+            | {"shared_of_first": row.shared, "first": row.of, "known_of_largest_stable_community": row.known}
             for row in findings.without
         ],
         "central": [{**asdict(row), "id": str(row.id), "thin_support": row.thin} for row in findings.central],

@@ -89,8 +89,12 @@ def decimal(value: float | None, digits: int = 3) -> str:
         return MISSING
     if value == 0:
         return "0"
-    places = max(0, digits - 1 - int(f"{value:e}".partition("e")[2]))
-    return f"{value:,.{places}f}"
+    return fixed(value, max(0, digits - 1 - int(f"{value:e}".partition("e")[2])))
+
+
+def fixed(value: float | None, places: int) -> str:
+    """Return a number with so many decimals; what is negative has the sign of the other numbers, no hyphen."""
+    return MISSING if value is None else f"{value:,.{places}f}".replace("-", "−")
 
 
 def rough(value: float) -> str:

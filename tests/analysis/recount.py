@@ -411,7 +411,8 @@ def replay(book: Book, mended: Any) -> list[dict[str, Any]]:
 def without_seeds(book: Book, mended: Any, group: Any) -> list[dict[str, Any]]:
     """Return by seed, those with most lists first, what is left without the lists that were read because of it.
 
-    `group` marks the accounts of the largest community. A list belongs to the seed of the first visit that brought it.
+    `group` marks the accounts of the largest stable community. A list belongs to the seed of the first visit that
+    brought it.
     """
     seed_of: dict[int, int] = {}
     for visit in book.visits:
@@ -427,7 +428,14 @@ def without_seeds(book: Book, mended: Any, group: Any) -> list[dict[str, Any]]:
         known = read.copy()
         known[[other for at in np.flatnonzero(read).tolist() for other in book.lists[at]]] = True
         shared = len(whole & set(first_of(book, mended, read, 10)))
-        found.append({"seed": seed, "lists": count, "shared": shared, "known": float(known[group].mean())})
+        found.append(
+            {
+                "seed": seed,
+                "lists": count,
+                "shared": shared,
+                "known": float(known[group].mean()) if group.any() else None,
+            }
+        )
     return found
 
 

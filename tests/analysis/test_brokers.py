@@ -103,7 +103,8 @@ def test_portraits_say_what_a_community_is(tmp_path: Path) -> None:
     assert [graph.accounts.handle[at] for at in cats.bridges] == ["cat0"]
     text = cats.sentence(graph)
     assert text.startswith(
-        "Community 1: 6 accounts, 6 of them visited, stable (1.00). 100.0% of its pairs are connected"
+        "Community 1: 6 accounts, 6 of them visited, stable (1.00). 100.0% of its pairs are connected, "
+        "and its conductance is 0.05."
     )
     assert "Most connected outside: cat0." in text
     assert "Words that stand out, of the crawl: cats (100%, elsewhere 0%), loves (100%, elsewhere 0%)." in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import networkx as nx
 import numpy as np
 import pytest
 
@@ -82,3 +83,11 @@ def test_an_empty_graph_has_empty_scores(tmp_path: Path) -> None:
     """No account, no score, no error."""
     graph = load_graph(write(tmp_path / "empty.db", Sample()))
     assert len(pagerank(graph)) == len(in_degree(graph)) == len(out_degree(graph)) == 0
+
+
+def test_networkx_can_be_asked_for_the_digits_of_the_report(tmp_path: Path) -> None:
+    """With the tolerance of docs/analysis.md the backend gives the PageRank within the crawl that a report has."""
+    graph, _ = graph_of(tmp_path, edges("email-eu-core"))
+    exact = nx.pagerank(graph, tol=1e-10 / len(graph), max_iter=1_000)
+    assert np.array_equal(np.array([exact[node] for node in graph]), pagerank(graph))
+    assert "tol=1e-10 / len(graph), max_iter=1_000" in Path("docs/analysis.md").read_text("utf-8")

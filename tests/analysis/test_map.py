@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import re
 from collections import Counter
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 
 from analysis import communities
-from analysis.report import atlas
+from analysis.report import atlas, figures
 from analysis.report.build import ReportFiles, build
 from tests.analysis.sample import Sample, Visit, edges, partial, write
 
@@ -91,7 +92,7 @@ def test_the_caps_keep_the_seeds_and_the_first_and_are_told(tmp_path: Path, monk
     ends = set(shown["accounts"]["edges"])
     assert ends == set(range(len(shown["accounts"]["label"])))  # nobody without a visible follow
     text = files.html.read_text(encoding="utf-8")
-    assert f"and {len(ends)} of 11 accounts: the seeds and the first by imputed PageRank, 6 at most" in text
+    assert f"or {len(ends)} of 11 accounts: the seeds and the first by imputed PageRank, 6 at most" in text
     assert "more are left out, those of the lowest rank first" in text
     told = json.loads(files.json.read_text(encoding="ascii"))["map"]
     assert (told["accounts"], told["most_accounts"], told["follows"], told["most_follows"]) == (len(ends), 6, 4, 4)
@@ -189,7 +190,8 @@ def test_squares_count_every_account_and_whose_list_was_read(tmp_path: Path, mon
     assert {square: int(row["visited"]) for square, row in found.items()} == {at: visited[at] for at in counted}
     assert sum(counted.values()) == len(places) > 1_500
     text = files.html.read_text(encoding="utf-8")
-    assert f"over the places of all {len(places):,} accounts in a community" in text
+    assert f"room for about 30 accounts, over the places of all {len(places):,} accounts in a community" in text
+    assert "in the faintest squares no list was read" in text
     table = text.partition('id="map-squares"')[2].partition("</table>")[0]
     shown = [
         [int(each.replace(",", "")) for each in re.findall(r'<td class="n">([0-9,]+)', row)]
@@ -200,6 +202,24 @@ def test_squares_count_every_account_and_whose_list_was_read(tmp_path: Path, mon
     files, shown_now = made(tmp_path / "less", sample)
     assert len(shown_now["accounts"]["label"]) <= 100
     assert rows(files, "map_squares") == squares
+
+
+def test_each_class_of_squares_can_occur_and_is_seen(browser: Browser) -> None:
+    """A whole square with one visited account is in the first class above none, and by day and night no two classes
+    that follow each other look the same: half as bright again, or as dark."""
+    assert figures.SHARES_VISITED[1] > 1 / atlas.LEAST_IN_SQUARE
+    assert len(figures.shade_words()) == len(figures.SHADES) + 1
+    style = (Path(figures.__file__).parent / "report.css").read_text(encoding="utf-8")
+    fills = ["color-mix(in srgb, var(--line) 50%, var(--paper))"]
+    fills += [f"color-mix(in srgb, var(--visited) {100 * shade:g}%, var(--paper))" for shade in figures.SHADES]
+    boxes = "".join(f'<p style="background: {fill}; margin: 0; height: 20px"></p>' for fill in fills)
+    for scheme in ("light", "dark"):
+        page = browser.new_page(color_scheme=scheme)
+        page.set_content(f"<style>{style} body {{ display: block }}</style>{boxes}")
+        seen = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        colours = ["#" + bytes(seen.getpixel((100, 10 + 20 * at))).hex() for at in range(len(fills))]
+        page.close()
+        assert all(contrast(*two) > 1.45 for two in itertools.pairwise(colours)), (scheme, colours)
 
 
 def test_a_small_map_has_no_squares(tmp_path: Path) -> None:
@@ -613,7 +633,10 @@ def test_without_javascript_and_in_print_the_figure_says_it(tmp_path: Path, brow
     assert page.locator("#map-links").is_visible()
     drawn, _, _ = opened(browser, files)
     drawn.locator("[data-part=stage] canvas").first.wait_for()
+    assert "interactive map draws" in drawn.locator("#map").inner_text()
+    assert "interactive map draws" not in page.locator("#map").inner_text()
     drawn.emulate_media(media="print")
+    assert "interactive map draws" not in drawn.locator("#map").inner_text()
     assert not drawn.locator("#map-app").is_visible()
     assert drawn.locator("#map figure svg").is_visible()
 

@@ -297,9 +297,12 @@ def test_suspicious_accounts_are_lettered_and_listed(tmp_path: Path) -> None:
         assert row["followers_observed"] == sum(row["handle"] in visit.listed for visit in crawl.visits.values())
     assert [row["label"] for row in table(files, "suspicious")] == [row["handle"] for row in rows]
     section = html.partition('id="central"')[2].partition("</section>")[0]
-    assert "<strong>Suspicious follower counts</strong>" in section
+    assert "<strong>Follower counts that do not fit</strong>" in section
     svg = section.partition("<svg")[2].partition("</svg>")[0]
-    assert all(f">{row['letter']}</text>" in svg for row in rows)
+    assert f">{rows[0]['letter']}</text>" in svg  # the others where there is room
+    assert f"{len(rows)} accounts whose reported followers do not fit, by letters" in svg
+    drawn = {(row["followers_reported"], row["followers_observed"]) for row in table(files, "reported_observed")}
+    assert {(str(row["followers_reported"]), str(row["followers_observed"])) for row in rows} <= drawn
     assert all(f"<bdi>@{row['handle']}</bdi>" in section for row in rows)
 
 
@@ -339,7 +342,8 @@ def test_ended_runs_and_their_strategies_are_listed(tmp_path: Path) -> None:
     [run] = found["coverage"]["runs"]
     assert (run["strategy"], run["stop_reason"], run["budget"]) == ("flow", "budget_exhausted", 10_000)
     assert "<code>flow</code>" in html
-    assert "budget exhausted" in html
+    assert "<td>its budget was reached</td>" in html
+    assert "budget exhausted" not in html
 
 
 def test_top_limits_the_list_and_resolution_the_communities(tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def test_structure_agrees_with_networkx(made: tuple[dict[str, Any], str, Path]) 
 def test_the_page_says_how_the_sample_was_drawn(made: tuple[dict[str, Any], str, Path]) -> None:
     """The method paragraph and the caveats name the control sample, its draws, the runs and their seeds."""
     found, html, _ = made
-    assert "three waves of 11, 11 and 11 accounts" in html
+    assert "three waves of 11, 11 and 11 draws with replacement" in html
     assert "run 1: flow, rng seed 7, budget 10,000, stopped because its budget was reached" in html
     assert "Control sample, wave 3" in html
     alone = found["communities"]["found_by_run"]

@@ -45,6 +45,7 @@ from tests.analysis.recount import LISTS, STANDINGS, Book
 NOW = 1_793_500_000.7
 BUDGETS = {"slashdot": 5_000, "demo": 2_000}
 SEEDS = {"slashdot": 10, "demo": 3}
+REASONS = {"no_following": "following nobody", "private": "private"}
 
 
 # --- the two crawls ---------------------------------------------------------------------------------------------------
@@ -1138,13 +1139,19 @@ def test_saturation(report: Report) -> None:
 
 
 def test_without_each_seed(report: Report) -> None:
-    """What is left of the first ten and of the largest community without each seed, ranked anew."""
+    """What is left of the first ten and of the largest stable community without each seed, ranked anew."""
     rows = report.json["without_seed"]
-    expected = recount.without_seeds(report.book, report.ranked.mended, report.grouped.of_all == 0)
+    stable = np.flatnonzero(report.grouped.stability >= 0.75)
+    group = report.grouped.of_all == stable[0] if len(stable) else np.zeros(report.book.n, dtype=np.bool_)
+    expected = recount.without_seeds(report.book, report.ranked.mended, group)
     assert [report.at(row) for row in rows] == [row["seed"] for row in expected]
     assert [row["handle"] for row in rows] == [report.book.accounts[row["seed"]]["handle"] for row in expected]
     assert {row["first"] for row in rows} == {10}
-    for key, name in (("lists", "lists"), ("shared_of_first", "shared"), ("known_of_largest_community", "known")):
+    for key, name in (
+        ("lists", "lists"),
+        ("shared_of_first", "shared"),
+        ("known_of_largest_stable_community", "known"),
+    ):
         assert [row[key] for row in rows] == pytest.approx([row[name] for row in expected]), key
 
 
@@ -1198,12 +1205,19 @@ def test_map_counts(report: Report) -> None:
 
 
 def test_reported_and_observed_followers(report: Report) -> None:
-    """The dots of the figure: the accounts most followed by visited ones that have both counts."""
-    book = report.book
-    both = sorted((at for at in range(book.n) if book.followers[at] > 0 < book.k[at]), key=lambda at: (-book.k[at], at))
+    """The dots of the figure: of the accounts that have both counts those that report most, whatever was observed of
+    them, and the marked ones."""
+    book, told = report.book, report.json
+    both = [at for at in range(book.n) if book.followers[at] > 0 < book.k[at]]
+    both.sort(key=lambda at: (-book.followers[at], at))
+    marked = {report.at(row) for row in (*told["central"][:10], *told["suspicious"])}
+    drawn = [at for place, at in enumerate(both) if place < 2_000 or at in marked]
     assert [tuple(map(int, row.values())) for row in report.table("reported_observed")] == [
-        (book.ids[at], book.followers[at], book.k[at]) for at in both[:2_000]
+        (book.ids[at], book.followers[at], book.k[at]) for at in drawn
     ]
+    least = min(book.followers[at] for at in both[:2_000])
+    assert {at for at in both if book.followers[at] > least} <= set(drawn)
+    assert min(book.k[at] for at in drawn) == 1
 
 
 # --- the page says what the JSON says ---------------------------------------------------------------------------------
@@ -1229,21 +1243,21 @@ def test_page_in_brief(report: Report) -> None:
     if first["low"] is None:
         assert "no interval of its rank can be given" in page.sections["brief"]
     else:
-        found = page.says("brief", rf"its rank lies between {NUMBER} and {NUMBER}\.")
+        found = page.says("brief", rf"the 95 % interval of its rank is {NUMBER} to {NUMBER}\.")
         assert shows(found[1], first["low"])
         assert shows(found[2], first["high"])
     groups = told["communities"]
     if groups["settled"]:
         found = page.says(
             "brief",
-            rf"Of the {NUMBER} communities in the consensus of {NUMBER} seeded runs {NUMBER} (?:is|are) stable and "
-            rf"{NUMBER} unstable \(modularity {NUMBER}, normalised mutual information {NUMBER}\); the largest holds "
-            rf"{NUMBER} of the accounts",
+            rf"Of the {NUMBER} communities in the consensus of {NUMBER} seeded runs {NUMBER} (?:is|are) stable, "
+            rf"{NUMBER} doubtful and {NUMBER} unstable \(modularity {NUMBER}, normalised mutual information "
+            rf"{NUMBER}\); the largest holds {NUMBER} of the accounts",
         )
         trusts = Counter(row["trust"] for row in groups["list"])
         largest = groups["list"][0]["accounts"] / groups["accounts"]
-        values = (len(groups["list"]), groups["runs"], trusts["stable"], trusts["unstable"], groups["modularity"],
-                  groups["agreement"], largest)  # fmt: skip
+        values = (len(groups["list"]), groups["runs"], trusts["stable"], trusts["doubtful"], trusts["unstable"],
+                  groups["modularity"], groups["agreement"], largest)  # fmt: skip
     else:
         found = page.says(
             "brief",
@@ -1295,11 +1309,11 @@ def test_page_what_was_seen(report: Report) -> None:
     assert shows(rows[-1][1], seen["known"])
     assert shows(rows[-1][3], seen["credits"]["booked"])
     for reason, number in seen["skipped"].items():
-        assert shows(page.says("seen", rf"{reason.replace('_', ' ')} \({NUMBER}\)")[1], number)
+        assert shows(page.says("seen", rf"{REASONS[reason]} \({NUMBER}\)")[1], number)
     [row] = page.rows("runs")
     [run] = seen["runs"]
     assert row[:2] == [str(run["id"]), run["strategy"]]
-    assert row[3] == run["stop_reason"].replace("_", " ")
+    assert (run["stop_reason"], row[3]) == ("budget_exhausted", "its budget was reached")
     assert all(shows(row[at], run[key]) for at, key in ((4, "budget"), (5, "charged"), (6, "uncertain")))
     for row, queue in zip(page.rows("queues"), estimates["queues"], strict=True):
         assert all(shows(row[at], queue[key]) for at, key in ((1, "visits"), (2, "lists"), (3, "credits"))), row
@@ -1374,7 +1388,7 @@ def test_page_ranking(report: Report) -> None:
         assert bounds == ("" if central["low"] is None else f"{central['low']:,}–{central['high']:,}")
         called, *tags = row[1].split("|")
         assert called == f"@{central['handle']}"
-        for tag, key in (("seed", "seed"), ("thin", "thin_support"), ("suspicious", "suspicious")):
+        for tag, key in (("seed", "seed"), ("thin", "thin_support"), ("count off", "suspicious")):
             assert (tag in tags) == central[key], tag
         for text, key in ((row[2], "followers_reported"), (row[3], "followers_observed")):
             count, _, place = text.partition("|")
@@ -1386,7 +1400,11 @@ def test_page_ranking(report: Report) -> None:
     assert shows(page.says("central", rf"by how many of the accounts visited, {NUMBER}, one is")[1], visited)
     assert shows(page.says("central", rf"The {NUMBER} accounts highest by imputed")[1], len(told["central"]))
     dots = len(report.table("reported_observed"))
-    assert shows(page.says("central", rf"one of the {NUMBER} known accounts most followed")[1], dots)
+    found = page.says(
+        "central", rf"one of {NUMBER} known accounts: the 2,000 that report most followers, of those with"
+    )
+    assert shows(found[1], dots)
+    assert dots >= 2_000
     for row, central in zip(page.rows("followers-numbers"), told["central"][:10], strict=True):
         assert row[1] == f"@{central['handle']}"
         keys = ("rank", "followers_reported", "followers_observed")
@@ -1413,7 +1431,7 @@ def test_page_ranking(report: Report) -> None:
 
 
 def test_page_communities(report: Report) -> None:
-    """The tables of communities and of resolutions, the sentence on stability, density and conductance."""
+    """The tables of communities and resolutions, the sentence on stability, and words that say what the rows say."""
     page, groups, told = report.page, report.grouped, report.json["communities"]
     listed = told["list"]
     for row, one in zip(page.rows("community-table"), listed[:12], strict=True):
@@ -1425,7 +1443,7 @@ def test_page_communities(report: Report) -> None:
         named = ",".join(f"@{each['handle']}" for each in one["top"])
         assert row[3] == ("not named" if one["trust"] == "unstable" else named)
         stays, leads, comes = (one[f"follows_{where}"] for where in ("inside", "out", "in"))
-        values = (one["inside"] / one["touching"], leads / (stays + leads), comes / (stays + comes),
+        values = (stays / (stays + leads + comes), leads / (stays + leads), comes / (stays + comes),
                   1 - one["visited"] / one["accounts"])  # fmt: skip
         assert all(shows(text, value) for text, value in zip(row[4:], values, strict=True)), row
     overlap = groups.overlap.T[:12]
@@ -1478,10 +1496,12 @@ def test_page_communities(report: Report) -> None:
         found = page.says(
             "communities",
             rf"Community {one['number']} has {NUMBER} accounts, {NUMBER} of them visited, and is \w+ \({NUMBER}\)\. "
-            rf"{NUMBER} of its pairs are connected, and {NUMBER} of its connections lead out",
+            rf"{NUMBER} of its pairs are connected, and {NUMBER} of the follows of its accounts lead out\.",
         )
-        density, conductance = nx.density(plain.subgraph(part)), nx.conductance(plain, part)
-        values = (one["accounts"], one["visited"], one["stability"], density, conductance)
+        out = one["follows_out"] / (one["follows_inside"] + one["follows_out"])
+        values = (one["accounts"], one["visited"], one["stability"], nx.density(plain.subgraph(part)), out)
+        [row] = [row for row in page.rows("community-table") if row[0] == str(one["number"])]
+        assert " ".join(row[5].split()) == found[5].strip()
         assert all(shows(text, value) for text, value in zip(found.groups(), values, strict=True)), one["number"]
 
 
@@ -1646,10 +1666,15 @@ def test_page_map(report: Report) -> None:
     values = (told["accounts"], report.book.n, told["most_accounts"], told["follows"], told["most_follows"])
     assert all(shows(text, value) for text, value in zip(found.groups(), values, strict=True))
     assert shows(page.says("map", rf"Shown are all {NUMBER} communities")[1], told["communities"])
-    if told["links"] > 30:
-        strongest = page.says("map", rf"the 30 strongest of {NUMBER}\.")[1]
-        assert shows(strongest, told["links"] + told["links_left_out"])
-    links = report.table("map_links")[:30]
+    if told["links"] > 60:
+        links_in_all = told["links"] + told["links_left_out"]
+        for words in (rf"the 60 links with most follows, of {NUMBER}\.",
+                      rf"In both directions, the 60 links that the figure draws, of {NUMBER};"):  # fmt: skip
+            assert shows(page.says("map", words)[1], links_in_all)
+        for words in (rf"(?:all|the) {NUMBER} links between them",
+                      rf"; (?:all|the) {NUMBER} (?:with most follows )?are in tables/map_links"):  # fmt: skip
+            assert shows(page.says("map", words)[1], told["links"])
+    links = report.table("map_links")[:60]
     assert page.rows("map-links") == [[row["community"], row["other"], f"{int(row['follows']):,}"] for row in links]
 
 
@@ -1671,7 +1696,7 @@ def test_page_method(report: Report) -> None:
     if control is None:
         assert "There was no control sample" in page.sections["method"]
     else:
-        found = page.says("method", rf"in three waves of {NUMBER}, {NUMBER} and {NUMBER} accounts")
+        found = page.says("method", rf"in three waves of {NUMBER}, {NUMBER} and {NUMBER} draws with replacement")
         assert all(shows(text, value) for text, value in zip(found.groups(), control["draws"], strict=True))
     groups = told["communities"]
     assert shows(page.says("method", rf"on {NUMBER} connected pairs")[1], groups["pairs"])
@@ -1717,11 +1742,11 @@ def test_page_caveats(report: Report) -> None:
     assert shows(page.says("caveats", rf"by following links from {NUMBER} seeds")[1], seen["seeds"])
     assert shows(page.says("caveats", rf"by how many of the {NUMBER} visited")[1], seen["accounts"]["visited"])
     kept, known = (
-        [row[key] for row in told["without_seed"]] for key in ("shared_of_first", "known_of_largest_community")
+        [row[key] for row in told["without_seed"]] for key in ("shared_of_first", "known_of_largest_stable_community")
     )
     found = page.says(
         "caveats",
-        rf"{NUMBER}(?: to {NUMBER})? of the first 10 stay among them, and {NUMBER} to {NUMBER} of the largest",
+        rf"{NUMBER}(?: to {NUMBER})? of the first 10 stay among them, and {NUMBER} to {NUMBER} of the largest stable",
     )
     values = (min(kept), max(kept), min(known), max(known))
     assert all(text is None or shows(text, value) for text, value in zip(found.groups(), values, strict=True))
@@ -1734,10 +1759,12 @@ def test_page_caveats(report: Report) -> None:
     values = (trusts["stable"], trusts["doubtful"], trusts["unstable"], told["communities"]["runs"])
     assert all(shows(text, value) for text, value in zip(found.groups(), values, strict=True))
     assert shows(page.says("caveats", rf"{NUMBER} follows seen before no longer")[1], seen["ended_edges"])
-    found = page.says("caveats", rf"{NUMBER} of {NUMBER} accounts asked for \({NUMBER}\) no longer existed")
     asked = len({visit["account_id"] for visit in report.book.visits})
-    values = (standings["not_found"], asked, standings["not_found"] / asked)
-    assert all(shows(text, value) for text, value in zip(found.groups(), values, strict=True))
+    if gone := standings["not_found"]:
+        found = page.says("caveats", rf"{NUMBER} of {NUMBER} accounts asked for \({NUMBER}\) no longer existed")
+        assert all(shows(text, value) for text, value in zip(found.groups(), (gone, asked, gone / asked), strict=True))
+    else:
+        assert shows(page.says("caveats", rf"Of {NUMBER} accounts asked for none had vanished")[1], asked)
     vanished = told["vanished"]
     if vanished["accounts"]:
         found = page.says(

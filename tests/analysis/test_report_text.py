@@ -36,7 +36,7 @@ def test_shares_never_round_to_nothing_or_everything(part: int, whole: int, expe
         (12345.6, 2, "12,346"),
         (0, 3, "0"),
         (None, 3, "–"),
-        (-0.5, 2, "-0.50"),
+        (-0.5, 2, "−0.50"),
     ],
 )
 def test_decimals_keep_their_digits(value: float | None, digits: int, expected: str) -> None:

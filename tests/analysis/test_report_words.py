@@ -20,10 +20,12 @@ import sqlalchemy as sa
 import virtual_time
 
 from analysis.graph import load_graph
-from analysis.report import page
+from analysis.report import figures, findings, page, prose
 from analysis.report.build import ReportFiles, build
 from analysis.report.dictionary import FILES, TABLES
+from analysis.report.log import STOP_WORDS
 from analysis.report.references import REFERENCES, SOFTWARE
+from analysis.report.text import percent
 from crawler.engine import Crawl
 from crawler.replay import replay
 from socialfetch.simulator import network
@@ -198,10 +200,16 @@ def test_a_forecast_is_judged_by_the_credits_that_were_spent(tmp_path: Path) -> 
         conn.exec_driver_sql(f"UPDATE runs SET {columns}, forecast = ?", (forecast,))
 
     text = built(tmp_path, lambda conn: change(conn, [[50, 50.0, 50.0], [100, 100.0, 100.0]]))[3]
-    assert "accounts40 to 65middle 5048−4 %yes, for 50 of 100 credits: it stopped because its time was up" in text
-    assert "follows40 to 65middle 5090+80 %no, for 50 of 100 credits: it stopped because its time was up" in text
+    assert (
+        "accounts40 to 65middle 5048−4 %yes, after 50 of its 100 credits: the run stopped because its time was up"
+        in text
+    )
+    assert (
+        "follows40 to 65middle 5090+80 %no, after 50 of its 100 credits: the run stopped because its time was up"
+        in text
+    )
     text = built(tmp_path / "b", change)[3]
-    assert "accounts80 to 130middle 10048no comparison: it stopped because its time was up, after 50 of 100" in text
+    assert "10048no comparison after 50 of its 100 credits: the run stopped because its time was up" in text
 
 
 def test_a_run_with_a_successor_forecast_shows_both(tmp_path: Path) -> None:
@@ -227,7 +235,7 @@ def test_a_run_with_a_successor_forecast_shows_both(tmp_path: Path) -> None:
         run.new_accounts - json.loads(run.forecast or "")["earlier"][0]["at"]["accounts"],
     )
     text = spoken(files.html.read_text(encoding="utf-8"))
-    assert f"for {then.charged - 50} of 150 credits: then there was a new one" in text
+    assert f"after {then.charged - 50} of its 150 credits: a new forecast was made then" in text
     assert f"from credit {then.charged} on" in text
 
 
@@ -273,6 +281,60 @@ def test_a_crawl_that_read_every_list_is_not_called_biased(tmp_path: Path) -> No
     assert "The crawl is biased" not in text
 
 
+def test_no_code_of_a_program_stands_in_the_words(tmp_path: Path) -> None:
+    """Why accounts were left out or failed and why runs stopped is said in words, on the page as in the log."""
+
+    def change(conn: sa.Connection) -> None:
+        conn.exec_driver_sql("UPDATE runs SET stop_reason = 'low_yield', ended_at = started_at")
+        of = "account_id = (SELECT id FROM accounts WHERE handle = ?)"
+        for row in ((4, "no_following", "gus"), (3, "bad_request", "pam")):
+            conn.exec_driver_sql(f"UPDATE frontier SET state = ?, reason = ? WHERE {of}", row)
+
+    files, found, _, text = built(tmp_path, change)
+    seen = found["coverage"]
+    assert (seen["skipped"], seen["failed"]) == ({"no_following": 1, "private": 1}, {"bad_request": 1})
+    assert "Why reading failed: the provider refused the handle (1)." in text
+    assert "Why accounts were left out: following nobody (1), private (1)." in text
+    why = "a credit brought hardly anything new"
+    [row] = [words for kind, words in entries(files) if kind == "stopped"]
+    assert row.startswith(f"Run 1 stopped because {why}:")
+    assert text.count(why) >= 3  # the table of runs, the method and the log
+    assert "low yield" not in text
+    assert "Stopped because" in text
+
+
+def test_what_is_averaged_is_named_in_its_row(tmp_path: Path) -> None:
+    """A row of the averages is of accounts or of follows, as it says itself, and the draws that it rests on are said
+    to be those with a list, fewer than were drawn."""
+    files = build(drawn(tmp_path / "a.db"), tmp_path / "report", now=lambda: NOW)
+    found = json.loads(files.json.read_text())["estimates"]
+    html = files.html.read_text(encoding="utf-8")
+    table = html.partition('id="averages-table"')[2].partition("</table>")[0]
+    names = [spoken(row) for row in re.findall('<th scope="row">(.*?)</th>', table)]
+    assert all(name.startswith(("accounts ", "follows ")) for name in names)
+    draws = found["control"]["draws"][-1]
+    assert f"Draws are counted of its last wave, {draws} draws in all, where the account follows somebody" in html
+    assert all(mean["draws"] is None or mean["draws"] <= draws for mean in found["averages"])
+    assert f"and {draws} draws with replacement" in html
+    assert "These are averages over the accounts with at least one follower" in html
+
+
+def test_the_log_tells_no_end_in_the_minute_of_the_beginning(tmp_path: Path) -> None:
+    """What lasted some seconds has one time on the page; the table of the log has both."""
+
+    def change(conn: sa.Connection) -> None:
+        rows = [(START // 60 * 60 + at, "page", act, "{}") for at, act in ((5, "pause"), (25, "resume"))]
+        insert(conn, "orders", ["at", "origin", "act", "details"], rows)
+
+    _, found, html, _ = built(tmp_path, change)
+    [pause] = [row for row in found["log"] if row["kind"] == "paused"]
+    assert pause["until_at"] is not None
+    assert pause["until_at"] != pause["at"]
+    log = html.partition('id="log-table"')[2].partition("</table>")[0]
+    assert f'datetime="{pause["at"]}"' in log
+    assert f'datetime="{pause["until_at"]}"' not in log
+
+
 # --- the caveats ---------------------------------------------------------------------------------------------------
 
 
@@ -292,7 +354,9 @@ def test_the_caveats_carry_this_crawls_numbers(tmp_path: Path) -> None:
     assert "newest first" in text
     assert "1 account was seen under a new handle, and 1 lost theirs to another account" in text
     assert found["renamed"] == {"accounts": 1, "taken_over": 1}
-    assert "1 of 7 accounts asked for (14.3 %) no longer existed" in text
+    assert "1 of 7 accounts asked for (14.3 %) no longer existed, and others will go." in text
+    here = replace(SMALL, visits={name: visit for name, visit in SMALL.visits.items() if name != "old"})
+    assert "Of 6 accounts asked for none had vanished, but some will go." in built(tmp_path / "b", of=here)[3]
     assert {row["trust"] for row in found["communities"]["list"]} == {"stable"}
     assert "and 0 % of the accounts are in one that is not stable (under 0.75)" in text
     flagged = found["estimates"]["ranking"]["flagged"]
@@ -451,7 +515,7 @@ def test_every_stop_and_phase_is_logged_when_it_came(tmp_path: Path) -> None:
         (1, 2, "Run 2 began: strategy core, budget 150 credits."),
         (1, 2, "Went on with other settings: audit 0.0 → 0.2; control 0.0 → 0.5."),
         (1, 2, "Came to the audit of follower counts."),
-        (1, 2, "Stopped because somebody stopped it, and went on later."),
+        (1, 2, f"Stopped because {STOP_WORDS['interrupted']}, and went on later."),
         (2, 2, "Went on by strategy core after the audit of follower counts."),
         (2, 2, "Broke off without a word, and went on later."),
         (3, 2, "Came to wave 1 of the control sample."),
@@ -460,6 +524,7 @@ def test_every_stop_and_phase_is_logged_when_it_came(tmp_path: Path) -> None:
         (3, 2, "Went on by strategy core page by page after wave 3 of the control sample."),
         (3, 2, "Run 2 stopped because its budget was reached: 150 credits charged, 0 uncertain, 4 s at work."),
     ]
+    assert "by a signal (such as Ctrl-C), by command" in STOP_WORDS["interrupted"]
     ends = [(row["until_at"] or "")[:10] for row in log if row["kind"] == "stopped"]
     assert ends == ["", log[7]["at"][:10], log[10]["at"][:10], ""]
     with closing(Database.open(path, now=lambda: NOW)) as database:  # as notes were before they told so much
@@ -525,18 +590,97 @@ def test_a_large_page_says_so_itself(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "A large page." in built(tmp_path / "b")[3]
 
 
+# --- the figures ---------------------------------------------------------------------------------------------------
+
+
+def test_the_figure_of_followers_chooses_by_what_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account that reports much and that few visited ones follow is drawn; one that reports little is not, however
+    many follow it, unless it is marked."""
+    lists = {f"v{at}": ("star", "far", *(f"o{other}" for other in range(at % 7))) for at in range(20)}
+    lists["v0"] = (*lists["v0"], "away")
+    counts = {"star": 20, "far": 90_000, "away": 80_000, **{f"o{at}": 30 + at for at in range(7)}}
+    of = Sample(seeds=("v0",), visits={name: Visit(listed) for name, listed in lists.items()}, followers=counts)
+    monkeypatch.setattr(findings, "SCATTERED", 2)
+    monkeypatch.setattr(findings, "NUMBERED", 0)
+    monkeypatch.setattr(page, "SCATTERED", 2)
+    files, found, html, text = built(tmp_path, of=of)
+    [path] = [path for path in files.tables if path.stem == "reported_observed"]
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [(int(row["followers_reported"]), int(row["followers_observed"])) for row in csv.DictReader(file)]
+    marked = len(found["suspicious"])
+    assert rows[:2] == [(90_000, 20), (80_000, 1)]
+    assert (20, 20) not in rows
+    assert len(rows) <= 2 + marked
+    assert f"Each dot is one of {len(rows)} known accounts" in text
+    assert f"Scatter plot on logarithmic axes of {len(rows)} accounts" in html
+
+
+def test_no_label_of_the_figure_of_followers_covers_another(tmp_path: Path) -> None:
+    """Numbers and letters stand where none is nearer than its size; those without room are left out."""
+    lists = {f"v{at}": tuple(f"o{other}" for other in range(40)) for at in range(30)}
+    counts = {f"o{at}": 1_000 + at for at in range(39)} | {"o39": 9_000_000}
+    of = Sample(seeds=("v0",), visits={name: Visit(listed) for name, listed in lists.items()}, followers=counts)
+    html = built(tmp_path, of=of)[2]
+    figure = html.partition('aria-labelledby="followers-title')[2].partition("</svg>")[0]
+    placed = re.findall(r"<text [^>]*?translate\(([-0-9.]+) ([-0-9.]+)\)[^>]*>(\d\d?|[a-t])</text>", figure)
+    placed += re.findall(r'<text [^>]*?x="([-0-9.]+)" y="([-0-9.]+)"[^>]*>(\d|10|[a-t])</text>', figure)
+    places = [(float(x), float(y), word) for x, y, word in placed]
+    assert "1" in {word for *_, word in places}
+    assert len(places) < 10
+    for at, (x, y, word) in enumerate(places):
+        for other_x, other_y, other in places[:at]:
+            left, right = sorted(((x, word), (other_x, other)))
+            assert right[0] - left[0] >= 6 * len(left[1]) or abs(y - other_y) >= 11
+
+
+def test_a_figure_in_colours_of_its_own_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would not turn with the page by night, or stay black there, fails at once."""
+    monkeypatch.setattr(figures, "VISITED", "#123456")
+    with pytest.raises(AssertionError, match="has colours that are not the page's"):
+        built(tmp_path)
+
+
+def test_what_flags_are_worth_is_what_the_benchmark_says() -> None:
+    """The page's number of accounts flagged though their counts are exact is the largest of docs/estimators.md."""
+    rows = re.findall(
+        r"^\| \d+% \| exact \|.*\| 0, (\d+) \|$", Path("docs/estimators.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert max(map(int, rows)) == prose.MOST_WRONGLY_FLAGGED
+    assert len(rows) == 8
+
+
+def test_figures_are_described_in_sentences_that_say_something(tmp_path: Path) -> None:
+    """What a bar is stands behind its number, and no share is told twice of the same least value."""
+    listed = {f"v{at}": tuple(f"o{at}-{other}" for other in range(at % 3 + 1)) for at in range(12)}
+    of = Sample(seeds=("v0",), visits={name: Visit((*names, "hub")) for name, names in listed.items()})
+    html = built(tmp_path, of=of)[2]
+    assert "12 (" in html
+    assert " visited: a list was read;" in html
+    described = re.findall(r"<desc [^>]*>(Share of [^<]*)</desc>", html)
+    assert len(described) == 2
+    assert any(re.search(r"have at least 1, [<.0-9\u202f]+% have at least 1[0-9]", text) for text in described)
+    for text in described:
+        least = re.findall(r"have at least ([\d,]+)", text)
+        assert len(least) == len(set(least)) == 2
+
+
 # --- what the page says is in the JSON -----------------------------------------------------------------------------
 
 
 def test_portraits_are_in_the_json(tmp_path: Path) -> None:
-    """Density and conductance of each community told in words are in report.json, as on the page."""
-    _, found, _, text = built(tmp_path)
+    """Density and conductance of each community told in words are in report.json; words and table of the page have one
+    measure of what leads out."""
+    _, found, html, text = built(tmp_path)
     told = [row["portrait"] for row in found["communities"]["list"] if row["portrait"] is not None]
     assert told
     for one in told:
-        assert f"{100 * one['conductance']:.0f}" in text
+        assert 0 <= one["conductance"] <= 1
         assert 0 <= one["density"] <= 1
         assert {share["value"] for name in ("words", "regions", "languages") for share in one[name]} == set()
+    for row in found["communities"]["list"]:
+        out = percent(row["follows_out"], row["follows_out"] + row["follows_inside"])
+        assert f"and {out} of the follows of its accounts lead out." in html
+    assert "connections lead out" not in text
     first = found["communities"]["list"][0]
     pairs = first["accounts"] * (first["accounts"] - 1) / 2
     assert first["portrait"]["density"] == pytest.approx(first["inside"] / pairs)

@@ -10,6 +10,7 @@ import pytest
 import rehearsal
 from jsonschema import Draft202012Validator
 
+from analysis import communities
 from analysis.report.build import build
 from socialfetch.simulator import network
 
@@ -59,10 +60,37 @@ def test_what_is_left_is_what_a_crawl_without_the_seed_finds(tmp_path: Path) -> 
         shared.append(len(first_ten(whole) & first_ten(others)))
         assert (found[left_out]["shared_of_first"], found[left_out]["first"]) == (shared[-1], 10)
     assert len(set(shared)) > 1
-    # The largest community is of one network: without that seed nobody of it is known, without another everybody is.
-    assert sorted(row["known_of_largest_community"] for row in found.values()) == [0.0, 1.0, 1.0]
+    assert "of the largest stable community is known" in page
+    # That community is of one network: without that seed nobody of it is known, without another everybody is.
+    assert sorted(row["known_of_largest_stable_community"] for row in found.values()) == [0.0, 1.0, 1.0]
     assert f"{min(shared)} to {max(shared)} of the first 10 stay among them" in page
     assert "Without any one of them" in page
+
+
+@pytest.mark.parametrize("first_stable", [1, 3])
+def test_a_seed_is_not_measured_by_an_unstable_community(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_stable: int
+) -> None:
+    """The share that stays known is that of the largest stable community; where none is stable that is said."""
+    settled = communities.consensus
+
+    def shaken(*given: Any, **more: Any) -> communities.Consensus:
+        found = settled(*given, **more)
+        found.stability[:] = 0.5
+        found.stability[first_stable : first_stable + 1] = 0.9
+        return found
+
+    monkeypatch.setattr(communities, "consensus", shaken)
+    circles = {letter: [f"{letter}{at}" for at in range(size)] for letter, size in zip("abc", (9, 7, 5), strict=True)}
+    follows = [(one, other) for circle in circles.values() for one in circle for other in circle if one != other]
+    content, page = reported(tmp_path, follows, ["a0", "b0", "c0"])
+    shares = {row["handle"]: row["known_of_largest_stable_community"] for row in content["without_seed"]}
+    if first_stable == 1:
+        assert shares == {"a0": 1.0, "b0": 0.0, "c0": 1.0}
+        assert "of the largest stable community is known" in page
+    else:
+        assert set(shares.values()) == {None}
+        assert "no community is stable enough to be looked for again" in page
 
 
 @pytest.mark.parametrize("seeds", [["a"], ["a", "lonely"]])
