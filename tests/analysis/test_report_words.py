@@ -323,8 +323,8 @@ def test_the_log_tells_no_end_in_the_minute_of_the_beginning(tmp_path: Path) -> 
     """What lasted some seconds has one time on the page; the table of the log has both."""
 
     def change(conn: sa.Connection) -> None:
-        rows = [(START // 60 * 60 + at, "page", act, "{}") for at, act in ((5, "pause"), (25, "resume"))]
-        insert(conn, "orders", ["at", "origin", "act", "details"], rows)
+        rows = [(START // 60 * 60 + at, "page", act, "{}", "done") for at, act in ((5, "pause"), (25, "resume"))]
+        insert(conn, "orders", ["at", "origin", "act", "details", "answer"], rows)
 
     _, found, html, _ = built(tmp_path, change)
     [pause] = [row for row in found["log"] if row["kind"] == "paused"]
