@@ -311,12 +311,9 @@ class Course:
         strategy = self._strategy(phase, measured)
         if strategy.name == chosen.name:
             return
-        await desk.limiter.pause()
-        try:
+        async with desk.limiter.paused():
             await self._rank(strategy)
             desk.purchases.rules, desk.purchases.taking = self._rules(strategy), self._taking(strategy, None)
-        finally:
-            desk.limiter.resume()
         self._log.info(
             "strategy.changed", strategy=strategy.name, order_bias=measured.order_bias, follower_spread=measured.spread
         )
