@@ -203,16 +203,16 @@ class Crawl:
     async def _spend(self, desk: Desk, course: Course, coming: Sequence[Phase]) -> None:
         """Go through the phases, the first of which was entered already, until one stops or the last one ends."""
         desk.limiter.narrow()
-        await self._work(desk, course)
+        await self._work(desk)
         for phase in coming[1:]:
             if self._stop is not None:
                 break
             desk.purchases.rules, desk.purchases.taking = await course.enter(phase)
             desk.reopen()
-            await self._work(desk, course)
+            await self._work(desk)
         while await self._settle_at_end(desk) and self._stop is None and desk.natural_end()[0] == "budget_exhausted":
             desk.reopen()  # what turned out free is spent after all
-            await self._work(desk, course)
+            await self._work(desk)
 
     def _phases(self, started: runs.Started, credits: runs.Credits) -> list[Phase]:
         """Return the phases that are not over; the last one in any case."""
@@ -292,6 +292,7 @@ class Crawl:
                 active_s=active_s,
                 left_out=options.left_out,
                 free_slots=lambda: limiter.free,
+                is_due=lambda more: course.is_due(progress.pages + more),
             ),
             active_s=active_s,
             limiter=limiter,
@@ -307,9 +308,10 @@ class Crawl:
             log=self._log.bind(),  # a logger that is not bound is laid out anew for each event
             stop=self.stop,
             refill=self._refill,
+            look=course.look,
         )
 
-    async def _work(self, desk: Desk, course: Course) -> None:
+    async def _work(self, desk: Desk) -> None:
         """Run the workers until they all go home."""
         if self._stop is not None:  # asked to stop before anything began
             desk.go_home()
@@ -317,14 +319,12 @@ class Crawl:
             async with asyncio.TaskGroup() as group:
                 beats = group.create_task(self._beat(desk))
                 readings = group.create_task(self._quiet.points(desk))
-                watching = group.create_task(course.watch(desk))
                 async with asyncio.TaskGroup() as workers:
                     # As many workers as requests in flight, no more: a kill leaves at most so many credits uncertain.
                     for _ in range(self._options.concurrency):
                         workers.create_task(work(desk))
                 beats.cancel()
                 readings.cancel()
-                watching.cancel()
         except BaseExceptionGroup as group_error:
             raise _first(group_error) from group_error
         if desk.fault is not None:
