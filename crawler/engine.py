@@ -217,7 +217,10 @@ class Crawl:
     def _phases(self, started: runs.Started, credits: runs.Credits) -> list[Phase]:
         """Return the phases that are not over; the last one in any case."""
         options = self._options
-        every = phases(started.budget, strategy=options.strategy, audit=options.audit, control=options.control)
+        reserve = options.caps.retry_reserve
+        every = phases(
+            started.budget, strategy=options.strategy, audit=options.audit, control=options.control, reserve=reserve
+        )
         return [phase for phase in every[:-1] if phase.ceiling is None or credits.used < phase.ceiling] + every[-1:]
 
     async def _desk(

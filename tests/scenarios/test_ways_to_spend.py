@@ -16,7 +16,7 @@ import rehearsal
 import virtual_time
 from dying import Died, dying
 
-from crawler import seeding
+from crawler import prospects, seeding
 from crawler.engine import Crawl
 from crawler.filter import Filter
 from crawler.options import Options
@@ -245,6 +245,21 @@ def test_credits_kept_for_retries_are_spent_on_nothing_else(tmp_path: Path) -> N
     rehearsal.go(path, api, seeds=SEEDS, budget=50, caps=Caps(retry_reserve=8), concurrency=1)
     state = rehearsal.state(path)
     assert 42 < state.charged + state.uncertain <= 50
+
+
+def test_credits_kept_for_retries_are_taken_from_no_wave_alone(tmp_path: Path) -> None:
+    """The three waves of a control sample share alike in what first calls may cost, as is forecast."""
+    api, path = rehearsal.service(network.generate(1500, rng_seed=5)), tmp_path / "a.db"
+    asked: dict[str, Any] = {"control": 0.5, "caps": Caps(retry_reserve=100)}
+    rehearsal.go(path, api, seeds=SEEDS, budget=130, strategy="flow", concurrency=1)
+    with closing(Database.open(path, now=virtual_time.now, mode="read")) as db, db.read() as conn:
+        found = prospects.read(conn, Options(budget=400, new_run=True, **asked), 400, now=0.0)
+    assert found.forecasts["flow"].cost == 300
+    rehearsal.go(path, api, budget=400, new_run=True, strategy="flow", concurrency=1, **asked)
+    spent = dict(rehearsal.rows(path, "SELECT queue, sum(pages) FROM visits WHERE run_id = 2 GROUP BY queue"))
+    assert sum(spent.values()) == 300
+    assert 150 <= spent["main"] <= 160
+    assert all(40 <= spent[f"control-{wave}"] <= 60 for wave in (1, 2, 3))
 
 
 def test_a_run_stops_when_credits_bring_little(tmp_path: Path) -> None:
