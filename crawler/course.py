@@ -80,6 +80,7 @@ class Course:
         self._measure_at = MEASURE_AFTER
         self._cash_at = WINDOW
         self._foreseen_of: int | None = None
+        self._is_looking = False
 
     async def prepare(self) -> None:
         """Make the frontier obey this run's limits, filters and sub-budgets."""
@@ -131,9 +132,10 @@ class Course:
 
     async def _measured(self, phase: Phase) -> Measured | None:
         """Measure the lists read so far, by any run; None where a page-wise rule does not depend on them."""
-        if self._options.page_rules != "auto" or phase.queue != "main" or phase.strategy not in registry.PAGEWISE:
-            return None
-        return await self._db.write(measured_in)
+        return await self._db.write(measured_in) if self._depends_on_lists(phase) else None
+
+    def _depends_on_lists(self, phase: Phase) -> bool:
+        return self._options.page_rules == "auto" and phase.queue == "main" and phase.strategy in registry.PAGEWISE
 
     def _strategy(self, phase: Phase, measured: Measured | None) -> Strategy:
         return rule(self._options, phase.strategy, measured, lot_seed=self._started.lot_seed)
@@ -175,7 +177,7 @@ class Course:
         )
 
     async def _rank(self, strategy: Strategy) -> None:
-        """Rank the frontier by a strategy; a kill in between goes on where it was."""
+        """Rank the frontier by a strategy; after a kill or a stop in between the next process goes on where it was."""
         write, label = self._db.write, strategy.label
         ranked_by = await write(partial(runs.recall, key=ranking.RANKED_BY))
         assert self._phase is not None  # noqa: S101 - set by `enter`
@@ -192,6 +194,8 @@ class Course:
             await write(partial(self._begin_ranking, ranked_by=ranked_by, strategy=strategy))
             after = 0
         while after is not None:
+            if self._is_stopping():  # nothing more is taken; the next crawl goes on ranking
+                return
             after = await write(partial(ranking.rerank, ordering=strategy, after=after, at_most=CHUNK))
         await write(ranking.make_indexes)
         await write(partial(runs.remember, key=ranking.RANKED_BY, value=label))
@@ -222,27 +226,45 @@ class Course:
             rng=Random(f"{self._started.rng_seed} control {wave}"),  # noqa: S311 - a sample, not a secret
         )
 
-    async def watch(self, desk: Desk) -> None:
-        """Look at the crawl as its pages come, until cancelled: score again, stop, or change to a page-wise rule."""
-        while True:
-            await desk.turned.wait()
-            desk.turned.clear()
-            pages = desk.progress.pages
-            strategy = self._chosen
-            if strategy is None:
-                continue
-            # A forecast is of a budget: where it is raised meanwhile there is a new one.
-            if pages >= PILOT if self._foreseen_of is None else self._foreseen_of != desk.progress.budget:
-                await self.foresee(desk)
-            self._mind_yield(desk)
-            if strategy.keeps_cash and pages >= self._cash_at:
-                self._cash_at = max(pages + WINDOW, int(pages * RESCORE_GROWTH))
-                await self._mind_cash(desk)
-            if strategy.learns and strategy.lanes({}) is None and pages >= self._rescore_at:
-                self._rescore_at = max(pages + RESCORE_AFTER, int(pages * RESCORE_GROWTH))
-                await self._db.write(partial(ranking.rescore, ordering=strategy))
-            if pages >= self._measure_at:
-                await self._choose_rule(desk)
+    def is_due(self, pages: int) -> bool:
+        """Tell whether what is taken next is looked at anew once this process has stored so many pages."""
+        return self._is_rescore_due(pages) or self._is_measure_due(pages)
+
+    def _is_rescore_due(self, pages: int) -> bool:
+        strategy = self._chosen
+        return strategy is not None and pages >= self._rescore_at and strategy.learns and strategy.lanes({}) is None
+
+    def _is_measure_due(self, pages: int) -> bool:
+        return pages >= self._measure_at and self._phase is not None and self._depends_on_lists(self._phase)
+
+    async def look(self, desk: Desk) -> None:
+        """Look at the crawl after a page was stored: score again, stop, or change to a page-wise rule, where it is due.
+
+        Whoever stored the page asks for nothing before, so that with one worker each decision takes effect at its page.
+        """
+        if self._is_looking:
+            return
+        self._is_looking = True
+        try:
+            await self._look(desk, desk.progress.pages)
+        finally:
+            self._is_looking = False
+
+    async def _look(self, desk: Desk, pages: int) -> None:
+        strategy = self._chosen
+        # A forecast is of a budget: where it is raised meanwhile there is a new one.
+        if pages >= PILOT if self._foreseen_of is None else self._foreseen_of != desk.progress.budget:
+            await self.foresee(desk)
+        self._mind_yield(desk)
+        if strategy is not None and strategy.keeps_cash and pages >= self._cash_at:
+            self._cash_at = max(pages + WINDOW, int(pages * RESCORE_GROWTH))
+            await self._mind_cash(desk)
+        if strategy is not None and self._is_rescore_due(pages):
+            self._rescore_at = max(pages + RESCORE_AFTER, int(pages * RESCORE_GROWTH))
+            await self._db.write(partial(ranking.rescore, ordering=strategy))
+        if self._is_measure_due(pages):
+            self._measure_at = max(self._measure_at, pages) * 2
+            await self._choose_rule(desk)
 
     async def foresee(self, desk: Desk) -> None:
         """Forecast what the credits left will buy, once this crawl's own yield is known; kept with the run.
@@ -307,16 +329,12 @@ class Course:
         phase, chosen = self._phase, self._chosen
         if phase is None or chosen is None or (measured := await self._measured(phase)) is None:
             return
-        self._measure_at = max(self._measure_at, desk.progress.pages) * 2
         strategy = self._strategy(phase, measured)
         if strategy.name == chosen.name:
             return
-        await desk.limiter.pause()
-        try:
+        async with desk.limiter.paused():
             await self._rank(strategy)
             desk.purchases.rules, desk.purchases.taking = self._rules(strategy), self._taking(strategy, None)
-        finally:
-            desk.limiter.resume()
         self._log.info(
             "strategy.changed", strategy=strategy.name, order_bias=measured.order_bias, follower_spread=measured.spread
         )

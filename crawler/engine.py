@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -176,28 +177,50 @@ class Crawl:
         )
         await course.prepare()
         desk = self._at = await self._desk(started, balance, reclaimed, settled, course=course, first=coming[0])
-        await course.foresee(desk)
-        desk.limiter.narrow()
-        await self._work(desk, started, course)
-        for phase in coming[1:]:
-            if self._stop is not None:
-                break
-            desk.purchases.rules, desk.purchases.taking = await course.enter(phase)
-            desk.reopen()
-            await self._work(desk, started, course)
-        while await self._settle_at_end(desk) and self._stop is None and desk.natural_end()[0] == "budget_exhausted":
-            desk.reopen()  # what turned out free is spent after all
-            await self._work(desk, started, course)
+        with self._deadline(desk.progress.started_s):
+            await course.foresee(desk)
+            await self._spend(desk, course, coming)
         reason, detail, key = self._stop or desk.natural_end()
         active_s, started = desk.active_s(), desk.purchases.started
         await self._db.write(partial(runs.stop, started=started, reason=reason, active_s=active_s, now=self._now()))
         self._log.info("run.stopped", run=started.run_id, reason=reason, detail=detail, setting=key)
         return Result(run_id=started.run_id, stop_reason=reason, detail=detail, key=key, seconds=active_s)
 
+    @contextmanager
+    def _deadline(self, started_s: float) -> Iterator[None]:
+        """Stop when the time is over that the crawl was given, counted once from its beginning, by the loop's clock."""
+        seconds = self._options.deadline_s
+        if seconds is None:
+            yield
+            return
+        why = ("deadline", f"{seconds:g} s are over", "crawl.deadline")
+        timer = asyncio.get_running_loop().call_at(started_s + seconds, self.stop, *why)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    async def _spend(self, desk: Desk, course: Course, coming: Sequence[Phase]) -> None:
+        """Go through the phases, the first of which was entered already, until one stops or the last one ends."""
+        desk.limiter.narrow()
+        await self._work(desk)
+        for phase in coming[1:]:
+            if self._stop is not None:
+                break
+            desk.purchases.rules, desk.purchases.taking = await course.enter(phase)
+            desk.reopen()
+            await self._work(desk)
+        while await self._settle_at_end(desk) and self._stop is None and desk.natural_end()[0] == "budget_exhausted":
+            desk.reopen()  # what turned out free is spent after all
+            await self._work(desk)
+
     def _phases(self, started: runs.Started, credits: runs.Credits) -> list[Phase]:
         """Return the phases that are not over; the last one in any case."""
         options = self._options
-        every = phases(started.budget, strategy=options.strategy, audit=options.audit, control=options.control)
+        reserve = options.caps.retry_reserve
+        every = phases(
+            started.budget, strategy=options.strategy, audit=options.audit, control=options.control, reserve=reserve
+        )
         return [phase for phase in every[:-1] if phase.ceiling is None or credits.used < phase.ceiling] + every[-1:]
 
     async def _desk(
@@ -272,6 +295,7 @@ class Crawl:
                 active_s=active_s,
                 left_out=options.left_out,
                 free_slots=lambda: limiter.free,
+                is_due=lambda more: course.is_due(progress.pages + more),
             ),
             active_s=active_s,
             limiter=limiter,
@@ -287,35 +311,25 @@ class Crawl:
             log=self._log.bind(),  # a logger that is not bound is laid out anew for each event
             stop=self.stop,
             refill=self._refill,
+            look=course.look,
         )
 
-    async def _work(self, desk: Desk, started: runs.Started, course: Course) -> None:
+    async def _work(self, desk: Desk) -> None:
         """Run the workers until they all go home."""
-        options = self._options
         if self._stop is not None:  # asked to stop before anything began
             desk.go_home()
-        deadline = None
-        if options.deadline_s is not None:
-            deadline = asyncio.get_running_loop().call_later(
-                options.deadline_s, self.stop, "deadline", f"{options.deadline_s:g} s are over", "crawl.deadline"
-            )
         try:
             async with asyncio.TaskGroup() as group:
                 beats = group.create_task(self._beat(desk))
                 readings = group.create_task(self._quiet.points(desk))
-                watching = group.create_task(course.watch(desk))
                 async with asyncio.TaskGroup() as workers:
                     # As many workers as requests in flight, no more: a kill leaves at most so many credits uncertain.
-                    for _ in range(options.concurrency):
+                    for _ in range(self._options.concurrency):
                         workers.create_task(work(desk))
                 beats.cancel()
                 readings.cancel()
-                watching.cancel()
         except BaseExceptionGroup as group_error:
             raise _first(group_error) from group_error
-        finally:
-            if deadline is not None:
-                deadline.cancel()
         if desk.fault is not None:
             raise desk.fault
 

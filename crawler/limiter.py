@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 BURST_S = 0.1
 """How far the rate may lag behind and catch up, in seconds: timers are never exact."""
@@ -54,6 +55,7 @@ class Limiter:
         self._is_held = False
         self._is_narrow = False
         self._quiet: asyncio.Future[None] | None = None
+        self._turn = asyncio.Lock()
 
     @property
     def in_flight(self) -> int:
@@ -148,17 +150,19 @@ class Limiter:
         self._is_narrow = False
         self._grant()
 
-    async def pause(self) -> None:
-        """Start nothing any more, and wait until nothing is in flight."""
-        self._is_paused = True
-        if self._in_flight:
-            self._quiet = asyncio.get_running_loop().create_future()
-            await self._quiet
-
-    def resume(self) -> None:
-        """Go on after a pause."""
-        self._is_paused = False
-        self._grant()
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Start nothing, and wait until nothing is in flight; pauses that overlap take turns."""
+        async with self._turn:
+            self._is_paused = True
+            try:
+                if self._in_flight:
+                    self._quiet = asyncio.get_running_loop().create_future()
+                    await self._quiet
+                yield
+            finally:
+                self._is_paused = False
+                self._grant()
 
     def hold(self) -> None:
         """Start nothing until let go, without waiting for what is in flight."""

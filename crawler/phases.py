@@ -1,7 +1,7 @@
 """The phases of a run: an audit first, then the strategy, then the waves of a control sample, then what is left.
 
-A phase is the rule by which entries are taken and the credits of the run at which it ends. Shares are of the budget, so
-that a run that is continued, with another budget even, comes to the same phases.
+A phase is the rule by which entries are taken and the credits of the run at which it ends. Shares are of what the
+budget has for first calls, so that a run that is continued comes to the same phases, and all pay for the reserve alike.
 """
 
 from __future__ import annotations
@@ -25,11 +25,15 @@ class Phase:
     wave: int | None = None
 
 
-def phases(budget: int, *, strategy: str, audit: float, control: float) -> list[Phase]:
-    """Return the phases of a run with this budget (credits); `audit` and `control` are shares of it."""
-    for_audit = round(audit * budget)
-    for_control = round(control * budget)
-    for_main = budget - for_control if for_control else None
+def phases(budget: int, *, strategy: str, audit: float, control: float, reserve: int) -> list[Phase]:
+    """Return the phases of a run with this budget (credits), of which so many are a `reserve` for retries.
+
+    `audit` and `control` are shares of the rest.
+    """
+    to_spend = max(0, budget - reserve)
+    for_audit = round(audit * to_spend)
+    for_control = round(control * to_spend)
+    for_main = to_spend - for_control if for_control else None
     main = Phase(queue=Queue.MAIN, strategy=strategy, ceiling=for_main)
     plan = [Phase(queue=Queue.AUDIT, strategy=Expansion.name, ceiling=for_audit)] if for_audit else []
     plan.append(main)

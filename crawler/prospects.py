@@ -90,7 +90,7 @@ def read(conn: Connection, options: Options, budget: int, *, now: float) -> Pros
     forecaster = Forecaster(ground.known, ground.room, options)
     found = {}
     for name in dict.fromkeys((options.strategy, *registry.NAMES)):
-        coming = phases(budget, strategy=name, audit=options.audit, control=options.control)
+        coming = phases(budget, strategy=name, audit=options.audit, control=options.control, reserve=caps.retry_reserve)
         made = forecaster.under(ground.steps(coming, explore=options.explore))
         found[name] = by_day(made, caps, today=today, now=now)
     return Prospects(

@@ -122,12 +122,15 @@ class Purchases:
         active_s: Callable[[], float],
         left_out: Collection[str] = (),
         free_slots: Callable[[], int] = lambda: 0,
+        is_due: Callable[[int], bool] = lambda _: False,
     ) -> None:
+        """`is_due` tells whether after so many more pages it is decided anew what is taken: no list is begun before."""
         self.started = started
         """This process's part in the run; its number changes where it was taken for dead."""
         self._active_s = active_s
         self._left_out = left_out
         self._free_slots = free_slots
+        self._is_due = is_due
         self.rules = rules
         """How pages are stored; changed between phases of a run, while nothing is in flight."""
         self.taking = taking
@@ -155,7 +158,7 @@ class Purchases:
         """Give whoever is through with a list the next one at once, as far as slots are free: asking costs a commit."""
         through = [each for each in stored if each.next is None]
         slots = self._free_slots() - (len(stored) - len(through))
-        if through and slots > 0 and self.rules.may_go_on(through[0].credits):
+        if through and slots > 0 and not self._is_due(len(stored)) and self.rules.may_go_on(through[0].credits):
             for each, lease in zip(through, self._lease(conn, min(slots, len(through)), now=now), strict=False):
                 each.next = lease
 

@@ -80,11 +80,8 @@ class Quiet:
 
     async def _read(self, desk: Desk) -> None:
         """Let nothing be in flight, read the balance, and go on."""
-        await desk.limiter.pause()
-        try:
+        async with desk.limiter.paused():
             await self._read_into(desk)
-        finally:
-            desk.limiter.resume()
         desk.wake()  # settled credits may be free again
 
     async def _read_into(self, desk: Desk) -> None:

@@ -66,6 +66,8 @@ class Desk:
     stop: Callable[[str, str, str | None], None]
     refill: Callable[[], Awaitable[bool]] | None
     """Asked when nothing is left to take while credits are; queues more and tells whether it did."""
+    look: Callable[[Desk], Awaitable[None]]
+    """Called by whoever stored a page before it asks for the next: what is taken may be decided anew."""
     refilling: asyncio.Lock = field(default_factory=asyncio.Lock)
     fault: DiskFull | None = None
     """Why nothing more may be bought although the run has not ended; raised once what was in flight is stored."""
@@ -81,8 +83,6 @@ class Desk:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     found_nothing: asyncio.Event | None = None
     """The `changed` after which somebody looked for work in vain: nobody else need look before it is set."""
-    turned: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set by each stored page, for whoever looks at the crawl now and then."""
 
     def natural_end(self) -> tuple[str, str, str | None]:
         """Return why the workers went home by themselves."""
@@ -271,6 +271,7 @@ async def _read(desk: Desk, lease: Lease) -> None:
         finally:
             if is_alone:  # nobody starts before what the first answer means is written and obeyed
                 desk.limiter.release()
+        await desk.look(desk)
         if stored.next is None:
             return
         if stored.next.visit_id != lease.visit_id:  # this list may be taken by somebody else, or has freed a credit
@@ -340,7 +341,6 @@ async def _store(desk: Desk, lease: Lease, page: Page, sent_at_s: float) -> Stor
     )
     if stored.end is not None:
         _note_end(desk, lease, stored.end.completeness, stored.end.reason)
-    desk.turned.set()
     if stored.new_accounts or progress.pages == 1:
         desk.wake()
     if stored.overcharge:

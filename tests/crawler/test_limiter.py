@@ -214,6 +214,34 @@ def test_a_refusing_server_is_used_close_to_its_rate() -> None:
     assert refused <= 0.05 * served
 
 
+def test_pauses_that_overlap_take_turns() -> None:
+    """Both begin when nothing is in flight any more, nothing starts while either lasts, and both end."""
+
+    async def main() -> tuple[list[float], list[tuple[float, float]]]:
+        limiter = made(2)
+        loop = asyncio.get_running_loop()
+        lasted: list[tuple[float, float]] = []
+
+        async def pause(seconds: float) -> None:
+            await asyncio.sleep(0.5)
+            async with limiter.paused():
+                assert limiter.in_flight == 0
+                since = loop.time()
+                await asyncio.sleep(seconds)
+                lasted.append((since, loop.time()))
+
+        async with asyncio.timeout(60.0), asyncio.TaskGroup() as group:
+            requesting = group.create_task(requests(limiter, 6, seconds=1.0))
+            group.create_task(pause(2.0))
+            group.create_task(pause(5.0))
+        return requesting.result(), lasted
+
+    began, lasted = virtual_time.run(main())
+    assert [until - since for since, until in lasted] == [2.0, 5.0]
+    assert not [at for at in began for since, until in lasted if since < at + 1.0 and at < until]
+    assert len(began) == 6
+
+
 def test_closing_sends_everybody_home() -> None:
     """Those who wait and those who come later get no slot."""
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rehearsal
 from dying import Died, dying
 
+from crawler.engine import Crawl
 from crawler.strategies.registry import NAMES, build
 from socialfetch.simulator import network
 from storage.accounts import Candidate
+from storage.writer import InlineWriter
 
 SMALL = network.generate(400, rng_seed=3)
 SEEDS = ("u1", "u2", "u3")
@@ -40,6 +44,43 @@ def test_a_ranking_cut_off_is_made_anew(tmp_path: Path, commits: int) -> None:
         rehearsal.go(path, api, budget=1, strategy="rank", writer=dying(commits))
     rehearsal.go(path, api, budget=1, strategy="flow", new_run=True)
     assert wrong(path, "flow") == []
+    assert rehearsal.findings(path) == []
+
+
+@pytest.mark.parametrize("after", [1, 5])
+def test_a_stop_ends_a_ranking_and_the_next_crawl_goes_on_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """A crawl that is stopped while it ranks a frontier of many chunks does not rank the rest first."""
+    monkeypatch.setattr("crawler.course.CHUNK", 10)
+    api, path = rehearsal.service(SMALL), tmp_path / "a.db"
+    rehearsal.go(path, api, seeds=SEEDS, budget=40, strategy="flow")
+    crawls: list[Crawl] = []
+    chunks: list[str | None] = []
+
+    class Stopping(InlineWriter):
+        def commit(self, batch: Sequence[Any]) -> list[Any]:
+            results = super().commit(batch)
+            if crawls and ranked_to() != chunks[-1:]:
+                chunks.extend(ranked_to())
+                if len(chunks) == after:
+                    crawls[0].stop("interrupted", "a stop")
+            return results
+
+    def ranked_to() -> list[str | None]:
+        found = rehearsal.rows(path, "SELECT value FROM meta WHERE key = 'ranked_to' AND value LIKE 'rank %'")
+        return [value for (value,) in found]
+
+    async def learn(crawl: Crawl) -> None:
+        crawls.append(crawl)
+
+    result = rehearsal.go(path, api, budget=60, strategy="rank", writer=Stopping, meanwhile=learn)
+    assert result.stop_reason == "interrupted"
+    assert len(chunks) == after
+    assert rehearsal.rows(path, "SELECT value FROM meta WHERE key = 'ranked_by'") == [("mixed",)]
+    rehearsal.go(path, api, budget=60, strategy="rank")
+    assert rehearsal.rows(path, "SELECT value FROM meta WHERE key = 'ranked_by'") == [("rank",)]
+    assert wrong(path, "rank") == []
     assert rehearsal.findings(path) == []
 
 

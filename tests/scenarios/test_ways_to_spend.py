@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import time
 from contextlib import closing, suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,14 +16,23 @@ import rehearsal
 import virtual_time
 from dying import Died, dying
 
+from crawler import prospects, seeding
+from crawler.engine import Crawl
 from crawler.filter import Filter
+from crawler.options import Options
 from crawler.replay import replay
 from crawler.stopping import StopRules
 from crawler.strategies.registry import NAMES
+from socialfetch.client import Client
 from socialfetch.simulator import network
+from socialfetch.simulator.faults import Faults
+from socialfetch.simulator.service import Service
+from socialfetch.simulator.settings import Settings
+from socialfetch.simulator.transport import InProcess
 from storage import yields
 from storage.allowances import Caps
 from storage.database import Database
+from storage.writer import ThreadWriter
 
 SMALL = network.generate(300, rng_seed=3)
 SEEDS = ("u1", "u2", "u3")
@@ -235,6 +247,21 @@ def test_credits_kept_for_retries_are_spent_on_nothing_else(tmp_path: Path) -> N
     assert 42 < state.charged + state.uncertain <= 50
 
 
+def test_credits_kept_for_retries_are_taken_from_no_wave_alone(tmp_path: Path) -> None:
+    """The three waves of a control sample share alike in what first calls may cost, as is forecast."""
+    api, path = rehearsal.service(network.generate(1500, rng_seed=5)), tmp_path / "a.db"
+    asked: dict[str, Any] = {"control": 0.5, "caps": Caps(retry_reserve=100)}
+    rehearsal.go(path, api, seeds=SEEDS, budget=130, strategy="flow", concurrency=1)
+    with closing(Database.open(path, now=virtual_time.now, mode="read")) as db, db.read() as conn:
+        found = prospects.read(conn, Options(budget=400, new_run=True, **asked), 400, now=0.0)
+    assert found.forecasts["flow"].cost == 300
+    rehearsal.go(path, api, budget=400, new_run=True, strategy="flow", concurrency=1, **asked)
+    spent = dict(rehearsal.rows(path, "SELECT queue, sum(pages) FROM visits WHERE run_id = 2 GROUP BY queue"))
+    assert sum(spent.values()) == 300
+    assert 150 <= spent["main"] <= 160
+    assert all(40 <= spent[f"control-{wave}"] <= 60 for wave in (1, 2, 3))
+
+
 def test_a_run_stops_when_credits_bring_little(tmp_path: Path) -> None:
     """Both rules stop with `low_yield`, and neither stops where it is off."""
     api, path = rehearsal.service(SMALL), tmp_path / "a.db"
@@ -264,6 +291,54 @@ def test_lists_are_left_half_read_only_where_their_order_was_measured_random(
     # What was measured is known to the next run as well, however short it is.
     rehearsal.go(path, rehearsal.service(graph), budget=20, strategy="core", archive=False, new_run=True)
     assert [row[0] for row in rehearsal.rows(path, chosen)][len(before) :] == [int(is_page_by_page)]
+
+
+async def be_busy() -> None:
+    """Keep the event loop from its other tasks for a moment, again and again: the thread that writes goes on."""
+    while True:
+        time.sleep(0.001)  # noqa: ASYNC251 - on purpose
+        await asyncio.sleep(0)
+
+
+async def in_real_time(path: Path, graph: network.Network, *, is_busy: bool, **asked: Any) -> None:
+    """Crawl with one worker and a thread that writes."""
+    settings = Settings(key=rehearsal.KEY, credits=10_000, latency_s=0.0 if is_busy else 0.006, rng_seed=1)
+    api = Service(network=graph, settings=settings, faults=Faults({}, rng_seed=1), now=lambda: virtual_time.EPOCH)
+    beside = asyncio.ensure_future(be_busy()) if is_busy else None
+    with closing(Database.open(path, now=lambda: virtual_time.EPOCH, writer=ThreadWriter)) as db:
+        db.claim()
+        seeding.seed(db, SEEDS, now=virtual_time.EPOCH)
+        crawl = Crawl(
+            db=db,
+            client=Client(InProcess(api, key=rehearsal.KEY, timeout_s=30.0)),
+            options=Options(concurrency=1, rng_seed=42, **asked),
+            now=lambda: virtual_time.EPOCH,
+            rng=Random(7),
+            log=rehearsal.LOG,
+        )
+        await crawl.run()
+    if beside is not None:
+        beside.cancel()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "budget", "rules"),
+    [("discover", 410, 2), ("core", 410, 2), ("community", 90, 1), ("flow", 90, 1)],
+)
+def test_one_worker_makes_the_same_crawl_whoever_is_faster(
+    tmp_path: Path, strategy: str, budget: int, rules: int
+) -> None:
+    """What is decided at a page takes effect at that page, be the provider, the disk or the process the slowest."""
+    graph = network.generate(5000, rng_seed=5)
+    found = []
+    for is_busy in (True, False):
+        path = tmp_path / f"{is_busy}.db"
+        asyncio.run(in_real_time(path, graph, is_busy=is_busy, strategy=strategy, budget=budget))
+        chosen = rehearsal.rows(path, "SELECT details FROM journal WHERE act = 'chose' ORDER BY id")
+        assert len(chosen) == rules
+        tables = ("accounts", "follows", "visits", "frontier", "ledger")
+        found.append([chosen, *(rehearsal.rows(path, f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables)])
+    assert found[0] == found[1]
 
 
 def test_another_size_of_the_core_ranks_anew(tmp_path: Path) -> None:

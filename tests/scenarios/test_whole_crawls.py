@@ -208,6 +208,17 @@ def test_a_deadline_stops_in_time(tmp_path: Path) -> None:
     assert rehearsal.state(path).charged == api.ledger.charged
 
 
+def test_a_deadline_is_of_the_crawl_and_not_of_each_of_its_phases(tmp_path: Path) -> None:
+    """Where the budget would buy a phase after the other for longer, the time is over when it is over."""
+    api, path = rehearsal.service(SMALL, latency_s=1.0), tmp_path / "a.db"
+    ways: dict[str, Any] = {"audit": 0.3, "control": 0.4}
+    result = rehearsal.go(path, api, seeds=SEEDS, budget=100, concurrency=1, deadline_s=40.0, **ways)
+    assert result.stop_reason == "deadline"
+    assert 40.0 <= result.seconds <= 42.0
+    queues = {queue for (queue,) in rehearsal.rows(path, "SELECT DISTINCT queue FROM visits")}
+    assert queues == {"audit", "main"}
+
+
 def test_a_rate_is_kept(tmp_path: Path) -> None:
     """Ten requests a second are ten a second, with concurrency to spare, after the two seconds of the first page."""
     api, path = rehearsal.service(SMALL, latency_s=1.0), tmp_path / "a.db"
