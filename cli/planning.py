@@ -13,13 +13,13 @@ from cli.flags import NONE_GIVEN, Flags
 from cli.session import Bound, Session
 
 if TYPE_CHECKING:  # what the help page does without
-    from cli.settings import Settings
+    from cli.settings import Crawl, Settings
     from crawler.forecast import Forecast, Range
-    from crawler.prospects import Prospects
+    from crawler.prospects import Part, Prospects
     from storage.database import Database
 
-CONTROL_LEAST = 1_500
-"""Credits at which a fifth for the control sample gives each wave a hundred, below which no interval is printed."""
+USUAL_CONTROL = 0.2
+"""The share of a budget that is usual for a control sample."""
 
 MONTH_S = 30 * 86_400.0
 """A month of a standing cost."""
@@ -78,7 +78,7 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
         )
     elif chosen.basis == "prior":
         output.line("nothing of this crawl is known yet, so the ranges are wide: this budget is a pilot", label="pilot")
-    for label, text in _overlays(credits, settings.crawl.control, settings.crawl.audit, settings.crawl.explore):
+    for label, text in _overlays(found, settings.crawl):
         output.line(text, label=label)
     if duty is not None and every_s is not None:
         output.line(_of_duty(duty, every_s), label="duty")
@@ -98,6 +98,7 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
                 "control": round(settings.crawl.control * credits),
                 "audit": round(settings.crawl.audit * credits),
             },
+            "coming": {**found.coming, "explore": round(settings.crawl.explore * found.coming["main"])},
             "continues": found.continues,
             "used": found.used,
             "reserved": settings.budget.retry_reserve,
@@ -191,25 +192,43 @@ def _span(of: Range) -> str:
     return "–".join(f"{count:,}" for count in of.document().values())
 
 
-def _overlays(credits: int, control: float, audit: float, explore: float) -> list[tuple[str, str]]:
-    """Say what each overlay costs and what it makes possible."""
-    told = []
-    if control:
-        share = round(control * credits)
-        makes = (
-            "intervals for averages in the report"
-            if share // 3 >= CONTROL_LEAST // 15
-            else "no interval yet: each of its three waves needs 100 credits"
-        )
-        told.append(("control", f"{amount(share, 'credit')} for a random sample: {makes}"))
+def _overlays(found: Prospects, asked: Crawl) -> Iterator[tuple[str, str]]:
+    """Say what each overlay still costs, and what it makes possible."""
+
+    def costs(part: Part, share: float) -> str:
+        in_all, left = round(share * found.budget), found.coming[part]
+        return amount(left, "credit") if left == in_all else f"{left:,} of {amount(in_all, 'credit')}"
+
+    if asked.control:
+        # Of a run that goes on the waves that are paid count as well.
+        of_waves = found.coming["control"] if found.continues is None else round(asked.control * found.budget)
+        yield "control", f"{costs('control', asked.control)} for a random sample: {_intervals(of_waves)}"
     else:
-        told.append(("control", "off: no intervals in the report (0.2 of 1,500 credits buys them)"))
-    if audit:
-        told.append(
-            ("audit", f"{amount(round(audit * credits), 'credit')} to learn how far follower counts can be trusted")
-        )
+        yield "control", f"off: no intervals in the report ({_enough_control()} buys them)"
+    if asked.audit:
+        yield "audit", f"{costs('audit', asked.audit)} to learn how far follower counts can be trusted"
     else:
-        told.append(("audit", "off: rankings trust reported followers as they are"))
-    if explore:
-        told.append(("explore", f"about {amount(round(explore * credits), 'credit')} for accounts picked by lot"))
-    return told
+        yield "audit", "off: rankings trust reported followers as they are"
+    if asked.explore:
+        by_lot = amount(round(asked.explore * found.coming["main"]), "credit")
+        yield "explore", f"about {by_lot} for accounts picked by lot, which the strategy might never come to"
+    else:
+        yield "explore", "off: the strategy alone chooses (0.1 is usual against tunnel vision)"
+
+
+def _intervals(credits: int) -> str:
+    """Say whether so many credits for a control sample give intervals."""
+    from storage.sampling import CREDITS_A_WAVE, SHARE_A_WAVE, UNSPENT, WAVES  # noqa: PLC0415 - start-up
+
+    if credits >= SHARE_A_WAVE * WAVES:
+        return "intervals for averages in the report"
+    if credits >= (CREDITS_A_WAVE - UNSPENT) * WAVES:
+        return f"it may be too small for intervals ({SHARE_A_WAVE * WAVES:,} are enough)"
+    return f"no interval yet: each of its {WAVES} waves needs {SHARE_A_WAVE} credits"
+
+
+def _enough_control() -> str:
+    """Return the usual share of the least budget of which it gives intervals."""
+    from storage.sampling import SHARE_A_WAVE, WAVES  # noqa: PLC0415 - start-up
+
+    return f"{USUAL_CONTROL:g} of {amount(round(SHARE_A_WAVE * WAVES / USUAL_CONTROL), 'credit')}"

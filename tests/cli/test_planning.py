@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -26,6 +27,7 @@ from socialfetch.simulator import network
 from storage import budgets
 from storage.allowances import Caps, Room
 from storage.database import Database
+from storage.sampling import CREDITS_A_WAVE, SHARE_A_WAVE, UNSPENT, WAVES, control_waves
 from tests.analysis.sample import edges
 
 if TYPE_CHECKING:
@@ -415,7 +417,64 @@ def test_what_overlays_cost_is_said(run: Run) -> None:
     shown = run("plan", "--budget", 1000, "--control", 0.2, "--audit", 0.1).out
     assert "200 credits for a random sample: no interval yet" in shown
     assert "100 credits to learn how far follower counts can be trusted" in shown
-    assert "300 credits for a random sample: intervals" in run("plan", "--budget", 1500, "--control", 0.2).out
+    between = run("plan", "--budget", 1500, "--control", 0.2).out
+    assert "300 credits for a random sample: it may be too small for intervals (420 are enough)" in between
+    assert "420 credits for a random sample: intervals" in run("plan", "--budget", 2100, "--control", 0.2).out
+
+
+def test_an_overlay_that_is_off_says_what_it_would_bring(run: Run) -> None:
+    """The budget that it names for intervals is one of which a plan promises them; the manual names the same."""
+    run("seed", "@a")
+    shown = run("plan", "--budget", 1000).out
+    named = re.search(r"off: no intervals in the report \((0.2) of ([0-9,]+) credits buys them\)", shown)
+    assert named is not None
+    share, budget = named[1], int(named[2].replace(",", ""))
+    assert "random sample: intervals" in run("plan", "--budget", budget, "--control", share).out
+    assert "random sample: intervals" not in run("plan", "--budget", budget - 10, "--control", share).out
+    manual = Path(__file__).parents[2].joinpath("docs", "strategies.md").read_text(encoding="utf-8")
+    assert f"at {SHARE_A_WAVE} credits a wave ({share} of {named[2]} credits)" in manual
+    assert "off: rankings trust" in shown
+    assert "off: the strategy alone chooses" in shown
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_plan_that_promises_intervals_is_right(tmp_path: Path, seed: int) -> None:
+    """The least share of which intervals are said leaves each wave enough of it: at shares of 100 most had too few."""
+    path, budget = tmp_path / "a.db", round(SHARE_A_WAVE * WAVES / 0.4)
+    api = rehearsal.service(network.generate(4000, rng_seed=seed))
+    rehearsal.go(path, api, seeds=SEEDS, budget=budget, control=0.4, strategy=("flow", "core", "rank")[seed])
+    db = Database.open(path, now=lambda: 0.0, mode="read")
+    with db.read() as conn:
+        _, credits = control_waves(conn)
+    db.close()
+    assert min(credits.values()) >= CREDITS_A_WAVE - UNSPENT
+
+
+def test_lots_are_a_share_of_what_the_strategy_picks(run: Run, lean: Path) -> None:
+    """Not of the whole budget: the audit and the control sample are drawn otherwise, and what is spent is spent."""
+    path = lean.with_name("lots.db")
+    shutil.copy(lean, path)
+    shares = ("--audit", 0.3, "--control", 0.3, "--explore", 0.3)
+    plan = ("--db", path, "plan", "--budget", 1000, *shares)
+    found = run(*plan, "--json").document
+    assert found["shares"] == {"audit": 300, "control": 300}
+    assert found["coming"] == {"audit": 300, "main": 400, "control": 300, "explore": 120}
+    assert "about 120 credits for accounts picked by lot" in run(*plan).out
+
+    async def stop(crawl: Crawl) -> None:
+        await asyncio.sleep(1.4)
+        crawl.stop("interrupted", "by the test")
+
+    options = {"audit": 0.3, "control": 0.3, "explore": 0.3}
+    rehearsal.go(path, rehearsal.service(GRAPH), budget=1000, new_run=True, rng_seed=1, meanwhile=stop, **options)
+    used = rehearsal.state(path).runs[-1].charged
+    assert 300 < used < 700
+    found = run(*plan, "--json").document
+    assert found["coming"]["audit"] == 0
+    assert found["coming"]["main"] == 700 - used
+    shown = run(*plan).out
+    assert "0 of 300 credits to learn how far" in shown
+    assert f"about {round(0.3 * (700 - used))} credit" in shown
 
 
 def test_a_plan_needs_a_budget_and_a_database(run: Run) -> None:
