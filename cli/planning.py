@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
     Parameters
     ----------
     budget
-        Credits to plan with.
+        Credits to plan with. A run that was cut off is planned with its own.
     new_run
         Plan for a new run even where the last one was cut off.
     """
@@ -47,16 +47,11 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
     asking.refuse_contradictions(configuration)
     for words in asking.refuse_unused(configuration):
         session.output.note(words, label="WARN")
-    credits, every_s = settings.budget.total, settings.policy.refresh_every
-    if credits is None:
-        raise usage(
-            "no_budget",
-            "a plan needs a budget",
-            hint="Say how many credits it is about: followgraph plan --budget 2000",
-        )
+    every_s = settings.policy.refresh_every
     database = Database.open(settings.storage.database, now=session.now, mode="read")
     try:
-        found = _prospects(database, credits, settings, new_run=new_run, now=session.now())
+        found = _prospects(database, settings, new_run=new_run, now=session.now())
+        credits = found.budget
         duty = _duty(database, credits, every_s)
     finally:
         database.close()
@@ -72,18 +67,18 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
     needs_pilot = chosen.basis == "prior" and credits > PILOT
     if needs_pilot:
         output.line(
-            f"nothing of this crawl is known yet, so the ranges are wide: a pilot of {PILOT} credits tells more"
-            f" ({session.following('crawl', {**flags, 'budget.total': PILOT})})",
+            f"nothing of this crawl is known yet, so the ranges are wide: a pilot of {PILOT} credits tells more",
             label="pilot",
         )
+        output.line(session.following("crawl", _of_pilot(flags, session)), label="", is_command=True)
     elif chosen.basis == "prior":
         output.line("nothing of this crawl is known yet, so the ranges are wide: this budget is a pilot", label="pilot")
     for label, text in _overlays(found, settings.crawl):
         output.line(text, label=label)
     if duty is not None and every_s is not None:
         output.line(_of_duty(duty, every_s), label="duty")
-    next_command = session.following("crawl", {**flags, "budget.total": credits})
-    output.line(f"{next_command} --new-run" if found.new_run else next_command, label="next")
+    next_command = session.following("crawl", {**flags, "budget.total": settings.budget.total})
+    output.line(f"{next_command} --new-run" if found.new_run else next_command, label="next", is_command=True)
     output.finish(
         {
             "budget": credits,
@@ -109,11 +104,37 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
     )
 
 
-def _prospects(database: Database, credits: int, settings: Settings, *, new_run: bool, now: float) -> Prospects:
+def _prospects(database: Database, settings: Settings, *, new_run: bool, now: float) -> Prospects:
     from crawler import prospects  # noqa: PLC0415 - start-up
+    from storage.errors import BudgetMissing  # noqa: PLC0415 - start-up
 
-    with database.read() as conn:
-        return prospects.read(conn, replace(asking.options(settings), new_run=new_run), credits, now=now)
+    options = replace(asking.options(settings), new_run=new_run)
+    try:
+        with database.read() as conn:
+            return prospects.read(conn, options, settings.budget.total, now=now)
+    except BudgetMissing:
+        raise usage(
+            "no_budget",
+            "a plan needs a budget, for there is no run to go on with",
+            hint="Say how many credits it is about: followgraph plan --budget 2000",
+        ) from None
+
+
+_NOT_OF_PILOT = ("crawl.control", "crawl.audit", "budget.retry_reserve")
+"""Settings that keep credits from the crawl itself, of which a pilot is to tell."""
+
+
+def _of_pilot(flags: Mapping[str, object], session: Session) -> dict[str, object]:
+    """Return the flags of a pilot: those of the crawl, without what a few credits cannot pay beside it."""
+    from crawler.forecast import PILOT  # noqa: PLC0415 - start-up
+
+    bare = {**flags, "budget.total": PILOT, **dict.fromkeys(_NOT_OF_PILOT)}
+    settings = session.configure(bare).settings
+    for key in _NOT_OF_PILOT:  # set where no flag can be left out
+        section, _, name = key.partition(".")
+        if getattr(getattr(settings, section), name):
+            bare[key] = 0
+    return bare
 
 
 def _tell_forecasts(found: Prospects, chosen: Forecast, session: Session) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -547,4 +548,33 @@ def test_a_plan_is_followed_by_the_crawl_that_it_was_of(run: Run) -> None:
     run("seed", "@a")
     out = run("plan", "--budget", 100, "--strategy", "core", "--control", 0.2).out
     assert "followgraph crawl --budget 100 --strategy core --control 0.2" in out
-    assert "(followgraph crawl --budget 50 --strategy core --control 0.2" in out
+    assert "followgraph crawl --budget 50 --strategy core\n" in out
+
+
+def test_a_pilot_goes_without_what_so_few_credits_cannot_pay(run: Run, tmp_path: Path) -> None:
+    """Neither shares nor the reserve, wherever they were set: a pilot of nothing but those is refused."""
+    run("seed", "@a")
+    (tmp_path / "config.toml").write_text("[crawl]\naudit = 0.5\n")
+    shown = run("plan", "--budget", 600, "--retry-reserve", 150, "--control", 0.4, "--rate", 20).out.splitlines()
+    [pilot] = [line.strip() for line in shown if "--budget 50" in line]
+    assert pilot == "followgraph crawl --budget 50 --audit 0 --rate 20"
+    refused = run(*shlex.split(pilot)[1:])
+    assert "no API key" in refused.err  # and nothing else
+
+
+def test_without_a_budget_the_run_that_goes_on_is_planned_with_its_own(run: Run, tmp_path: Path) -> None:
+    """A crawl needs none either; where there is no run to go on with, both say so."""
+    run("seed", "@a")
+    assert run("plan", "--json").document["error"]["code"] == "no_budget"
+    path = tmp_path / "other.db"
+
+    async def stop(crawl: Crawl) -> None:
+        await asyncio.sleep(0.3)
+        crawl.stop("interrupted", "by the test")
+
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=SEEDS, budget=300, meanwhile=stop)
+    found = run("--db", path, "plan", "--json").document
+    assert (found["budget"], found["continues"]) == (300, 1)
+    assert f"next     followgraph crawl --db {path}\n" in run("--db", path, "plan").out
+    rehearsal.go(path, rehearsal.service(GRAPH), budget=300)
+    assert run("--db", path, "plan", "--json").document["error"]["code"] == "no_budget"
