@@ -63,7 +63,7 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
     for at, text in enumerate(_of_budget(credits, found, chosen, settings)):
         output.line(text, label="" if at else "budget")
     if any(each.cost for each in found.forecasts.values()):
-        _tell_forecasts(found, chosen, session)
+        _tell_forecasts(found, chosen, settings.crawl, session)
     needs_pilot = chosen.basis == "prior" and credits > PILOT
     if needs_pilot:
         output.line(
@@ -99,6 +99,7 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
             "reserved": settings.budget.retry_reserve,
             "spends": chosen.cost,
             "days": chosen.days,
+            "answer_seconds": chosen.answer_s,
             "refresh_duty": duty,
         }
     )
@@ -137,7 +138,7 @@ def _of_pilot(flags: Mapping[str, object], session: Session) -> dict[str, object
     return bare
 
 
-def _tell_forecasts(found: Prospects, chosen: Forecast, session: Session) -> None:
+def _tell_forecasts(found: Prospects, chosen: Forecast, asked: Crawl, session: Session) -> None:
     """Print what each strategy buys, in columns under one another, and how long the chosen one takes."""
     line = session.output.line
     width = max(map(len, found.forecasts))
@@ -146,9 +147,24 @@ def _tell_forecasts(found: Prospects, chosen: Forecast, session: Session) -> Non
         mark = " (chosen)" if each is chosen else ""
         spans = " · ".join(map(_span, (each.accounts, each.edges, each.visits)))
         line(f"{spans}{mark}", label=name.ljust(width))
+    if len(found.forecasts) > 1 and len({str(each.document()) for each in found.forecasts.values()}) == 1:
+        line("all alike, for the credits buy all that can be reached", label="".ljust(width))
     seconds = chosen.seconds
-    clock = "–".join(durations.clock_face(each) for each in (seconds.low, seconds.mid, seconds.high))
-    line(f"{clock} at the speed seen, or 0.2 to 5 s an answer", label="time")
+    faces = [durations.clock_face(each) for each in (seconds.low, seconds.mid, seconds.high)]
+    clock = faces[0] if len(set(faces)) == 1 else "–".join(faces)
+    line(f"{clock} {_basis_of_time(chosen, asked)}", label="time")
+
+
+def _basis_of_time(chosen: Forecast, asked: Crawl) -> str:
+    """Say by which answers the time is reckoned, and with which settings."""
+    from crawler.forecast import ANSWER_S  # noqa: PLC0415 - start-up
+
+    low, _, high = ANSWER_S
+    answers = f"{low:g} to {high:g} s an answer, for none came yet"
+    if chosen.answer_s is not None:
+        answers = f"{chosen.answer_s:.2g} s an answer, as the last run saw"
+    rate = "" if asked.rate is None else f", at most {asked.rate:g} a second"
+    return f"at {answers}, {asked.concurrency:,} in flight{rate}"
 
 
 def _of_budget(credits: int, found: Prospects, chosen: Forecast, settings: Settings) -> Iterator[str]:
@@ -165,7 +181,8 @@ def _of_budget(credits: int, found: Prospects, chosen: Forecast, settings: Setti
     elif chosen.cost < found.left:
         yield f"about {amount(chosen.cost, 'credit')} will be spent: then nothing is left to buy"
     if asked.per_day is not None:
-        yield f"{asked.per_day:,} credits a day: it lasts {amount(chosen.days or 1, 'day')}"
+        begins = "" if found.left_today else ", from tomorrow on: today's are spent"
+        yield f"{asked.per_day:,} credits a day: it lasts {amount(chosen.days or 1, 'day')}{begins}"
 
 
 def _why_nothing(found: Prospects, settings: Settings) -> str:

@@ -18,6 +18,7 @@ import virtual_time
 from postgres_server import Postgres
 from storages import empty
 
+from cli import clock
 from cli.exits import Exit
 from crawler import prospects
 from crawler.engine import Crawl
@@ -265,6 +266,46 @@ def test_a_list_is_capped_and_a_cost_exponent_changes_the_order(run: Run, lean: 
     assert dear < run(*ranks).document["forecast"]["visits"]["mid"] / 2
 
 
+def test_the_time_is_of_the_concurrency_and_the_rate_asked_for(run: Run, lean: Path) -> None:
+    """An answer took as long as it took; how many are asked for at once decides, and the line says by what."""
+    plan = ("--db", lean, "plan", "--budget", 3000)
+
+    def seconds(*flags: object) -> dict[str, int]:
+        found: dict[str, int] = run(*plan, *flags, "--json").document["forecast"]["seconds"]
+        return found
+
+    one, few, many = (seconds("--concurrency", count)["mid"] for count in (1, 20, 200))
+    assert one == pytest.approx(20 * few, rel=0.15)
+    assert few > 5 * many
+    held = seconds("--rate", 2, "--concurrency", 200)
+    assert held["mid"] == pytest.approx(3000 / 2, rel=0.05)
+    answer_s = run(*plan, "--json").document["answer_seconds"]
+    assert answer_s == pytest.approx(0.05, abs=0.05)  # though the run was at work for less than a second or so
+    shown = run(*plan, "--rate", 2).out
+    assert f"at {answer_s:.2g} s an answer, as the last run saw, 20 in flight, at most 2 a second" in shown
+    run("seed", "@a")
+    assert "at 0.2 to 5 s an answer, for none came yet" in run("plan", "--budget", 100).out
+
+
+def test_what_a_rate_held_may_be_faster_without_it(tmp_path: Path, run: Run) -> None:
+    """Nobody saw how fast answers can come: the low end is that of a guess."""
+    path = tmp_path / "followgraph.db"
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=SEEDS, budget=100, rate=5.0)
+    same = run("plan", "--budget", 400, "--new-run", "--rate", 5, "--json").document["forecast"]["seconds"]
+    assert same["mid"] == pytest.approx(400 / 5, rel=0.4)  # it begins slowly
+    free = run("plan", "--budget", 400, "--new-run", "--json").document["forecast"]["seconds"]
+    assert free["low"] <= 400 * 0.2 / 20
+
+
+def test_credits_for_all_there_is_make_strategies_alike(run: Run, lean: Path) -> None:
+    """Seven equal rows are explained, and a time without a range is told once."""
+    plan = ("--db", lean, "plan", "--budget", 20_000, "--max-depth", 1)
+    assert "all alike, for the credits buy all that can be reached" in run(*plan).out
+    assert "all alike" not in run("--db", lean, "plan", "--budget", 100).out
+    [time] = [line for line in run(*plan, "--rate", 1000).out.splitlines() if line.startswith("time")]
+    assert re.search(r"(\S+)–\1–\1", time) is None
+
+
 def test_a_budget_above_a_days_lasts_several(run: Run, lean: Path) -> None:
     """The days are said, the nights between are part of the time, and what today has spent already counts."""
     found = run("--db", lean, "plan", "--json", "--budget", 300, "--budget-per-day", 100).document
@@ -282,6 +323,16 @@ def test_a_budget_above_a_days_lasts_several(run: Run, lean: Path) -> None:
         ]
     database.close()
     assert days == [3, 2, 1]  # from tomorrow on; with what is left of today; today
+
+
+def test_a_day_that_is_spent_is_said(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is bought before tomorrow, though the budget lasts one day."""
+    path = tmp_path / "followgraph.db"
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=SEEDS, budget=120)
+    monkeypatch.setattr(clock, "now", lambda: virtual_time.EPOCH + 60.0)
+    shown = run("plan", "--budget", 100, "--budget-per-day", 110).out
+    assert "110 credits a day: it lasts 1 day, from tomorrow on: today's are spent" in shown
+    assert "from tomorrow on" not in run("plan", "--budget", 100, "--budget-per-day", 300).out
 
 
 def test_a_run_that_was_cut_off_is_planned_to_its_end(run: Run, tmp_path: Path) -> None:

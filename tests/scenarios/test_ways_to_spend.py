@@ -245,9 +245,9 @@ def test_waits_for_a_new_day_are_no_work(tmp_path: Path) -> None:
     [run] = rehearsal.state(path).runs
     assert run.active_s == pytest.approx(result.seconds, abs=0.1)
     with closing(Database.open(path, now=virtual_time.now, mode="read")) as db, db.read() as conn:
-        found = yields.speed(conn)
+        found = yields.pace(conn)
     assert found is not None
-    assert found > 2.0
+    assert found.pages_per_s > 2.0
 
 
 def test_credits_kept_for_retries_are_spent_on_nothing_else(tmp_path: Path) -> None:
