@@ -14,12 +14,9 @@ import numpy.typing as npt
 
 from analysis.graph import Ints
 from analysis.sample import Control, Sample, Wave, reported
+from storage.sampling import CREDITS_A_WAVE, UNSPENT
 
 Floats = npt.NDArray[np.float64]
-
-CREDITS_A_WAVE, UNSPENT = 100, 5
-"""Fewer credits than this in a wave give no interval: too few draws for their errors to be known. A few may be missing:
-a wave ends before the list that would be more than its share."""
 
 SPREAD, DRIFT = 2.0, 0.5
 """Constants of rule R: of the two waves' errors together, and of the distance from the crawl's own estimates."""

@@ -174,12 +174,13 @@ def differing(changed: Mapping[str, tuple[Any, Any]], configuration: Configurati
 
     def told(key: str, old: object, new: object) -> str:
         whence = "" if configuration.origins[key] == DEFAULT else f" ({configuration.whence(key)})"
-        return f"{key} {_spelt(old)} → {_spelt(new)}{whence}"
+        return f"{key} {spelt(old)} → {spelt(new)}{whence}"
 
     return ", ".join(told(key, *values) for key, values in changed.items())
 
 
-def _spelt(value: object) -> str:
+def spelt(value: object) -> str:
+    """Return the value of a setting as a flag takes it."""
     match value:
         case None | ():
             return "none"
@@ -203,7 +204,7 @@ def as_before(changed: Mapping[str, tuple[Any, Any]]) -> dict[str, object]:
     flags: dict[str, object] = {}
     for key, (old, _) in changed.items():
         if flag_of(key) is not None and key != "api.base_url":
-            value = _spelt(old) if key == "budget.per_depth" and old else old
+            value = spelt(old) if key == "budget.per_depth" and old else old
             flags[key] = None if value is False or value == () else value
     return flags
 

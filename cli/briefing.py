@@ -48,7 +48,7 @@ def announce(
         differing = asking.differing(changed, configuration)
         note(f"goes on with run {preflight.run_id} otherwise than before: {differing}", label="WARN")
         if restoring := {key: value for key, value in asking.as_before(changed).items() if key in flags}:
-            note(f"as before: {session.following(command, {**flags, **restoring})}", label="WARN")
+            note(f"as before: {session.following(command, {**flags, **restoring})}", label="WARN", is_command=True)
     uncertain = f" · {preflight.uncertain:,} uncertain" if preflight.uncertain else ""
     own = f"of run {preflight.run_id}"
     whence = own if settings.budget.total is None else configuration.whence("budget.total")
@@ -84,14 +84,8 @@ def announce(
 def tell(result: Result, found: Summary, configuration: Configuration, session: Session) -> None:
     """Say why it stopped and what it bought."""
     line = session.output.line
-    why = f"{stops.words(result.stop_reason)} ({result.detail}"
-    if result.key is not None:
-        key = "budget.total" if result.key == "budget" else result.key
-        if key == "budget.total" and configuration.settings.budget.total is None:
-            why += f", of run {result.run_id}"
-        else:
-            why += f", {configuration.whence(key)}" if key in configuration.origins else ""
-    line(f"stopped because: {why}).")
+    parts = [result.detail, *_behind(result, found, configuration)]
+    line(f"stopped because: {stops.words(result.stop_reason, result.key)} ({', '.join(parts)}).")
     for label, text in standing.lines(found):
         if label != "run":
             line(text, label=label)
@@ -114,6 +108,24 @@ def tell(result: Result, found: Summary, configuration: Configuration, session: 
         )
     if stops.exit_code(result.stop_reason) != Exit.DONE:
         session.output.note("Nothing stored was lost. The next `followgraph crawl` goes on from here.")
+
+
+def _behind(result: Result, found: Summary, configuration: Configuration) -> list[str]:
+    """Say where what stopped a run was set; with its name and value where it is one of several such settings."""
+    if result.key is None:
+        return []
+    if result.key == "budget":
+        asked = configuration.settings.budget.total
+        if asked is not None and found.run is not None and found.run.budget == asked:
+            return [configuration.whence("budget.total")]
+        return [f"of run {result.run_id}" + ("" if asked is None else ", changed while it ran")]
+    from crawler.worker import BETWEEN_KEYS  # noqa: PLC0415 - start-up
+
+    keys = [key for key in result.key.split(BETWEEN_KEYS) if key in configuration.origins]
+    if not all(key.startswith("budget.") for key in keys):
+        return [configuration.whence(key) for key in keys]
+    budget = configuration.settings.budget.model_dump()
+    return [f"{key} = {asking.spelt(budget[key.removeprefix('budget.')])} {configuration.whence(key)}" for key in keys]
 
 
 def refused(error: Exception, before: Summary, session: Session) -> Done | None:

@@ -153,7 +153,7 @@ def _next(run: RunRow, session: Session) -> None:
     flags = asking.as_before(changed)
     if run.is_refresh:
         flags = {key: value for key, value in flags.items() if key in _OF_REFRESH}
-    session.output.line(session.following(command, flags), label="next")
+    session.output.line(session.following(command, flags), label="next", is_command=True)
     if unsaid := {key: values for key, values in changed.items() if flags.get(key) is None}:
         differing = asking.differing(unsaid, configuration)
         session.output.note(f"that would go on otherwise than run {run.id} did: {differing}", label="WARN")

@@ -119,5 +119,5 @@ def _tell(done: Copied, name: str, seconds: float, session: Session, *, is_on_se
             label="note",
         )
     line("crawl one of the two from now on: both would buy the same lists", label="note")
-    line(f"followgraph --db {name} status", label="next")
+    line(f"followgraph --db {name} status", label="next", is_command=True)
     line("it holds every account under its handle: mind where it goes", label="")

@@ -100,7 +100,7 @@ async def crawl(
         )
     if not done.is_told:
         for command in briefing.next_commands(done, session, flags):
-            session.output.line(command, label="next")
+            session.output.line(command, label="next", is_command=True)
         session.output.finish(done.document)
     return done.exit_code
 

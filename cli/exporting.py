@@ -136,7 +136,9 @@ def export(
     )
     session.output.line(_REHEARSED if is_rehearsal else _WORDS[chosen], label="note")
     if dataset is not None:
-        session.output.line(f"read {place / 'README.md'}, then: followgraph verify {place}", label="next")
+        session.output.line(
+            f"read {place / 'README.md'}, then: followgraph verify {place}", label="next", is_command=True
+        )
     session.output.finish(
         {
             "path": str(done.path),

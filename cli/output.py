@@ -6,6 +6,7 @@ Invariant: with --json nothing else reaches standard output. Text that is not ou
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping
 from typing import Any, TextIO, cast
 
@@ -41,17 +42,18 @@ class Output:
         self.errors = _console(stderr, environ)
         """For people, on standard error: progress and notes."""
 
-    def line(self, text: str, *, label: str | None = None) -> None:
+    def line(self, text: str, *, label: str | None = None, is_command: bool = False) -> None:
         """Print a line for people; with --json print nothing.
 
-        A `label` stands in the first column before the text; an empty one goes on under the line above.
+        A `label` stands in the first column before the text; an empty one goes on under the line above. On a terminal
+        what is too long goes on under itself, but for a command, which is to be copied.
         """
         if not self.as_json:
-            self._print(self.console, label, text, _LABEL_WIDTH)
+            self._print(self.console, label, text, _LABEL_WIDTH, folds=not is_command)
 
-    def note(self, text: str, *, label: str | None = None) -> None:
+    def note(self, text: str, *, label: str | None = None, is_command: bool = False) -> None:
         """Print a line on standard error, with --json as well: what is not the result."""
-        self._print(self.errors, label, text, _LABEL_WIDTH)
+        self._print(self.errors, label, text, _LABEL_WIDTH, folds=not is_command)
 
     def plain(self, text: str) -> None:
         """Print a bare line on standard output at once, for scripts that read it while the command goes on."""
@@ -67,8 +69,8 @@ class Output:
         """Print an error in its three parts on standard error; with --json the object too, `details` beside it."""
         parts = [*failure.message.split("\n"), failure.meaning, failure.hint]
         for label, text in zip(("error:", *[""] * len(parts)), parts, strict=False):
-            if text:
-                self._print(self.errors, label, text, len("error: "))
+            if text:  # a hint names commands
+                self._print(self.errors, label, text, len("error: "), folds=text is not failure.hint)
         error = {
             "code": failure.code,
             "message": failure.message,
@@ -77,16 +79,29 @@ class Output:
         }
         self.finish({**(details or {}), "error": error, "exit_code": int(failure.exit_code)})
 
-    def _print(self, console: Console, label: str | None, text: str, width: int) -> None:
+    def _print(self, console: Console, label: str | None, text: str, width: int, *, folds: bool) -> None:
         line = Text()
         if label is not None:
             # One column at least between a label and its text, however long the label.
             line.append(label, _STYLES.get(label)).append(" " * max(1, width - len(label)))
-        console.print(line + Text(escaped(self._redaction.mask(text))), soft_wrap=True)
+        shown = escaped(self._redaction.mask(text))
+        if folds and console.file.isatty():  # scripts read whole lines, forced colours or not
+            shown = _folded(shown, console.width, indent=len(line))
+        console.print(line + Text(shown), soft_wrap=True)
 
     def _write(self, text: str) -> None:
         self._stdout.write(self._redaction.mask(text))
         self._stdout.flush()
+
+
+def _folded(text: str, width: int, *, indent: int) -> str:
+    """Break a text into lines of so many columns that stand under one another behind what stands before the first."""
+    if indent + len(text) <= width:
+        return text
+    # What separates two parts ends a line and begins none.
+    glued = text.replace(" ·", "\N{NO-BREAK SPACE}·")
+    lines = textwrap.wrap(glued, max(1, width - indent), break_long_words=False, break_on_hyphens=False)
+    return ("\n" + " " * indent).join(lines).replace("\N{NO-BREAK SPACE}·", " ·")
 
 
 def _console(stream: Stream, environ: Mapping[str, str]) -> Console:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,13 @@ from cli.flags import NONE_GIVEN, Flags
 from cli.session import Bound, Session
 
 if TYPE_CHECKING:  # what the help page does without
-    from cli.settings import Settings
+    from cli.settings import Crawl, Settings
     from crawler.forecast import Forecast, Range
-    from crawler.prospects import Prospects
+    from crawler.prospects import Part, Prospects
     from storage.database import Database
 
-CONTROL_LEAST = 1_500
-"""Credits at which a fifth for the control sample gives each wave a hundred, below which no interval is printed."""
+USUAL_CONTROL = 0.2
+"""The share of a budget that is usual for a control sample."""
 
 MONTH_S = 30 * 86_400.0
 """A month of a standing cost."""
@@ -34,7 +34,7 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
     Parameters
     ----------
     budget
-        Credits to plan with.
+        Credits to plan with. A run that was cut off is planned with its own.
     new_run
         Plan for a new run even where the last one was cut off.
     """
@@ -47,16 +47,11 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
     asking.refuse_contradictions(configuration)
     for words in asking.refuse_unused(configuration):
         session.output.note(words, label="WARN")
-    credits, every_s = settings.budget.total, settings.policy.refresh_every
-    if credits is None:
-        raise usage(
-            "no_budget",
-            "a plan needs a budget",
-            hint="Say how many credits it is about: followgraph plan --budget 2000",
-        )
+    every_s = settings.policy.refresh_every
     database = Database.open(settings.storage.database, now=session.now, mode="read")
     try:
-        found = _prospects(database, credits, settings, new_run=new_run, now=session.now())
+        found = _prospects(database, settings, new_run=new_run, now=session.now())
+        credits = found.budget
         duty = _duty(database, credits, every_s)
     finally:
         database.close()
@@ -68,22 +63,22 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
     for at, text in enumerate(_of_budget(credits, found, chosen, settings)):
         output.line(text, label="" if at else "budget")
     if any(each.cost for each in found.forecasts.values()):
-        _tell_forecasts(found, chosen, session)
+        _tell_forecasts(found, chosen, settings.crawl, session)
     needs_pilot = chosen.basis == "prior" and credits > PILOT
     if needs_pilot:
         output.line(
-            f"nothing of this crawl is known yet, so the ranges are wide: a pilot of {PILOT} credits tells more"
-            f" ({session.following('crawl', {**flags, 'budget.total': PILOT})})",
+            f"nothing of this crawl is known yet, so the ranges are wide: a pilot of {PILOT} credits tells more",
             label="pilot",
         )
+        output.line(session.following("crawl", _of_pilot(flags, session)), label="", is_command=True)
     elif chosen.basis == "prior":
         output.line("nothing of this crawl is known yet, so the ranges are wide: this budget is a pilot", label="pilot")
-    for label, text in _overlays(credits, settings.crawl.control, settings.crawl.audit, settings.crawl.explore):
+    for label, text in _overlays(found, settings.crawl):
         output.line(text, label=label)
     if duty is not None and every_s is not None:
         output.line(_of_duty(duty, every_s), label="duty")
-    next_command = session.following("crawl", {**flags, "budget.total": credits})
-    output.line(f"{next_command} --new-run" if found.new_run else next_command, label="next")
+    next_command = session.following("crawl", {**flags, "budget.total": settings.budget.total})
+    output.line(f"{next_command} --new-run" if found.new_run else next_command, label="next", is_command=True)
     output.finish(
         {
             "budget": credits,
@@ -98,24 +93,52 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
                 "control": round(settings.crawl.control * credits),
                 "audit": round(settings.crawl.audit * credits),
             },
+            "coming": {**found.coming, "explore": round(settings.crawl.explore * found.coming["main"])},
             "continues": found.continues,
             "used": found.used,
             "reserved": settings.budget.retry_reserve,
             "spends": chosen.cost,
             "days": chosen.days,
+            "answer_seconds": chosen.answer_s,
             "refresh_duty": duty,
         }
     )
 
 
-def _prospects(database: Database, credits: int, settings: Settings, *, new_run: bool, now: float) -> Prospects:
+def _prospects(database: Database, settings: Settings, *, new_run: bool, now: float) -> Prospects:
     from crawler import prospects  # noqa: PLC0415 - start-up
+    from storage.errors import BudgetMissing  # noqa: PLC0415 - start-up
 
-    with database.read() as conn:
-        return prospects.read(conn, replace(asking.options(settings), new_run=new_run), credits, now=now)
+    options = replace(asking.options(settings), new_run=new_run)
+    try:
+        with database.read() as conn:
+            return prospects.read(conn, options, settings.budget.total, now=now)
+    except BudgetMissing:
+        raise usage(
+            "no_budget",
+            "a plan needs a budget, for there is no run to go on with",
+            hint="Say how many credits it is about: followgraph plan --budget 2000",
+        ) from None
 
 
-def _tell_forecasts(found: Prospects, chosen: Forecast, session: Session) -> None:
+_NOT_OF_PILOT = ("crawl.control", "crawl.audit", "budget.retry_reserve")
+"""Settings that keep credits from the crawl itself, of which a pilot is to tell."""
+
+
+def _of_pilot(flags: Mapping[str, object], session: Session) -> dict[str, object]:
+    """Return the flags of a pilot: those of the crawl, without what a few credits cannot pay beside it."""
+    from crawler.forecast import PILOT  # noqa: PLC0415 - start-up
+
+    bare = {**flags, "budget.total": PILOT, **dict.fromkeys(_NOT_OF_PILOT)}
+    settings = session.configure(bare).settings
+    for key in _NOT_OF_PILOT:  # set where no flag can be left out
+        section, _, name = key.partition(".")
+        if getattr(getattr(settings, section), name):
+            bare[key] = 0
+    return bare
+
+
+def _tell_forecasts(found: Prospects, chosen: Forecast, asked: Crawl, session: Session) -> None:
     """Print what each strategy buys, in columns under one another, and how long the chosen one takes."""
     line = session.output.line
     width = max(map(len, found.forecasts))
@@ -124,9 +147,24 @@ def _tell_forecasts(found: Prospects, chosen: Forecast, session: Session) -> Non
         mark = " (chosen)" if each is chosen else ""
         spans = " · ".join(map(_span, (each.accounts, each.edges, each.visits)))
         line(f"{spans}{mark}", label=name.ljust(width))
+    if len(found.forecasts) > 1 and len({str(each.document()) for each in found.forecasts.values()}) == 1:
+        line("all alike, for the credits buy all that can be reached", label="".ljust(width))
     seconds = chosen.seconds
-    clock = "–".join(durations.clock_face(each) for each in (seconds.low, seconds.mid, seconds.high))
-    line(f"{clock} at the speed seen, or 0.2 to 5 s an answer", label="time")
+    faces = [durations.clock_face(each) for each in (seconds.low, seconds.mid, seconds.high)]
+    clock = faces[0] if len(set(faces)) == 1 else "–".join(faces)
+    line(f"{clock} {_basis_of_time(chosen, asked)}", label="time")
+
+
+def _basis_of_time(chosen: Forecast, asked: Crawl) -> str:
+    """Say by which answers the time is reckoned, and with which settings."""
+    from crawler.forecast import ANSWER_S  # noqa: PLC0415 - start-up
+
+    low, _, high = ANSWER_S
+    answers = f"{low:g} to {high:g} s an answer, for none came yet"
+    if chosen.answer_s is not None:
+        answers = f"{chosen.answer_s:.2g} s an answer, as the last run saw"
+    rate = "" if asked.rate is None else f", at most {asked.rate:g} a second"
+    return f"at {answers}, {asked.concurrency:,} in flight{rate}"
 
 
 def _of_budget(credits: int, found: Prospects, chosen: Forecast, settings: Settings) -> Iterator[str]:
@@ -143,7 +181,8 @@ def _of_budget(credits: int, found: Prospects, chosen: Forecast, settings: Setti
     elif chosen.cost < found.left:
         yield f"about {amount(chosen.cost, 'credit')} will be spent: then nothing is left to buy"
     if asked.per_day is not None:
-        yield f"{asked.per_day:,} credits a day: it lasts {amount(chosen.days or 1, 'day')}"
+        begins = "" if found.left_today else ", from tomorrow on: today's are spent"
+        yield f"{asked.per_day:,} credits a day: it lasts {amount(chosen.days or 1, 'day')}{begins}"
 
 
 def _why_nothing(found: Prospects, settings: Settings) -> str:
@@ -191,25 +230,43 @@ def _span(of: Range) -> str:
     return "–".join(f"{count:,}" for count in of.document().values())
 
 
-def _overlays(credits: int, control: float, audit: float, explore: float) -> list[tuple[str, str]]:
-    """Say what each overlay costs and what it makes possible."""
-    told = []
-    if control:
-        share = round(control * credits)
-        makes = (
-            "intervals for averages in the report"
-            if share // 3 >= CONTROL_LEAST // 15
-            else "no interval yet: each of its three waves needs 100 credits"
-        )
-        told.append(("control", f"{amount(share, 'credit')} for a random sample: {makes}"))
+def _overlays(found: Prospects, asked: Crawl) -> Iterator[tuple[str, str]]:
+    """Say what each overlay still costs, and what it makes possible."""
+
+    def costs(part: Part, share: float) -> str:
+        in_all, left = round(share * found.budget), found.coming[part]
+        return amount(left, "credit") if left == in_all else f"{left:,} of {amount(in_all, 'credit')}"
+
+    if asked.control:
+        # Of a run that goes on the waves that are paid count as well.
+        of_waves = found.coming["control"] if found.continues is None else round(asked.control * found.budget)
+        yield "control", f"{costs('control', asked.control)} for a random sample: {_intervals(of_waves)}"
     else:
-        told.append(("control", "off: no intervals in the report (0.2 of 1,500 credits buys them)"))
-    if audit:
-        told.append(
-            ("audit", f"{amount(round(audit * credits), 'credit')} to learn how far follower counts can be trusted")
-        )
+        yield "control", f"off: no intervals in the report ({_enough_control()} buys them)"
+    if asked.audit:
+        yield "audit", f"{costs('audit', asked.audit)} to learn how far follower counts can be trusted"
     else:
-        told.append(("audit", "off: rankings trust reported followers as they are"))
-    if explore:
-        told.append(("explore", f"about {amount(round(explore * credits), 'credit')} for accounts picked by lot"))
-    return told
+        yield "audit", "off: rankings trust reported followers as they are"
+    if asked.explore:
+        by_lot = amount(round(asked.explore * found.coming["main"]), "credit")
+        yield "explore", f"about {by_lot} for accounts picked by lot, which the strategy might never come to"
+    else:
+        yield "explore", "off: the strategy alone chooses (0.1 is usual against tunnel vision)"
+
+
+def _intervals(credits: int) -> str:
+    """Say whether so many credits for a control sample give intervals."""
+    from storage.sampling import CREDITS_A_WAVE, SHARE_A_WAVE, UNSPENT, WAVES  # noqa: PLC0415 - start-up
+
+    if credits >= SHARE_A_WAVE * WAVES:
+        return "intervals for averages in the report"
+    if credits >= (CREDITS_A_WAVE - UNSPENT) * WAVES:
+        return f"it may be too small for intervals ({SHARE_A_WAVE * WAVES:,} are enough)"
+    return f"no interval yet: each of its {WAVES} waves needs {SHARE_A_WAVE} credits"
+
+
+def _enough_control() -> str:
+    """Return the usual share of the least budget of which it gives intervals."""
+    from storage.sampling import SHARE_A_WAVE, WAVES  # noqa: PLC0415 - start-up
+
+    return f"{USUAL_CONTROL:g} of {amount(round(SHARE_A_WAVE * WAVES / USUAL_CONTROL), 'credit')}"

@@ -170,7 +170,7 @@ def _show(configuration: Configuration, session: Session) -> None:
     if due.everybody:
         line(f"everybody: the last day was {policy.retain_until}", label="due")
     if not due.is_nothing:
-        line("followgraph policy purge", label="next")
+        line("followgraph policy purge", label="next", is_command=True)
     session.output.finish(
         {
             **found,

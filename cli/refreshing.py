@@ -61,6 +61,6 @@ async def refresh(
     async with client(configuration.settings.api, key, connections=connections) as api:
         done = await buy(configuration, session, api, [], flags=flags, refresh=True)
     if not done.is_told:
-        session.output.line("followgraph diff --from 1d", label="next")
+        session.output.line("followgraph diff --from 1d", label="next", is_command=True)
         session.output.finish(done.document)
     return done.exit_code

@@ -92,7 +92,7 @@ async def demo(
             session.output.finish(done.document)
         return done.exit_code
     files = written(configuration, session, dir / "report")
-    session.output.line(f"open {files['html']}, then: followgraph init my-study", label="next")
+    session.output.line(f"open {files['html']}, then: followgraph init my-study", label="next", is_command=True)
     session.output.finish({**done.document, "report": files["html"], "html": files["html"], "json": files["json"]})
     return done.exit_code
 

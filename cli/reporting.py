@@ -58,7 +58,7 @@ def report(
     """
     configuration = session.configure({"report.top": top, "report.resolution": resolution, "report.rng_seed": rng_seed})
     files = written(configuration, session, output, show_names=show_names)
-    session.output.line(f"open {files['html']} in a browser", label="next")
+    session.output.line(f"open {files['html']} in a browser", label="next", is_command=True)
     session.output.finish(files)
 
 

@@ -82,7 +82,7 @@ def seed(
     output.line(f"{len(seeded.added):,} added{known}{ignored}", label="seeds")
     if seeded.withheld:
         output.line(f"{len(seeded.withheld):,} not added: they are kept out (opted out or forgotten)", label="WARN")
-    output.line(session.following("crawl --budget N"), label="next")
+    output.line(session.following("crawl --budget N"), label="next", is_command=True)
     output.finish(
         {
             "added": len(seeded.added),

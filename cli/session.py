@@ -76,7 +76,13 @@ def _typed(flag: str, value: object) -> list[str]:
         return []
     if isinstance(value, bool):
         return [flag if value else f"--no-{flag.removeprefix('--')}"]
-    return [f"{flag} {shlex.quote(str(each))}" for each in (value if isinstance(value, list | tuple) else (value,))]
+    values = value if isinstance(value, list | tuple) else (value,)
+    return [f"{flag} {shlex.quote(_spelt(each))}" for each in values]
+
+
+def _spelt(value: object) -> str:
+    """Return a value as a person writes it: 20, not 20.0."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 Bound = Annotated[Session, Parameter(parse=False)]

@@ -113,6 +113,8 @@ async def _serve(service: Service, port: int, session: Session) -> None:
         else:
             output.plain(url)
         output.note(f"{size} · Ctrl-C stops", label="serving")
-        output.note(f"followgraph crawl --api-url {url} --seed {network.handle(0)} --budget 100", label="next")
+        output.note(
+            f"followgraph crawl --api-url {url} --seed {network.handle(0)} --budget 100", label="next", is_command=True
+        )
         await stopped.wait()
     output.note(f"{amount(ledger.calls, 'call')} · {amount(ledger.charged, 'credit')} charged", label="stopped")

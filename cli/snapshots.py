@@ -89,7 +89,7 @@ def snapshot(
         f"{folder} · {amount(taken['purchases']['last'], 'call')} · {amount(seeds, 'seed')}",
         label="wrote",
     )
-    line(f"followgraph verify {folder}", label="next")
+    line(f"followgraph verify {folder}", label="next", is_command=True)
     session.output.finish({"path": str(folder), "seeds": seeds, "purchases": taken["purchases"]})
 
 

@@ -59,6 +59,9 @@ FEW = 5
 STEPS = 10
 """Points of a forecast's path: what is expected after each tenth of its credits."""
 
+ANSWER_S = 0.2, 1.0, 5.0
+"""Seconds that an answer takes, before any came: low, middle, high."""
+
 TRIALS = 12
 """Moments of the crawl so far at which the forecast is tried on what came after."""
 
@@ -101,6 +104,8 @@ class Forecast:
     basis: str
     path: tuple[tuple[int, float, float], ...]
     """The way there: credits, and the new accounts and follows expected of them; the last point is all of it."""
+    answer_s: float | None = None
+    """Seconds that an answer took, by which the time is reckoned; None before any was seen."""
     days: int | None = None
     """On how many days credits are spent, where a day has a cap."""
 
@@ -189,6 +194,7 @@ class Forecaster:
             seconds=_seconds(self._known, cost, doubt, may_end=rest > 0),
             basis="crawl" if self._is_known else "prior",
             path=tuple(path),
+            answer_s=None if self._known.pace is None else self._known.pace.answer_s,
         )
 
     def _width(self, cost: int) -> float:
@@ -436,13 +442,16 @@ def _width(yields: Yields, spent: float, credits: int) -> float:
 
 
 def _seconds(known: Known, credits: float, doubt: float, *, may_end: bool) -> Range:
-    """Return how long it takes: at the rate asked for, the speed seen, or a guess between 0.2 and 5 s an answer."""
-    fastest = inf if known.rate is None else known.rate
-    if known.speed is not None:
-        mid = credits / min(known.speed, fastest)
-        slow, fast = mid * 1.5, mid / 1.5
-    else:
-        mid = credits / min(known.concurrency / 1.0, fastest)
-        slow = credits / min(known.concurrency / 5.0, fastest)
-        fast = credits / min(known.concurrency / 0.2, fastest)
-    return Range(fast * (1 - doubt) if may_end else fast, mid, slow)
+    """Return how long it takes with the requests in flight and the rate asked for, by how long an answer took."""
+    pace = known.pace
+    fast, mid, slow = ANSWER_S
+    if pace is not None:
+        mid = pace.answer_s
+        fast, slow = min(fast, mid) if pace.was_held else mid / 1.5, mid * 1.5
+        # With more in flight than was tried the provider may answer no faster than it did.
+        slow *= max(1.0, known.concurrency / pace.concurrency)
+
+    def of(answer_s: float) -> float:
+        return credits / min(known.concurrency / answer_s, inf if known.rate is None else known.rate)
+
+    return Range(of(fast) * (1 - doubt) if may_end else of(fast), of(mid), of(slow))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from crawler.forecast import Forecast, Forecaster, Step, by_day
 from crawler.options import Options
@@ -55,52 +55,83 @@ class Ground:
         return Step(ordering=ordering, ceiling=ceiling, explore=explore, lots=lots)
 
 
+Part = Literal["audit", "main", "control"]
+"""What a phase is for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prospects:
     """Forecasts by strategy, the chosen one first, of the credits that are `left` for first calls.
 
     `is_least`: what the known frontier costs is a minimum, for of some in it nobody knows yet how many they follow.
     `continues` is the run that the crawl would go on with, None where it begins a new one; `used` are the credits of
-    the budget that this run has used. `new_run` tells whether the crawl must be told to begin a new one.
+    the budget that this run has used. `new_run` tells whether the crawl must be told to begin a new one. `coming` are
+    the credits that the chosen strategy's crawl still spends, by the `Part` of the run.
     """
 
+    budget: int
     forecasts: dict[str, Forecast]
+    coming: Mapping[Part, int]
     left: int
     continues: int | None
     used: int
+    left_today: int | None
+    """Of the day's cap; None without one."""
     new_run: bool
     is_least: bool
 
 
-def read(conn: Connection, options: Options, budget: int, *, now: float) -> Prospects:
-    """Say what a budget (credits) would buy under each strategy at a Unix time.
+def read(conn: Connection, options: Options, budget: int | None, *, now: float) -> Prospects:
+    """Say what a budget (credits) would buy under each strategy at a Unix time; None for that of the run to be
+    continued.
 
-    A budget below what the run to be continued has used, which a crawl refuses, is taken for a new run's.
+    A budget below what the run to be continued has used, which a crawl refuses, is taken for a new run's. Raises
+    BudgetMissing where a new run would have none.
     """
     new_run = options.new_run
     try:
         previous = runs.continued(conn, budget=budget, new_run=new_run)
     except BudgetTooSmall:
         previous, new_run = None, True
+    if budget is None:
+        assert previous is not None  # noqa: S101 - else BudgetMissing was raised
+        budget = previous.budget
     used = 0 if previous is None else previous.charged + previous.uncertain + previous.reserved
     continues = None if previous is None else previous.id
     caps = options.caps
     today = 0 if caps.per_day is None else sum(allowances.today(conn, caps.day, now=now))
     ground = survey(conn, options, _strategies(conn, options), run_id=continues, used=used, left=budget - used, now=now)
     forecaster = Forecaster(ground.known, ground.room, options)
-    found = {}
+    found, parts = {}, {}
     for name in dict.fromkeys((options.strategy, *registry.NAMES)):
         coming = phases(budget, strategy=name, audit=options.audit, control=options.control, reserve=caps.retry_reserve)
-        made = forecaster.under(ground.steps(coming, explore=options.explore))
+        steps = ground.steps(coming, explore=options.explore)
+        made = forecaster.under(steps)
         found[name] = by_day(made, caps, today=today, now=now)
+        parts[name] = _parts(coming, steps, made.cost)
     return Prospects(
+        budget=budget,
         forecasts=found,
+        coming=parts[options.strategy],
         left=ground.room.credits,
         continues=continues,
         used=used,
+        left_today=None if caps.per_day is None else max(0, caps.per_day - today),
         new_run=new_run,
         is_least=any(entry.following is None for entry in ground.known.waiting.entries),
     )
+
+
+def _parts(coming: Iterable[Phase], steps: Iterable[Step], cost: int) -> dict[Part, int]:
+    """Return how many credits each part of a run still spends, which spends so many in all."""
+    found: dict[Part, int] = {"audit": 0, "main": 0, "control": 0}
+    spent = 0
+    for phase, step in zip(coming, steps, strict=True):
+        part: Part = "control" if phase.wave is not None else "audit" if phase.queue == Queue.AUDIT else "main"
+        ends = max(spent, min(step.ceiling, cost))
+        found[part] += ends - spent
+        spent = ends
+    return found
 
 
 def survey(

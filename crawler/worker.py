@@ -25,7 +25,6 @@ from socialfetch.client import Client, Page
 from socialfetch.wire import LISTED
 from storage import allowances, archive, frontier, outlook
 from storage.accounts import FILTERED, TOO_DEEP
-from storage.allowances import Caps
 from storage.archive import Archive
 from storage.database import Database
 from storage.errors import DiskFull
@@ -37,6 +36,9 @@ from storage.schema import Completeness
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
+
+BETWEEN_KEYS = ", "
+"""Between the settings behind a stop, where there are two."""
 
 BREATH = 8
 """How many times the first delay is waited when everybody failed at once: a server that was restarted is back then."""
@@ -187,15 +189,19 @@ async def _wait_for_work(desk: Desk, changed: asyncio.Event) -> None:
         return
     else:
         kept = desk.purchases.taking.caps.retry_reserve
-        detail = f"the last {kept:,} credits are kept for retries; to spend them lower budget.retry_reserve"
+        detail = f"the last {kept:,} credits are kept for retries; {_REMEDY.format(change='lower')}"
         desk.end = ("budget_exhausted", detail, "budget.retry_reserve")
     desk.is_over = True
     desk.go_home()
 
 
+_REMEDY = "to go on with what is left {change} the setting and crawl without a budget"
+"""What lets a run go on that ended with credits left; which setting that is and where it was set is said next."""
+
+
 async def _nothing_left(desk: Desk) -> tuple[str, str, str | None]:
     if desk.purchases.taking.caps.are_counted and (counts := await desk.db.write(allowances.parked_counts)):
-        return _sub_budgets_used_up(desk.purchases.taking.caps, counts)
+        return _sub_budgets_used_up(counts)
     if desk.purchases.taking.ahead_only:
         return ("frontier_empty", "no list is due to be read again", None)
     counts = await desk.db.write(outlook.left_out)
@@ -209,17 +215,13 @@ async def _nothing_left(desk: Desk) -> tuple[str, str, str | None]:
     return ("frontier_empty", "every account that can be reached was visited", None)
 
 
-def _sub_budgets_used_up(caps: Caps, counts: Mapping[str, int]) -> tuple[str, str, str | None]:
+def _sub_budgets_used_up(counts: Mapping[str, int]) -> tuple[str, str, str | None]:
     """Say whose credits the accounts that are left wait for, by which settings, and what lets them be bought."""
-    caps_of = {
-        allowances.SEED: ("seed", "budget.per_seed", f"{caps.per_seed}"),
-        allowances.DEPTH: ("hop", "budget.per_depth", f"{list(caps.per_depth)}"),
-    }
+    caps_of = {allowances.SEED: ("seed", "budget.per_seed"), allowances.DEPTH: ("hop", "budget.per_depth")}
     found = [(counts[kind], *caps_of[kind]) for kind in caps_of if kind in counts]
-    waiting = " or ".join(f"of their {what} ({count:,})" for count, what, _, _ in found)
-    settings = " and ".join(f"{key} = {cap}" for _, _, key, cap in found)
-    remedy = f"raise the setting, or begin a new run, which has its own: {settings}"  # where it was set is said next
-    return ("budget_exhausted", f"all accounts left wait for credits {waiting}; {remedy}", found[0][2])
+    waiting = " or ".join(f"of their {what} ({count:,})" for count, what, _ in found)
+    detail = f"all accounts left wait for credits {waiting}; {_REMEDY.format(change='raise')}"
+    return ("budget_exhausted", detail, BETWEEN_KEYS.join(key for _, _, key in found))
 
 
 async def _wait_for_an_entry(desk: Desk, changed: asyncio.Event, due_at: float) -> None:

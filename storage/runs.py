@@ -143,11 +143,14 @@ def last(conn: sa.Connection) -> sa.Row[Any] | None:
 def continued(conn: sa.Connection, *, budget: int | None, new_run: bool, refresh: bool = False) -> sa.Row[Any] | None:
     """Return the run that the next crawl, or `refresh`, goes on with: the last of its kind. None for a new one.
 
-    `budget` is the total asked for, in credits. Raises BudgetTooSmall where that run has already used more, and
-    BudgetMissing where a new run has none.
+    `budget` is the total asked for, in credits. Where none is, a run that ended because its reserve for retries or its
+    sub-budgets kept the rest of its credits goes on with these. Raises BudgetTooSmall where that run has already used
+    more, and BudgetMissing where a new run has none.
     """
     newest_first = conn.execute(sa.select(runs).order_by(runs.c.id.desc()))
     previous = next((run for run in newest_first if bool(json.loads(run.settings).get(REFRESH)) == refresh), None)
+    if previous is not None and budget is None and not new_run and _has_credits_kept(previous):
+        return previous
     if previous is None or new_run or previous.stop_reason in ENDED:
         if budget is None:
             raise errors.BudgetMissing
@@ -157,6 +160,12 @@ def continued(conn: sa.Connection, *, budget: int | None, new_run: bool, refresh
             budget=budget, charged=previous.charged, uncertain=previous.uncertain, reserved=previous.reserved
         )
     return previous
+
+
+def _has_credits_kept(run: sa.Row[Any]) -> bool:
+    """Tell whether a run ended by its budget although credits of it are left; a daemon's end with their day."""
+    left = run.budget - run.charged - run.uncertain
+    return run.stop_reason == "budget_exhausted" and left > 0 and day_of(run.settings) is None
 
 
 def start(

@@ -14,6 +14,17 @@ WAVES = 3
 CONTROL_QUEUES = tuple(f"{Queue.CONTROL}{wave}" for wave in range(1, WAVES + 1))
 """The queues of the control sample, wave by wave."""
 
+CREDITS_A_WAVE, UNSPENT = 100, 5
+"""Fewer credits than this in a wave give no interval: too few draws for their errors to be known. A few may be missing:
+a wave ends before the list that would be more than its share."""
+
+SHARE_A_WAVE = 140
+"""Credits to set aside for each wave, so that it hardly ever ends with too few. The main crawl's lists in progress are
+paid from the first one, and what ends a wave may be a long list: of 24 crawls each of drawn networks (flow, rank, core
+and discover, 20 and 50 requests in flight) all three waves were large enough in 5 at shares of 100 credits, in 20 at
+120, in 23 at 130 and in all at 140.
+"""
+
 _QUEUE = sa.func.coalesce(visits.c.queue, Queue.MAIN)
 """Visits made before there were queues are of the main one."""
 

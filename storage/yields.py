@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from itertools import chain
 
@@ -20,6 +21,13 @@ Numbers = npt.NDArray[np.float64]
 
 SAMPLE = 100_000
 """Waiting entries looked at one by one at most; of a longer frontier every n-th."""
+
+
+FEW_PAGES = 20
+"""Pages below which a run says nothing of how long answers take."""
+
+HELD = 0.6
+"""Part of the rate asked for from which a run is taken to have been held by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +61,33 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast a run was with so many requests in flight and at most so many (`rate`) a second."""
+
+    pages_per_s: float
+    concurrency: int
+    rate: float | None
+
+    @property
+    def answer_s(self) -> float:
+        """Seconds that an answer took; at most so many where the rate made requests wait."""
+        return self.concurrency / self.pages_per_s
+
+    @property
+    def was_held(self) -> bool:
+        """Whether the rate made requests wait, so that answers may have been faster."""
+        return self.rate is not None and self.pages_per_s > HELD * self.rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What a forecast rests on. `listed_share` is follows brought for each announced; `speed` in pages a second."""
+    """What a forecast rests on. `listed_share` is follows brought for each announced; `rate` in requests a second."""
 
     yields: Yields
     waiting: Waiting
     listed: Listed
     listed_share: float | None
-    speed: float | None
+    pace: Pace | None
     concurrency: int
     rate: float | None
 
@@ -79,7 +106,7 @@ def read(
         waiting=waiting(conn, max_depth=max_depth, wants=wants),
         listed=listed(conn, wants),
         listed_share=listed_share(conn),
-        speed=speed(conn),
+        pace=pace(conn),
         concurrency=concurrency,
         rate=rate,
     )
@@ -143,12 +170,19 @@ def listed_share(conn: sa.Connection) -> float | None:
     return float(brought / announced) if announced else None
 
 
-def speed(conn: sa.Connection) -> float | None:
-    """Return the pages a second of the newest run that was at work for a while; None without one."""
+def pace(conn: sa.Connection) -> Pace | None:
+    """Return that of the newest run with a few pages; None without one."""
     row = conn.execute(
-        sa.select(runs.c.pages, runs.c.active_s)
-        .where(runs.c.active_s > 1.0, runs.c.pages > 0)
+        sa.select(runs.c.pages, runs.c.active_s, runs.c.settings)
+        .where(runs.c.active_s > 0, runs.c.pages >= FEW_PAGES)
         .order_by(runs.c.id.desc())
         .limit(1)
     ).one_or_none()
-    return None if row is None else float(row.pages / row.active_s)
+    if row is None:
+        return None
+    asked = json.loads(row.settings)
+    return Pace(
+        pages_per_s=float(row.pages / row.active_s),
+        concurrency=int(asked.get("concurrency") or 1),
+        rate=asked.get("rate"),
+    )

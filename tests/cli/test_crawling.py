@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from processes import result, run, simulator
@@ -68,6 +70,30 @@ def test_a_crawl_says_what_it_may_spend_and_why_it_stopped(tmp_path: Path) -> No
         again = run(["crawl", "--seed", "u1", "--budget", "40", "--api-url", api.url], cwd=tmp_path)
         assert again.returncode == 0, again.stderr
         assert "stopped because: budget reached (40 credits, from --budget)." in again.stdout
+
+
+def test_a_stop_by_two_caps_says_of_each_where_it_was_set(tmp_path: Path) -> None:
+    """One of them may come from the command line and the other from the file."""
+    (tmp_path / "config.toml").write_text("[budget]\nper_depth = [6, 4]\n")
+    with simulator("--accounts", "300", cwd=tmp_path) as api:
+        flags = ["--seed", "u1", "--budget", "300", "--budget-per-seed", "20"]
+        done = run(["crawl", *flags, "--seed", "u2", "--api-url", api.url], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "budget.per_seed = 20 from --budget-per-seed" in done.stdout
+    assert "budget.per_depth = 6,4 from config.toml" in done.stdout
+
+
+def test_a_budget_that_was_raised_meanwhile_is_not_the_flags(tmp_path: Path) -> None:
+    """The line says that it was changed; what was asked for was less."""
+    with simulator("--accounts", "300", "--latency", "150", cwd=tmp_path) as api:
+        command = ["crawl", "--seed", "u1", "--budget", "30", "--concurrency", "2", "--api-url", api.url]
+        with ThreadPoolExecutor(1) as pool:
+            crawling = pool.submit(run, command, cwd=tmp_path)
+            while api.charged < 5:
+                time.sleep(0.05)
+            assert run(["budget", "add", "10"], cwd=tmp_path).returncode == 0
+            done = crawling.result()
+    assert "stopped because: budget reached (40 credits, of run 1, changed while it ran)." in done.stdout
 
 
 def test_a_run_that_goes_on_names_its_own_budget(tmp_path: Path) -> None:

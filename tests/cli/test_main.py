@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.main import _COMMANDS
+from cli.stream import Stream
 
 if TYPE_CHECKING:
     from conftest import Run, Shell
@@ -241,6 +242,22 @@ def test_streams_that_are_closed(run: Run, shell: Shell) -> None:
     for arguments, code in ((["status", "--json"], 0), (["nope"], 2)):
         process = shell(*arguments, preexec_fn=lambda: os.closerange(0, 3))
         assert process.wait(timeout=120) == code
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_what_is_too_long_goes_on_under_itself_on_a_terminal_only(
+    run: Run, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """A command stays whole, to be copied; who reads a pipe gets whole lines."""
+    run("seed", "@a")
+    piped = run("plan", "--budget", 2000).out
+    monkeypatch.setattr(Stream, "isatty", lambda _: True)
+    shown = run("plan", "--budget", 2000, environ={"COLUMNS": str(width), "NO_COLOR": "1", "TERM": "xterm"}).out
+    lines = [line for line in shown.splitlines() if "followgraph crawl" not in line]
+    assert all(len(line) <= width for line in lines)
+    assert any(len(line) > 80 for line in piped.splitlines())
+    assert shown.split() == piped.split()
+    assert not any(line.lstrip().startswith("·") for line in lines)
 
 
 def test_colour(run: Run) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -16,6 +18,7 @@ import virtual_time
 from postgres_server import Postgres
 from storages import empty
 
+from cli import clock
 from cli.exits import Exit
 from crawler import prospects
 from crawler.engine import Crawl
@@ -26,6 +29,7 @@ from socialfetch.simulator import network
 from storage import budgets
 from storage.allowances import Caps, Room
 from storage.database import Database
+from storage.sampling import CREDITS_A_WAVE, SHARE_A_WAVE, UNSPENT, WAVES, control_waves
 from tests.analysis.sample import edges
 
 if TYPE_CHECKING:
@@ -262,6 +266,46 @@ def test_a_list_is_capped_and_a_cost_exponent_changes_the_order(run: Run, lean: 
     assert dear < run(*ranks).document["forecast"]["visits"]["mid"] / 2
 
 
+def test_the_time_is_of_the_concurrency_and_the_rate_asked_for(run: Run, lean: Path) -> None:
+    """An answer took as long as it took; how many are asked for at once decides, and the line says by what."""
+    plan = ("--db", lean, "plan", "--budget", 3000)
+
+    def seconds(*flags: object) -> dict[str, int]:
+        found: dict[str, int] = run(*plan, *flags, "--json").document["forecast"]["seconds"]
+        return found
+
+    one, few, many = (seconds("--concurrency", count)["mid"] for count in (1, 20, 200))
+    assert one == pytest.approx(20 * few, rel=0.15)
+    assert few > 5 * many
+    held = seconds("--rate", 2, "--concurrency", 200)
+    assert held["mid"] == pytest.approx(3000 / 2, rel=0.05)
+    answer_s = run(*plan, "--json").document["answer_seconds"]
+    assert answer_s == pytest.approx(0.05, abs=0.05)  # though the run was at work for less than a second or so
+    shown = run(*plan, "--rate", 2).out
+    assert f"at {answer_s:.2g} s an answer, as the last run saw, 20 in flight, at most 2 a second" in shown
+    run("seed", "@a")
+    assert "at 0.2 to 5 s an answer, for none came yet" in run("plan", "--budget", 100).out
+
+
+def test_what_a_rate_held_may_be_faster_without_it(tmp_path: Path, run: Run) -> None:
+    """Nobody saw how fast answers can come: the low end is that of a guess."""
+    path = tmp_path / "followgraph.db"
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=SEEDS, budget=100, rate=5.0)
+    same = run("plan", "--budget", 400, "--new-run", "--rate", 5, "--json").document["forecast"]["seconds"]
+    assert same["mid"] == pytest.approx(400 / 5, rel=0.4)  # it begins slowly
+    free = run("plan", "--budget", 400, "--new-run", "--json").document["forecast"]["seconds"]
+    assert free["low"] <= 400 * 0.2 / 20
+
+
+def test_credits_for_all_there_is_make_strategies_alike(run: Run, lean: Path) -> None:
+    """Seven equal rows are explained, and a time without a range is told once."""
+    plan = ("--db", lean, "plan", "--budget", 20_000, "--max-depth", 1)
+    assert "all alike, for the credits buy all that can be reached" in run(*plan).out
+    assert "all alike" not in run("--db", lean, "plan", "--budget", 100).out
+    [time] = [line for line in run(*plan, "--rate", 1000).out.splitlines() if line.startswith("time")]
+    assert re.search(r"(\S+)–\1–\1", time) is None
+
+
 def test_a_budget_above_a_days_lasts_several(run: Run, lean: Path) -> None:
     """The days are said, the nights between are part of the time, and what today has spent already counts."""
     found = run("--db", lean, "plan", "--json", "--budget", 300, "--budget-per-day", 100).document
@@ -279,6 +323,16 @@ def test_a_budget_above_a_days_lasts_several(run: Run, lean: Path) -> None:
         ]
     database.close()
     assert days == [3, 2, 1]  # from tomorrow on; with what is left of today; today
+
+
+def test_a_day_that_is_spent_is_said(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is bought before tomorrow, though the budget lasts one day."""
+    path = tmp_path / "followgraph.db"
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=SEEDS, budget=120)
+    monkeypatch.setattr(clock, "now", lambda: virtual_time.EPOCH + 60.0)
+    shown = run("plan", "--budget", 100, "--budget-per-day", 110).out
+    assert "110 credits a day: it lasts 1 day, from tomorrow on: today's are spent" in shown
+    assert "from tomorrow on" not in run("plan", "--budget", 100, "--budget-per-day", 300).out
 
 
 def test_a_run_that_was_cut_off_is_planned_to_its_end(run: Run, tmp_path: Path) -> None:
@@ -415,7 +469,64 @@ def test_what_overlays_cost_is_said(run: Run) -> None:
     shown = run("plan", "--budget", 1000, "--control", 0.2, "--audit", 0.1).out
     assert "200 credits for a random sample: no interval yet" in shown
     assert "100 credits to learn how far follower counts can be trusted" in shown
-    assert "300 credits for a random sample: intervals" in run("plan", "--budget", 1500, "--control", 0.2).out
+    between = run("plan", "--budget", 1500, "--control", 0.2).out
+    assert "300 credits for a random sample: it may be too small for intervals (420 are enough)" in between
+    assert "420 credits for a random sample: intervals" in run("plan", "--budget", 2100, "--control", 0.2).out
+
+
+def test_an_overlay_that_is_off_says_what_it_would_bring(run: Run) -> None:
+    """The budget that it names for intervals is one of which a plan promises them; the manual names the same."""
+    run("seed", "@a")
+    shown = run("plan", "--budget", 1000).out
+    named = re.search(r"off: no intervals in the report \((0.2) of ([0-9,]+) credits buys them\)", shown)
+    assert named is not None
+    share, budget = named[1], int(named[2].replace(",", ""))
+    assert "random sample: intervals" in run("plan", "--budget", budget, "--control", share).out
+    assert "random sample: intervals" not in run("plan", "--budget", budget - 10, "--control", share).out
+    manual = Path(__file__).parents[2].joinpath("docs", "strategies.md").read_text(encoding="utf-8")
+    assert f"at {SHARE_A_WAVE} credits a wave ({share} of {named[2]} credits)" in manual
+    assert "off: rankings trust" in shown
+    assert "off: the strategy alone chooses" in shown
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_plan_that_promises_intervals_is_right(tmp_path: Path, seed: int) -> None:
+    """The least share of which intervals are said leaves each wave enough of it: at shares of 100 most had too few."""
+    path, budget = tmp_path / "a.db", round(SHARE_A_WAVE * WAVES / 0.4)
+    api = rehearsal.service(network.generate(4000, rng_seed=seed))
+    rehearsal.go(path, api, seeds=SEEDS, budget=budget, control=0.4, strategy=("flow", "core", "rank")[seed])
+    db = Database.open(path, now=lambda: 0.0, mode="read")
+    with db.read() as conn:
+        _, credits = control_waves(conn)
+    db.close()
+    assert min(credits.values()) >= CREDITS_A_WAVE - UNSPENT
+
+
+def test_lots_are_a_share_of_what_the_strategy_picks(run: Run, lean: Path) -> None:
+    """Not of the whole budget: the audit and the control sample are drawn otherwise, and what is spent is spent."""
+    path = lean.with_name("lots.db")
+    shutil.copy(lean, path)
+    shares = ("--audit", 0.3, "--control", 0.3, "--explore", 0.3)
+    plan = ("--db", path, "plan", "--budget", 1000, *shares)
+    found = run(*plan, "--json").document
+    assert found["shares"] == {"audit": 300, "control": 300}
+    assert found["coming"] == {"audit": 300, "main": 400, "control": 300, "explore": 120}
+    assert "about 120 credits for accounts picked by lot" in run(*plan).out
+
+    async def stop(crawl: Crawl) -> None:
+        await asyncio.sleep(1.4)
+        crawl.stop("interrupted", "by the test")
+
+    options = {"audit": 0.3, "control": 0.3, "explore": 0.3}
+    rehearsal.go(path, rehearsal.service(GRAPH), budget=1000, new_run=True, rng_seed=1, meanwhile=stop, **options)
+    used = rehearsal.state(path).runs[-1].charged
+    assert 300 < used < 700
+    found = run(*plan, "--json").document
+    assert found["coming"]["audit"] == 0
+    assert found["coming"]["main"] == 700 - used
+    shown = run(*plan).out
+    assert "0 of 300 credits to learn how far" in shown
+    assert f"about {round(0.3 * (700 - used))} credit" in shown
 
 
 def test_a_plan_needs_a_budget_and_a_database(run: Run) -> None:
@@ -488,4 +599,33 @@ def test_a_plan_is_followed_by_the_crawl_that_it_was_of(run: Run) -> None:
     run("seed", "@a")
     out = run("plan", "--budget", 100, "--strategy", "core", "--control", 0.2).out
     assert "followgraph crawl --budget 100 --strategy core --control 0.2" in out
-    assert "(followgraph crawl --budget 50 --strategy core --control 0.2" in out
+    assert "followgraph crawl --budget 50 --strategy core\n" in out
+
+
+def test_a_pilot_goes_without_what_so_few_credits_cannot_pay(run: Run, tmp_path: Path) -> None:
+    """Neither shares nor the reserve, wherever they were set: a pilot of nothing but those is refused."""
+    run("seed", "@a")
+    (tmp_path / "config.toml").write_text("[crawl]\naudit = 0.5\n")
+    shown = run("plan", "--budget", 600, "--retry-reserve", 150, "--control", 0.4, "--rate", 20).out.splitlines()
+    [pilot] = [line.strip() for line in shown if "--budget 50" in line]
+    assert pilot == "followgraph crawl --budget 50 --audit 0 --rate 20"
+    refused = run(*shlex.split(pilot)[1:])
+    assert "no API key" in refused.err  # and nothing else
+
+
+def test_without_a_budget_the_run_that_goes_on_is_planned_with_its_own(run: Run, tmp_path: Path) -> None:
+    """A crawl needs none either; where there is no run to go on with, both say so."""
+    run("seed", "@a")
+    assert run("plan", "--json").document["error"]["code"] == "no_budget"
+    path = tmp_path / "other.db"
+
+    async def stop(crawl: Crawl) -> None:
+        await asyncio.sleep(0.3)
+        crawl.stop("interrupted", "by the test")
+
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=SEEDS, budget=300, meanwhile=stop)
+    found = run("--db", path, "plan", "--json").document
+    assert (found["budget"], found["continues"]) == (300, 1)
+    assert f"next     followgraph crawl --db {path}\n" in run("--db", path, "plan").out
+    rehearsal.go(path, rehearsal.service(GRAPH), budget=300)
+    assert run("--db", path, "plan", "--json").document["error"]["code"] == "no_budget"

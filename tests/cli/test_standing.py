@@ -162,6 +162,13 @@ def test_sub_budgets_are_shown(run: Run, tmp_path: Path) -> None:
     assert "hops" not in run("status").out
 
 
+def test_a_stop_is_told_in_its_own_words() -> None:
+    """Two rules that share a reason for scripts do not share its words, and a reason alone claims neither."""
+    told = {stops.words("low_yield", key) for key in ("stop.uncrawled_share", "stop.new_accounts_per_credit", None)}
+    assert len(told) == 3
+    assert stops.words("budget_exhausted", "budget") == stops.words("budget_exhausted") == "budget reached"
+
+
 def test_why_it_stopped(run: Run, tmp_path: Path) -> None:
     """A person reads why the run stopped in words."""
     add_run(tmp_path / "followgraph.db", stop_reason="budget_exhausted")

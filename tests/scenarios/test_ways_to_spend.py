@@ -23,6 +23,7 @@ from crawler.options import Options
 from crawler.replay import replay
 from crawler.stopping import StopRules
 from crawler.strategies.registry import NAMES
+from crawler.worker import BETWEEN_KEYS
 from socialfetch.client import Client
 from socialfetch.simulator import network
 from socialfetch.simulator.faults import Faults
@@ -32,6 +33,7 @@ from socialfetch.simulator.transport import InProcess
 from storage import yields
 from storage.allowances import Caps
 from storage.database import Database
+from storage.errors import BudgetMissing
 from storage.writer import ThreadWriter
 
 SMALL = network.generate(300, rng_seed=3)
@@ -188,7 +190,8 @@ def test_no_seed_hop_or_day_gets_more_than_its_credits(tmp_path: Path, concurren
     caps = Caps(per_seed=20, per_depth=(6, 12), per_day=40)
     result = rehearsal.go(path, api, seeds=SEEDS, budget=100_000, caps=caps, concurrency=concurrency)
     assert result.stop_reason == "budget_exhausted"
-    assert result.key in {"budget.per_seed", "budget.per_depth"}
+    assert result.key is not None
+    assert set(result.key.split(BETWEEN_KEYS)) <= {"budget.per_seed", "budget.per_depth"}
     used = "sum(l.charged + l.uncertain) FROM ledger l JOIN visits v ON v.id = l.visit_id"
     seeds = rehearsal.rows(path, f"SELECT v.seed_id, {used} GROUP BY 1")
     assert len(seeds) == 3
@@ -204,20 +207,43 @@ def test_no_seed_hop_or_day_gets_more_than_its_credits(tmp_path: Path, concurren
 
 
 def test_a_stop_by_sub_budgets_names_the_settings_and_the_remedy(tmp_path: Path) -> None:
-    """Whoever meets it knows which of the two it was, what it is set to, and what to do."""
-    for caps, what, key, cap in (
-        (Caps(per_seed=5), "seed", "budget.per_seed", "5"),
-        (Caps(per_depth=(3, 4)), "hop", "budget.per_depth", "[3, 4]"),
+    """Whoever meets it knows which of the two it was, and what to do: the run goes on, nothing else need be paid."""
+    for caps, what, key in (
+        (Caps(per_seed=5), "seed", "budget.per_seed"),
+        (Caps(per_depth=(3, 4)), "hop", "budget.per_depth"),
     ):
         api, path = rehearsal.service(SMALL), tmp_path / f"{key}.db"
         result = rehearsal.go(path, api, seeds=SEEDS, budget=1000, caps=caps, max_depth=1)
         assert (result.stop_reason, result.key) == ("budget_exhausted", key)
         assert re.fullmatch(
-            rf"all accounts left wait for credits of their {what} \(\d+\); raise the setting, or begin a new run, "
-            rf"which has its own: {re.escape(f'{key} = {cap}')}",
+            rf"all accounts left wait for credits of their {what} \(\d+\); to go on with what is left raise the setting"
+            r" and crawl without a budget",
             result.detail,
         )
-        assert rehearsal.state(path).runs[0].foreseen is None
+        before = rehearsal.state(path).runs[0]
+        assert before.foreseen is None
+        more = Caps(per_seed=50) if caps.per_seed else Caps(per_depth=(3, 40))
+        again = rehearsal.go(path, api, budget=None, caps=more, max_depth=1)
+        [after] = rehearsal.state(path).runs
+        assert again.run_id == before.id
+        assert before.charged < after.charged <= after.budget == 1000
+
+
+def test_credits_kept_for_retries_are_spent_once_they_are_not_kept(tmp_path: Path) -> None:
+    """The run that ended for its reserve alone goes on; once its budget is used up a crawl needs a new one."""
+    api, path = rehearsal.service(SMALL), tmp_path / "a.db"
+    result = rehearsal.go(path, api, seeds=SEEDS, budget=60, caps=Caps(retry_reserve=20))
+    assert (result.stop_reason, result.key) == ("budget_exhausted", "budget.retry_reserve")
+    assert "to go on with what is left lower the setting and crawl without a budget" in result.detail
+    assert rehearsal.state(path).runs[0].charged == 40
+    rehearsal.go(path, api, budget=None, caps=Caps(retry_reserve=5))
+    rehearsal.go(path, api, budget=None)
+    assert [run.charged for run in rehearsal.state(path).runs] == [60]
+    with pytest.raises(BudgetMissing):
+        rehearsal.go(path, api, budget=None)
+    rehearsal.go(path, api, budget=30, caps=Caps(retry_reserve=20))
+    rehearsal.go(path, api, budget=5)
+    assert [run.charged for run in rehearsal.state(path).runs] == [60, 10, 5]  # who brings a budget begins anew
 
 
 def test_waits_for_a_new_day_are_no_work(tmp_path: Path) -> None:
@@ -231,9 +257,9 @@ def test_waits_for_a_new_day_are_no_work(tmp_path: Path) -> None:
     [run] = rehearsal.state(path).runs
     assert run.active_s == pytest.approx(result.seconds, abs=0.1)
     with closing(Database.open(path, now=virtual_time.now, mode="read")) as db, db.read() as conn:
-        found = yields.speed(conn)
+        found = yields.pace(conn)
     assert found is not None
-    assert found > 2.0
+    assert found.pages_per_s > 2.0
 
 
 def test_credits_kept_for_retries_are_spent_on_nothing_else(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+import sqlalchemy as sa
 from study import NOT_UNIQUE, Study, facts
 
 from crawler.purchase import Purchases
@@ -275,8 +276,13 @@ def test_a_run_that_ended_by_itself_is_not_continued(study: Make) -> None:
     assert (s.begin(None).run_id, s.begin(2000).budget) == (first, 2000)
     s.db.transact(partial(frontier.reclaim, but_process=s.started.process_id, now=s.now))
     s.db.transact(partial(runs.stop, started=s.started, reason="budget_exhausted", active_s=1.0, now=s.now))
-    with pytest.raises(errors.BudgetMissing):
-        s.begin(None)
+    assert s.begin(None).run_id == first  # something kept credits of it back
+    s.db.transact(partial(frontier.reclaim, but_process=s.started.process_id, now=s.now))
+    for reason in ("frontier_empty", "budget_exhausted"):
+        s.db.transact(partial(runs.stop, started=s.started, reason=reason, active_s=1.0, now=s.now))
+        with pytest.raises(errors.BudgetMissing):
+            s.begin(None)
+        s.db.transact(lambda conn: conn.execute(sa.text("UPDATE runs SET charged = budget - uncertain - reserved")))
     assert s.begin(7).run_id == first + 1
 
 
