@@ -73,7 +73,8 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
         output.line(session.following("crawl", _of_pilot(flags, session)), label="", is_command=True)
     elif chosen.basis == "prior":
         output.line("nothing of this crawl is known yet, so the ranges are wide: this budget is a pilot", label="pilot")
-    for label, text in _overlays(found, settings.crawl):
+    shared = max(0, credits - settings.budget.retry_reserve)  # what the shares are of
+    for label, text in _overlays(found, settings.crawl, shared):
         output.line(text, label=label)
     if duty is not None and every_s is not None:
         output.line(_of_duty(duty, every_s), label="duty")
@@ -90,8 +91,8 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
             "basis": chosen.basis,
             "pilot_credits": PILOT if needs_pilot else None,
             "shares": {
-                "control": round(settings.crawl.control * credits),
-                "audit": round(settings.crawl.audit * credits),
+                "control": round(settings.crawl.control * shared),
+                "audit": round(settings.crawl.audit * shared),
             },
             "coming": {**found.coming, "explore": round(settings.crawl.explore * found.coming["main"])},
             "continues": found.continues,
@@ -148,7 +149,8 @@ def _tell_forecasts(found: Prospects, chosen: Forecast, asked: Crawl, session: S
         spans = " · ".join(map(_span, (each.accounts, each.edges, each.visits)))
         line(f"{spans}{mark}", label=name.ljust(width))
     if len(found.forecasts) > 1 and len({str(each.document()) for each in found.forecasts.values()}) == 1:
-        line("all alike, for the credits buy all that can be reached", label="".ljust(width))
+        why = "nothing is known to choose by" if chosen.basis == "prior" else "the credits buy all that can be reached"
+        line(f"all alike, for {why}", label="".ljust(width))
     seconds = chosen.seconds
     faces = [durations.clock_face(each) for each in (seconds.low, seconds.mid, seconds.high)]
     clock = faces[0] if len(set(faces)) == 1 else "–".join(faces)
@@ -230,16 +232,16 @@ def _span(of: Range) -> str:
     return "–".join(f"{count:,}" for count in of.document().values())
 
 
-def _overlays(found: Prospects, asked: Crawl) -> Iterator[tuple[str, str]]:
-    """Say what each overlay still costs, and what it makes possible."""
+def _overlays(found: Prospects, asked: Crawl, shared: int) -> Iterator[tuple[str, str]]:
+    """Say what each overlay still costs of the credits that are `shared`, and what it makes possible."""
 
     def costs(part: Part, share: float) -> str:
-        in_all, left = round(share * found.budget), found.coming[part]
+        in_all, left = round(share * shared), found.coming[part]
         return amount(left, "credit") if left == in_all else f"{left:,} of {amount(in_all, 'credit')}"
 
     if asked.control:
         # Of a run that goes on the waves that are paid count as well.
-        of_waves = found.coming["control"] if found.continues is None else round(asked.control * found.budget)
+        of_waves = found.coming["control"] if found.continues is None else round(asked.control * shared)
         yield "control", f"{costs('control', asked.control)} for a random sample: {_intervals(of_waves)}"
     else:
         yield "control", f"off: no intervals in the report ({_enough_control()} buys them)"

@@ -284,7 +284,9 @@ def test_the_time_is_of_the_concurrency_and_the_rate_asked_for(run: Run, lean: P
     shown = run(*plan, "--rate", 2).out
     assert f"at {answer_s:.2g} s an answer, as the last run saw, 20 in flight, at most 2 a second" in shown
     run("seed", "@a")
-    assert "at 0.2 to 5 s an answer, for none came yet" in run("plan", "--budget", 100).out
+    unknown = run("plan", "--budget", 100).out
+    assert "at 0.2 to 5 s an answer, for none came yet" in unknown
+    assert "all alike, for nothing is known to choose by" in unknown
 
 
 def test_what_a_rate_held_may_be_faster_without_it(tmp_path: Path, run: Run) -> None:
