@@ -40,7 +40,8 @@ def budget(
 ) -> None:
     """`budget add N` raises the budget by N credits, also while a crawl runs; `budget show` says where it stands.
 
-    It raises the daemon's total where a daemon crawls, else the last run's budget. Every change is kept.
+    It raises the daemon's total where a daemon crawls, else the budget of the run that was at work last. Every
+    change is kept.
 
     Parameters
     ----------
@@ -55,7 +56,10 @@ def budget(
         lapses; of several such the ones that end first are spent first.
     """
     if action == "add" and (credits is None or not 0 < credits <= _MOST):
-        raise usage("no_budget", "how many credits more?", hint="Write: followgraph budget add 10000 --note 'grant 7b'")
+        given = (
+            "how many credits more?" if credits is None else f"{credits:,} credits more: from 1 to {_MOST:,} it may be"
+        )
+        raise usage("no_budget", given, hint="Write: followgraph budget add 10000 --note 'grant 7b'")
     if action == "show" and until is not None:
         raise usage("usage", "`budget show` takes no --until", hint="Write: followgraph budget add N --until DATE")
     if action == "show" and credits is not None:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from storage import allowances, daemons
 from storage.daemons import Daemon
 from storage.errors import NoDaemon, NoTotal
-from storage.runs import ENDED, day_of, last
+from storage.runs import ENDED, at_work_last, day_of
 from storage.schema import budget_changes, ledger, processes, runs
 
 WINDOW_DAYS = 7
@@ -64,13 +64,13 @@ def _daemon_to_raise(conn: sa.Connection, run: Any, *, now: float) -> Daemon | N
 def add(
     conn: sa.Connection, credits: int, *, note: str | None, origin: str, now: float, until: str | None = None
 ) -> Change | None:
-    """Raise the budget: a daemon's total where one is alive or the last run is a daemon's, else the last run's.
+    """Raise the budget: a daemon's total where one is alive or the run at work last is a daemon's, else that run's.
 
     A run that had ended by itself goes on with the next crawl: nobody else can spend its credits. A daemon's may have a
     last day.
     Returns None without a run. Raises NoTotal, and NoDaemon where a run's credits were to have a last day.
     """
-    run: Any = last(conn)
+    run: Any = at_work_last(conn)
     daemon = _daemon_to_raise(conn, run, now=now)
     if daemon is not None:
         if daemon.total is None:

@@ -140,6 +140,12 @@ def last(conn: sa.Connection) -> sa.Row[Any] | None:
     return conn.execute(sa.select(runs).order_by(runs.c.id.desc()).limit(1)).one_or_none()
 
 
+def at_work_last(conn: sa.Connection) -> sa.Row[Any] | None:
+    """Return the row of the run that was at work last, which need not be the newest: a run may go on after another."""
+    began_last = sa.select(processes.c.run_id).order_by(processes.c.id.desc()).limit(1).scalar_subquery()
+    return conn.execute(sa.select(runs).where(runs.c.id == began_last)).one_or_none() or last(conn)
+
+
 def continued(conn: sa.Connection, *, budget: int | None, new_run: bool, refresh: bool = False) -> sa.Row[Any] | None:
     """Return the run that the next crawl, or `refresh`, goes on with: the last of its kind. None for a new one.
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from storage.driver import sorting_on_disk
 from storage.journal import Act
-from storage.runs import ENDED, REFRESH
+from storage.runs import ENDED, REFRESH, at_work_last
 from storage.schema import (
     Completeness,
     State,
@@ -246,8 +246,9 @@ _RUNS = sa.select(*(runs.c[name] for name in RunRow.__dataclass_fields__ if name
 
 
 def last_run(conn: sa.Connection) -> RunRow | None:
-    """Return the newest run."""
-    row: Any = conn.execute(_RUNS.order_by(runs.c.id.desc()).limit(1)).one_or_none()
+    """Return the run that was at work last."""
+    last = at_work_last(conn)
+    row: Any = None if last is None else conn.execute(_RUNS.where(runs.c.id == last.id)).one()
     return None if row is None else RunRow(**row._mapping)
 
 

@@ -327,6 +327,25 @@ def test_a_budget_above_a_days_lasts_several(run: Run, lean: Path) -> None:
     assert days == [3, 2, 1]  # from tomorrow on; with what is left of today; today
 
 
+def test_more_credits_are_for_the_run_that_was_at_work_last(run: Run, tmp_path: Path) -> None:
+    """A crawl that goes on after a refresh is the older run of the two."""
+    path, api = tmp_path / "followgraph.db", rehearsal.service(GRAPH)
+
+    async def stop(crawl: Crawl) -> None:
+        await asyncio.sleep(0.3)
+        crawl.stop("interrupted", "by the test")
+
+    rehearsal.go(path, api, seeds=SEEDS, budget=150, meanwhile=stop)
+    rehearsal.go(path, api, budget=5, refresh_only=True)
+    assert "for run 2" in run("budget", "add", 7).out
+    rehearsal.go(path, api, budget=None)
+    assert "for run 1" in run("budget", "add", 40).out
+    assert [each.budget for each in rehearsal.state(path).runs] == [190, 12]
+    refused = run("budget", "add", "-5")
+    assert refused.code == 2
+    assert "-5 credits more: from 1 to 1,000,000,000,000 it may be" in refused.err
+
+
 def test_a_day_that_is_spent_is_said(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is bought before tomorrow, though the budget lasts one day."""
     path = tmp_path / "followgraph.db"
