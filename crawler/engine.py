@@ -43,7 +43,9 @@ HEARTBEAT_S = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """How a run stopped. `detail` says which rule and value stopped it, `key` the setting behind the rule."""
+    """How a run stopped. `detail` says which rule and value stopped it, `key` the setting behind the rule, or
+    both where two sub-budgets did (`worker.BETWEEN_KEYS`).
+    """
 
     run_id: int
     stop_reason: str
