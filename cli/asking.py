@@ -161,11 +161,10 @@ def otherwise(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, 
     """Return what two of a run's settings differ in, by dotted key; what one of them does not name has its default."""
     from cli.settings import every  # noqa: PLC0415 - start-up
 
-    values = {
-        key: tuple(settings.get(key, every()[key].default) for settings in map(kept, (before, after)))
-        for key in {**kept(before), **kept(after)}
-    }
-    return {key: (old, new) for key, (old, new) in values.items() if old != new}
+    old, new = kept(before), kept(after)
+    default = {key: every()[key].default for key in {**old, **new}}
+    values = {key: (old.get(key, usual), new.get(key, usual)) for key, usual in default.items()}
+    return {key: pair for key, pair in values.items() if pair[0] != pair[1]}
 
 
 def differing(changed: Mapping[str, tuple[Any, Any]], configuration: Configuration) -> str:
