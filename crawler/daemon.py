@@ -174,8 +174,13 @@ class Daemon:
         """Return the credits that the total and the day leave, None where there is no such limit."""
         if self.config.per_day is None:
             return standing.left, None
-        others = budgets.elsewhere(conn, partial(calendar.day, where=self.config.zone), now=self._now())
-        return standing.left, max(0, self.config.per_day - standing.by_day.get(day, 0) - others)
+        return standing.left, max(0, self.config.per_day - standing.by_day.get(day, 0) - self.elsewhere(conn))
+
+    def elsewhere(self, conn: Connection) -> int:
+        """Return what other runs took of the credits of this day; 0 where a day has no cap."""
+        if self.config.per_day is None:
+            return 0
+        return budgets.elsewhere(conn, partial(calendar.day, where=self.config.zone), now=self._now())
 
     def _allowance(self, conn: Connection, day: str) -> tuple[int | None, int | None]:
         return self._left_of(conn, budgets.standing(conn, self.config.total, today=day), day)

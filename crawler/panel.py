@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from time import thread_time
 from typing import Any
 
-from crawler import calendar
 from crawler.daemon import Daemon
 from crawler.planner import Offload
 from crawler.progress import Progress
@@ -77,10 +75,8 @@ class Panel:
         now = self._now()
         with self._db.read() as conn:
             found = watching.read(conn, now=now)
-            asked = self.daemon.config
-            standing = budgets.standing(conn, asked.total, today=self.daemon.today())
-            day = partial(calendar.day, where=asked.zone)
-            found["elsewhere"] = 0 if asked.per_day is None else budgets.elsewhere(conn, day, now=now)
+            standing = budgets.standing(conn, self.daemon.config.total, today=self.daemon.today())
+            found["elsewhere"] = self.daemon.elsewhere(conn)
         found["by_day"] = standing.by_day
         found["today"] = self.daemon.today()
         found["used"] = standing.used
