@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
 from typing import Any
@@ -116,28 +116,7 @@ class RunRow:
         what the actual number is compared with, and `error` how far that was off; both are None where the forecast
         does not tell.
         """
-        if self.forecast is None:
-            return None
-        made = json.loads(self.forecast)
-        at = made["at"]
-        credits = made.get("credits", made["budget"] - at["credits"])  # older ones were for all that was left
-        spent = self.charged + self.uncertain - at["credits"]
-        was_lowered = self.budget < made["budget"]
-        is_whole = spent >= credits or (self.stop_reason in _TO_THE_END and not was_lowered)
-        was_raised = spent > credits and self.budget > made["budget"]
-        path = [] if was_raised else made.get("path") or []
-        compared = {}
-        for place, (name, came) in enumerate((("accounts", self.new_accounts), ("edges", self.new_edges)), start=1):
-            span, actual = {key: made[name][key] for key in ("low", "mid", "high")}, came - at[name]
-            expected: dict[str, float] | None = None
-            if is_whole and not was_raised:
-                expected = span
-            elif path and path[-1][place] > 0:
-                part = on_the_way(path, spent)[place - 1] / path[-1][place]
-                expected = {key: round(part * value) for key, value in span.items()}
-            error = None if expected is None else _error(expected["mid"], actual)
-            compared[name] = {**span, "actual": actual, "expected": expected, "error": error}
-        return {"from_credit": at["credits"], "credits": credits, "spent": spent, "is_whole": is_whole, **compared}
+        return self.forecasts[-1] if self.forecast is not None else None
 
     @property
     def forecasts(self) -> list[dict[str, Any]]:
@@ -146,13 +125,12 @@ class RunRow:
         if self.forecast is None:
             return []
         made = json.loads(self.forecast)
-        found = []
-        for each, after in pairwise([*made.get("earlier", []), made]):
-            at = {"new_accounts": after["at"]["accounts"], "new_edges": after["at"]["edges"]}
-            spent = {"charged": after["at"]["credits"], "uncertain": 0, "budget": after["budget"]}
-            then = replace(self, forecast=json.dumps(each), stop_reason=None, **at, **spent)
-            found.append(then.foreseen)
-        return [each for each in (*found, self.foreseen) if each is not None]
+        now = {"accounts": self.new_accounts, "edges": self.new_edges, "credits": self.charged + self.uncertain}
+        earlier = [
+            _judged(each, came=after["at"], budget=after["budget"], stop_reason=None)
+            for each, after in pairwise([*made.get("earlier", []), made])
+        ]
+        return [*earlier, _judged(made, came=now, budget=self.budget, stop_reason=self.stop_reason)]
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -201,6 +179,31 @@ def json_object(text: str) -> dict[str, Any]:
     except (ValueError, TypeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _judged(
+    made: Mapping[str, Any], *, came: Mapping[str, int], budget: int, stop_reason: str | None
+) -> dict[str, Any]:
+    """Return a forecast beside what came until its run had so many `credits`, as `RunRow.foreseen` has it."""
+    at = made["at"]
+    credits = made.get("credits", made["budget"] - at["credits"])  # older ones were for all that was left
+    spent = came["credits"] - at["credits"]
+    was_lowered = budget < made["budget"]
+    is_whole = spent >= credits or (stop_reason in _TO_THE_END and not was_lowered)
+    was_raised = spent > credits and budget > made["budget"]
+    path = [] if was_raised else made.get("path") or []
+    compared = {}
+    for place, name in enumerate(("accounts", "edges"), start=1):
+        span, actual = {key: made[name][key] for key in ("low", "mid", "high")}, came[name] - at[name]
+        expected: dict[str, float] | None = None
+        if is_whole and not was_raised:
+            expected = span
+        elif path and path[-1][place] > 0:
+            part = on_the_way(path, spent)[place - 1] / path[-1][place]
+            expected = {key: round(part * value) for key, value in span.items()}
+        error = None if expected is None else _error(expected["mid"], actual)
+        compared[name] = {**span, "actual": actual, "expected": expected, "error": error}
+    return {"from_credit": at["credits"], "credits": credits, "spent": spent, "is_whole": is_whole, **compared}
 
 
 def _error(expected: float, actual: float) -> float | None:
