@@ -26,7 +26,6 @@ from analysis.report.dictionary import FILES, TABLES
 from analysis.report.log import STOP_WORDS
 from analysis.report.references import REFERENCES, SOFTWARE
 from analysis.report.text import percent
-from crawler.engine import Crawl
 from crawler.replay import replay
 from socialfetch.simulator import network
 from storage.database import Database
@@ -139,12 +138,8 @@ def test_the_method_tells_how_a_run_began_and_what_was_changed_when(tmp_path: Pa
     """A run that goes on under other terms keeps those that it began with: budget, strategy, seed, limits."""
     path, api = tmp_path / "a.db", rehearsal.service(network.generate(400, rng_seed=3))
 
-    async def leave_off(crawl: Crawl) -> None:
-        await asyncio.sleep(0.6)
-        crawl.stop("interrupted", "asked")
-
     first: dict[str, Any] = {"strategy": "flow", "explore": 0.2, "max_depth": 3}
-    rehearsal.go(path, api, seeds=["u1", "u2"], budget=400, meanwhile=leave_off, concurrency=2, **first)
+    rehearsal.go(path, api, seeds=["u1", "u2"], budget=400, meanwhile=rehearsal.stop_after(0.6), concurrency=2, **first)
     spent = rehearsal.state(path).charged
     assert 5 < spent < 60
     rehearsal.go(path, api, strategy="rank", budget=spent + 20, core_size=500, page_rules="on", concurrency=4)
@@ -176,11 +171,7 @@ def test_a_run_that_goes_on_as_it_began_has_not_changed(tmp_path: Path) -> None:
     """Another concurrency or the same budget once more is no change of terms."""
     path, api = tmp_path / "a.db", rehearsal.service(network.generate(400, rng_seed=3))
 
-    async def leave_off(crawl: Crawl) -> None:
-        await asyncio.sleep(0.6)
-        crawl.stop("interrupted", "asked")
-
-    rehearsal.go(path, api, seeds=["u1", "u2"], budget=100, meanwhile=leave_off, concurrency=2)
+    rehearsal.go(path, api, seeds=["u1", "u2"], budget=100, meanwhile=rehearsal.stop_after(0.6), concurrency=2)
     rehearsal.go(path, api, budget=100, concurrency=5, rate=20.0)
     [run] = rehearsal.state(path).runs
     assert (len(run.terms), run.raised) == (1, ())
@@ -216,11 +207,7 @@ def test_a_run_with_a_successor_forecast_shows_both(tmp_path: Path) -> None:
     """A run that goes on with another budget has another forecast; of the first is told what came until then."""
     path, api = tmp_path / "a.db", rehearsal.service(network.generate(2_000, rng_seed=3))
 
-    async def leave_off(crawl: Crawl) -> None:
-        await asyncio.sleep(4)
-        crawl.stop("interrupted", "asked")
-
-    rehearsal.go(path, api, seeds=["u1", "u2"], budget=200, meanwhile=leave_off, concurrency=2)
+    rehearsal.go(path, api, seeds=["u1", "u2"], budget=200, meanwhile=rehearsal.stop_after(4), concurrency=2)
     then = rehearsal.state(path).runs[0]
     rehearsal.go(path, api, budget=260, concurrency=2)
     run = rehearsal.state(path).runs[0]
@@ -482,10 +469,6 @@ def test_every_stop_and_phase_is_logged_when_it_came(tmp_path: Path) -> None:
     control sample by name, at their own times: not at those of the run before."""
     path, api = tmp_path / "a.db", rehearsal.service(network.generate(400, rng_seed=3))
 
-    async def leave_off(crawl: Crawl) -> None:
-        await asyncio.sleep(0.6)
-        crawl.stop("interrupted", "asked")
-
     async def wait_a_day(**arguments: Any) -> None:
         await asyncio.sleep(86_400)
         await rehearsal.crawl(path, api, **arguments)
@@ -493,8 +476,8 @@ def test_every_stop_and_phase_is_logged_when_it_came(tmp_path: Path) -> None:
     async def crawls() -> None:
         shares: dict[str, Any] = {"audit": 0.2, "control": 0.5, "concurrency": 2}
         await rehearsal.crawl(path, api, seeds=["u1", "u2"], budget=10, strategy="core", concurrency=2)
-        await wait_a_day(budget=150, meanwhile=leave_off, strategy="core", **shares)
-        await wait_a_day(budget=150, meanwhile=leave_off, strategy="core", **shares)
+        await wait_a_day(budget=150, meanwhile=rehearsal.stop_after(0.6), strategy="core", **shares)
+        await wait_a_day(budget=150, meanwhile=rehearsal.stop_after(0.6), strategy="core", **shares)
         await wait_a_day(budget=150, strategy="core", **shares)
 
     virtual_time.run(crawls())

@@ -331,11 +331,7 @@ def test_more_credits_are_for_the_run_that_was_at_work_last(run: Run, tmp_path: 
     """A crawl that goes on after a refresh is the older run of the two."""
     path, api = tmp_path / "followgraph.db", rehearsal.service(GRAPH)
 
-    async def stop(crawl: Crawl) -> None:
-        await asyncio.sleep(0.3)
-        crawl.stop("interrupted", "by the test")
-
-    rehearsal.go(path, api, seeds=SEEDS, budget=150, meanwhile=stop)
+    rehearsal.go(path, api, seeds=SEEDS, budget=150, meanwhile=rehearsal.stop_after(0.3))
     rehearsal.go(path, api, budget=5, refresh_only=True)
     assert "for run 2" in run("budget", "add", 7).out
     rehearsal.go(path, api, budget=None)
@@ -360,11 +356,9 @@ def test_a_run_that_was_cut_off_is_planned_to_its_end(run: Run, tmp_path: Path) 
     """A crawl would go on with it: the budget is its total. A smaller one, or a new run asked for, begins anew."""
     path = tmp_path / "followgraph.db"
 
-    async def stop(crawl: Any) -> None:
-        await asyncio.sleep(8.0)
-        crawl.stop("interrupted", "by the test")
-
-    rehearsal.go(path, rehearsal.service(GRAPH, latency_s=1.0), seeds=SEEDS, budget=200, meanwhile=stop)
+    rehearsal.go(
+        path, rehearsal.service(GRAPH, latency_s=1.0), seeds=SEEDS, budget=200, meanwhile=rehearsal.stop_after(8.0)
+    )
     used = rehearsal.state(path).runs[-1].charged
     assert 50 <= used < 190
     found = run("plan", "--json", "--budget", 200).document
@@ -439,11 +433,7 @@ def test_a_run_that_stops_early_is_compared_with_what_was_expected_by_then(tmp_p
     """Half way through its budget about as much has come as the way to the forecast passes there."""
     path = tmp_path / "a.db"
 
-    async def leave_off(crawl: Crawl) -> None:
-        await asyncio.sleep(0.6)
-        crawl.stop("interrupted", "asked")
-
-    rehearsal.go(path, rehearsal.service(GRAPH), seeds=["u1", "u2"], budget=400, meanwhile=leave_off)
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=["u1", "u2"], budget=400, meanwhile=rehearsal.stop_after(0.6))
     foreseen = rehearsal.state(path).runs[-1].foreseen
     assert foreseen is not None
     assert not foreseen["is_whole"]
@@ -534,12 +524,16 @@ def test_lots_are_a_share_of_what_the_strategy_picks(run: Run, lean: Path) -> No
     assert found["coming"] == {"audit": 300, "main": 400, "control": 300, "explore": 120}
     assert "about 120 credits for accounts picked by lot" in run(*plan).out
 
-    async def stop(crawl: Crawl) -> None:
-        await asyncio.sleep(1.4)
-        crawl.stop("interrupted", "by the test")
-
     options = {"audit": 0.3, "control": 0.3, "explore": 0.3}
-    rehearsal.go(path, rehearsal.service(GRAPH), budget=1000, new_run=True, rng_seed=1, meanwhile=stop, **options)
+    rehearsal.go(
+        path,
+        rehearsal.service(GRAPH),
+        budget=1000,
+        new_run=True,
+        rng_seed=1,
+        meanwhile=rehearsal.stop_after(1.4),
+        **options,
+    )
     used = rehearsal.state(path).runs[-1].charged
     assert 300 < used < 700
     found = run(*plan, "--json").document
@@ -640,11 +634,7 @@ def test_without_a_budget_the_run_that_goes_on_is_planned_with_its_own(run: Run,
     assert run("plan", "--json").document["error"]["code"] == "no_budget"
     path = tmp_path / "other.db"
 
-    async def stop(crawl: Crawl) -> None:
-        await asyncio.sleep(0.3)
-        crawl.stop("interrupted", "by the test")
-
-    rehearsal.go(path, rehearsal.service(GRAPH), seeds=SEEDS, budget=300, meanwhile=stop)
+    rehearsal.go(path, rehearsal.service(GRAPH), seeds=SEEDS, budget=300, meanwhile=rehearsal.stop_after(0.3))
     found = run("--db", path, "plan", "--json").document
     assert (found["budget"], found["continues"]) == (300, 1)
     assert f"next     followgraph crawl --db {path}\n" in run("--db", path, "plan").out

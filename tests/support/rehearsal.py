@@ -111,6 +111,16 @@ async def crawl(
         db.close()
 
 
+def stop_after(seconds: float) -> Callable[[Crawl], Awaitable[None]]:
+    """Return what stops a crawl after so long, to run beside it `meanwhile`, as Ctrl-C does."""
+
+    async def stop(crawl: Crawl) -> None:
+        await asyncio.sleep(seconds)
+        crawl.stop("interrupted", "asked")
+
+    return stop
+
+
 def go(path: Path | str, api: Service, **arguments: Any) -> Result:
     """Run one crawl in a virtual loop of its own."""
     return virtual_time.run(crawl(path, api, **arguments))
