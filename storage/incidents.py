@@ -126,13 +126,14 @@ def _stops(conn: sa.Connection) -> Iterator[Incident]:
 
 
 def _begun(conn: sa.Connection) -> Iterator[Incident]:
-    """Yield where a process began with other settings than the one before it, where a run came to another phase, and
-    where it went on with another strategy."""
+    """Yield where a process began with other settings than the one before it of its run, or of all runs where it was
+    the first; where a run came to another phase, and where it went on with another strategy."""
     began: Any = conn.execute(sa.select(processes.c.id, processes.c.run_id, processes.c.started_at))
     process_of: dict[Any, Any] = {row.id: row for row in began}
     acts = sa.select(journal.c.act, journal.c.details, ledger.c.at)
     query = acts.outerjoin(ledger, ledger.c.id == journal.c.ledger_id).where(journal.c.act.in_([Act.BEGAN, Act.CHOSE]))
-    before: dict[str, Any] | None = None
+    latest: dict[str, Any] | None = None
+    settings_of: dict[int | None, dict[str, Any]] = {}
     process: Any = None
     asked: dict[int | None, str] = {}
     course: dict[int | None, tuple[str, str]] = {}
@@ -157,10 +158,11 @@ def _begun(conn: sa.Connection) -> Iterator[Incident]:
             course[run] = queue, strategy
         if not isinstance(settings, dict):
             continue
+        before = settings_of.get(run, latest)
         other = {} if before is None else differences(before, settings, but=_UNTOLD)
         if other:
             yield Incident(at=at, run=run, kind="settings", facts=other)
-        before = settings
+        latest = settings_of[run] = settings
         if asked.get(run) != strategy:
             # A run that is continued goes on in the phase and by the rule that it was in.
             asked[run], course[run] = strategy, (course.get(run, (Queue.MAIN, ""))[0], strategy)

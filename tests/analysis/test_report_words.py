@@ -464,6 +464,20 @@ def test_stops_and_incidents_are_logged(tmp_path: Path) -> None:
     assert "/home/me" not in text
 
 
+def test_a_crawl_that_goes_on_after_a_refresh_is_compared_with_itself(tmp_path: Path) -> None:
+    """The refresh in between was another run: what that was asked is no change of this one."""
+    path, api = tmp_path / "a.db", rehearsal.service(network.generate(400, rng_seed=3))
+    rehearsal.go(path, api, seeds=["u1", "u2"], budget=60, meanwhile=rehearsal.stop_after(0.3), concurrency=2)
+    rehearsal.go(path, api, budget=5, refresh_only=True, concurrency=2)
+    rehearsal.go(path, api, budget=60, strategy="rank", concurrency=2)
+    files = build(path, tmp_path / "report", now=lambda: NOW)
+    told = {(row["run"], row["words"]) for row in json.loads(files.json.read_text("ascii"))["log"]}
+    assert {each for each in told if each[1].startswith("Went on with other settings")} == {
+        (1, "Went on with other settings: strategy flow → rank."),
+        (2, "Went on with other settings: refresh not set → yes."),
+    }
+
+
 def test_every_stop_and_phase_is_logged_when_it_came(tmp_path: Path) -> None:
     """A run that was stopped, killed and run to its end tells each stop with what came after it, and its audit and
     control sample by name, at their own times: not at those of the run before."""
