@@ -1,6 +1,6 @@
 """What the estimators are worth: crawls of networks that are known whole, judged by the truth.
 
-    python benchmarks/estimators.py [--crawls N] [--rankings N] [--only averages|rankings|sizes] [--networks A,B]
+    python benchmarks/estimators.py [--crawls N] [--rankings N] [--only averages|raised|rankings|sizes] [--networks A,B]
 
 Hundreds of crawls are needed, so a stand-in for the crawler draws them in memory (benchmarks/stand_in.py). The numbers
 of docs/estimators.md come from here.
@@ -14,6 +14,8 @@ import argparse
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -66,16 +68,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--crawls", type=int, default=100, help="crawls a cell of the averages")
     parser.add_argument("--rankings", type=int, default=2, help="sets of seeds and noises a cell of the rankings")
-    parser.add_argument("--only", choices=("averages", "rankings", "sizes"))
+    parser.add_argument("--only", choices=("averages", "raised", "rankings", "sizes"))
     parser.add_argument("--networks", default=",".join(NETWORKS))
     options = parser.parse_args()
     for name in options.networks.split(","):
         world = load(name)
         print(f"\n{name}: {len(world):,} accounts, {len(world.lists):,} follows, {world.credits:,} credits\n")
-        for table, repetitions in (("averages", options.crawls), ("rankings", options.rankings), ("sizes", 10)):
+        tables: dict[str, tuple[Callable[[World, int], None], int]] = {
+            "averages": (averages, options.crawls),
+            "raised": (partial(averages, is_raised=True), options.crawls),
+            "rankings": (rankings, options.rankings),
+            "sizes": (sizes, 10),
+        }
+        for table, (print_table, repetitions) in tables.items():
             if options.only in (None, table):
                 began = time.process_time()
-                {"averages": averages, "rankings": rankings, "sizes": sizes}[table](world, repetitions)
+                print_table(world, repetitions)
                 print(f"\n{table}: {time.process_time() - began:.0f} CPU seconds\n", flush=True)
 
 
@@ -113,8 +121,11 @@ def truths(world: World) -> list[float]:
     return [*(float(value[followed].mean()) for value in values), float(alike[followed[source]].mean())]
 
 
-def averages(world: World, crawls: int) -> None:
-    """Print how often the interval has the truth in it, and how wide it is."""
+def averages(world: World, crawls: int, *, is_raised: bool = False) -> None:
+    """Print how often the interval has the truth in it, and how wide it is.
+
+    `is_raised`: the crawl had half of its budget at first, and was given the other half when that was spent.
+    """
     true = truths(world)
     print(f"| budget | crawl | {' | '.join(MEASURES)} | uninformative | no interval | alarm | naive |")
     print("| --- | --- |" + " --- |" * (len(MEASURES) + 4))
@@ -128,8 +139,11 @@ def averages(world: World, crawls: int) -> None:
                 rng = np.random.default_rng([number, 7])
                 main_budget = int((1 - SHARE) * budget)
                 log = crawl(world, world.followers, strategy, main_budget, rng)
-                waves = draw_control(world, world.followers, log, budget - main_budget, rng)
-                drawn = seen(world, world.followers, log, waves)
+                control = budget - main_budget
+                portions = [(log, control)]
+                if is_raised:
+                    portions = [(log.until(main_budget // 2), control // 2), (log, control - control // 2)]
+                drawn = seen(world, world.followers, log, draw_control(world, world.followers, portions, rng))
                 alarms += alarm(drawn.sample).biased
                 naive += naively_covered(world, drawn, true[0])
                 for column, (found, truth) in enumerate(zip(measured(world, drawn), true, strict=True)):
@@ -221,7 +235,7 @@ def ranked(
     scores["dead zone"] = (audited.ids, impute(links, dead.followers).scores)
     main_budget = int((1 - SHARE) * budget)
     log = crawl(world, followers, strategy, main_budget, rng)
-    drawn = seen(world, followers, log, draw_control(world, followers, log, budget - main_budget, rng))
+    drawn = seen(world, followers, log, draw_control(world, followers, [(log, budget - main_budget)], rng))
     scores["control as audit"] = (drawn.ids, rank(drawn.sample, drawn.control).scores)
     return scores, audited, ranking, intervals(ranking, 100, rng)
 

@@ -7,6 +7,7 @@ It stands in for the real crawler where hundreds of crawls are compared: the sam
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -204,29 +205,36 @@ def gathered(world: World, accounts: Ints) -> Ints:
 
 
 def draw_control(
-    world: World, followers: Ints, log: Log, budget: int, rng: np.random.Generator
+    world: World, followers: Ints, portions: Sequence[tuple[Log, int]], rng: np.random.Generator
 ) -> tuple[tuple[Ints, Ints, int], ...]:
-    """Draw the three waves of a control sample for `budget` credits; each is (accounts, draws, credits)."""
+    """Draw the three waves of a control sample; each is (accounts, draws, credits).
+
+    Each portion is what was read when it was drawn and its credits; one more each time the budget was raised.
+    """
     n, g = len(world), np.maximum(followers, 1)
-    sources = log.accounts
     done = np.zeros(n, np.bool_)
-    done[sources] = True
-    weight = 1.0 / g[sources]
-    waves = []
-    for _ in range(3):
-        reach = np.repeat(weight, world.following[sources])
-        chance = np.bincount(gathered(world, sources), weights=reach, minlength=n) / g
-        allowed = budget / 3
-        drawn = rng.choice(n, int(3 * allowed) + 100, p=chance / chance.sum())
-        first = np.zeros(len(drawn), np.bool_)
-        first[np.unique(drawn, return_index=True)[1]] = True
-        price = np.cumsum(np.where(first & ~done[drawn], world.cost[drawn], 0))
-        drawn = drawn[: int(np.searchsorted(price, allowed)) + 1]
-        sources, draws = np.unique(drawn, return_counts=True)
-        waves.append((sources, draws, int(price[len(drawn) - 1])))
-        done[drawn] = True
-        weight = draws.astype(np.float64)
-    return tuple(waves)
+    waves: list[list[tuple[Ints, int]]] = [[], [], []]
+    for log, budget in portions:
+        done[log.accounts] = True
+        sources = np.concatenate([log.accounts, np.setdiff1d(np.flatnonzero(done), log.accounts)])
+        weight = 1.0 / g[sources]
+        for wave in waves:
+            reach = np.repeat(weight, world.following[sources])
+            chance = np.bincount(gathered(world, sources), weights=reach, minlength=n) / g
+            allowed = budget / 3
+            drawn = rng.choice(n, int(3 * allowed) + 100, p=chance / chance.sum())
+            first = np.zeros(len(drawn), np.bool_)
+            first[np.unique(drawn, return_index=True)[1]] = True
+            price = np.cumsum(np.where(first & ~done[drawn], world.cost[drawn], 0))
+            drawn = drawn[: int(np.searchsorted(price, allowed)) + 1]
+            wave.append((drawn, int(price[len(drawn) - 1])))
+            sources, draws = np.unique(drawn, return_counts=True)
+            done[drawn] = True
+            weight = draws.astype(np.float64)
+    return tuple(
+        (*np.unique(np.concatenate([drawn for drawn, _ in wave]), return_counts=True), sum(spent for _, spent in wave))
+        for wave in waves
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ Invariant: whatever is made here is made in transactions that a kill may cut sho
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from crawler import policy, prospects
 from crawler.forecast import PILOT, Forecaster
 from crawler.options import Options
 from crawler.pagewise import Measured, measured_in, rule
-from crawler.phases import Phase
+from crawler.phases import Phase, coming
 from crawler.prospects import Ground
 from crawler.stopping import WINDOW
 from crawler.strategies import registry
@@ -42,6 +43,7 @@ LARGE = 200_000
 
 FILTERED_BY = "filtered_by"
 EXPLORED = "explored"
+DRAWN = "drawn_for_wave_"
 
 RESCORE_AFTER, RESCORE_GROWTH = 20, 1.05
 """Pages after which the head of the frontier is scored again: so many, or so much growth."""
@@ -52,7 +54,7 @@ then at each doubling."""
 
 
 class Course:
-    """Leads one process of a run through those of its phases that are `coming`."""
+    """Leads one process of a run through its phases."""
 
     def __init__(
         self,
@@ -60,7 +62,6 @@ class Course:
         db: Database,
         options: Options,
         started: Started,
-        coming: Sequence[Phase],
         archive: Archive | None,
         is_stopping: Callable[[], bool],
         now: Callable[[], float],
@@ -69,7 +70,8 @@ class Course:
         self._db = db
         self._options = options
         self._started = started
-        self._coming = coming
+        self._coming: Sequence[Phase] = ()
+        self._budget = started.budget
         self._archive = archive
         self._is_stopping = is_stopping
         self._now = now
@@ -118,10 +120,41 @@ class Course:
     def _lot(self, entry: Candidate) -> float:
         return lot(entry, self._started.lot_seed)
 
-    async def enter(self, phase: Phase) -> tuple[Rules, Taking]:
-        """Make the frontier ready for a phase; returns how its pages are stored and its entries taken."""
+    async def begin(self) -> tuple[Rules, Taking]:
+        """Enter the first phase that is not over; returns how its pages are stored and its entries taken."""
+        self._budget, self._coming = await self._db.write(self._ahead)
+        return await self._enter(self._coming[0])
+
+    async def proceed(self) -> tuple[Rules, Taking] | None:
+        """Enter the next phase, None after the last one.
+
+        Where the budget was raised meanwhile all are cut anew, and the next is the first that lacks some of its share.
+        """
+        budget, ahead = await self._db.write(self._ahead)
+        self._coming = self._coming[1:] if budget == self._budget else ahead
+        self._budget = budget
+        return await self._enter(self._coming[0]) if self._coming else None
+
+    async def _share(self, desk: Desk) -> None:
+        """End the last phase where the budget was raised in it, so that those before get their shares of that."""
+        phase, strategy = self._phase, self._chosen
+        if phase is None or strategy is None or phase.ceiling is not None or desk.progress.budget == self._budget:
+            return
+        budget, ahead = await self._db.write(self._ahead)
+        if len(ahead) == 1:
+            self._budget = budget
+            return
+        self._phase = replace(phase, ceiling=0)
+        desk.purchases.rules, desk.purchases.taking = self._rules(strategy), self._taking(strategy, None)
+
+    def _ahead(self, conn: Connection) -> tuple[int, Sequence[Phase]]:
+        """Return the run's budget and, cut from it, the phases that are not over."""
+        run_id = self._started.run_id
+        return runs.read_credits(conn, run_id).budget, coming(conn, self._options, run_id)
+
+    async def _enter(self, phase: Phase) -> tuple[Rules, Taking]:
+        """Make the frontier ready for a phase."""
         self._phase = phase
-        self._coming = self._coming[self._coming.index(phase) :]
         only: list[int] | None = None
         if phase.wave is not None:
             only = await self._draws(phase)
@@ -209,21 +242,33 @@ class Course:
             ranking.rebuild(conn, strategy)
 
     async def _draws(self, phase: Phase) -> list[int]:
-        run_id, wave = self._started.run_id, phase.wave or 0
-        drawn = await self._db.write(partial(control.draws, run_id=run_id, wave=wave))
-        if not drawn:
-            drawn = await self._db.write(partial(self._draw, wave=wave, ceiling=phase.ceiling or 0))
+        drawn = await self._db.write(partial(self._drawn, phase=phase))
         return list(dict.fromkeys(drawn))
 
-    def _draw(self, conn: Connection, *, wave: int, ceiling: int) -> list[int]:
-        credits = runs.read_credits(conn, self._started.run_id)
+    def _drawn(self, conn: Connection, *, phase: Phase) -> list[int]:
+        """Return the draws of a wave, once for each share of the budget that it was given.
+
+        A wave that was cut off, or whose share left a few credits, keeps its draws as they are.
+        """
+        credits, wave = runs.read_credits(conn, self._started.run_id), phase.wave or 0
+        run_id = credits.run_id
+        drawn = control.draws(conn, run_id=run_id, wave=wave)
+        before = len(control.draws(conn, run_id=run_id, wave=wave - 1))
+        of_run, drawn_for, drawn_from = map(int, (runs.recall(conn, f"{DRAWN}{wave}") or "0 0 0").split())
+        if of_run != run_id:
+            drawn_for = drawn_from = 0
+        if drawn and phase.share <= drawn_for:
+            return drawn
+        runs.keep(conn, f"{DRAWN}{wave}", f"{run_id} {phase.share} {before}")
         return control.draw(
             conn,
-            run_id=credits.run_id,
+            run_id=run_id,
             wave=wave,
-            credits=max(0, ceiling - credits.used),
+            since=drawn_from,
+            credits=max(0, (phase.ceiling or 0) - credits.used),
             pages=lambda following: pages_left(Candidate(0, following=following)),
-            rng=Random(f"{self._started.rng_seed} control {wave}"),  # noqa: S311 - a sample, not a secret
+            # Draws that are added must not repeat the chances of those before.
+            rng=Random(f"{self._started.rng_seed} control {wave}" + (f" {len(drawn)}" if drawn else "")),  # noqa: S311 - a sample, not a secret
         )
 
     def is_due(self, pages: int) -> bool:
@@ -252,6 +297,7 @@ class Course:
 
     async def _look(self, desk: Desk, pages: int) -> None:
         strategy = self._chosen
+        await self._share(desk)
         # A forecast is of a budget: where it is raised meanwhile there is a new one.
         if pages >= PILOT if self._foreseen_of is None else self._foreseen_of != desk.progress.budget:
             await self.foresee(desk)
@@ -275,8 +321,8 @@ class Course:
         if self._chosen is None or not progress.left or self._options.refresh_only:
             return
         begun_from, gone_s = progress.accounts_new, desk.time() - progress.started_s
-        ground, budget, at = await self._db.write(partial(self._ground, gone_s=gone_s))
-        steps = ground.steps(self._coming, explore=self._options.explore)
+        ground, ahead, budget, at = await self._db.write(partial(self._ground, gone_s=gone_s))
+        steps = ground.steps(ahead, explore=self._options.explore)
         made = Forecaster(ground.known, ground.room, self._options).under(steps)
         if made.basis == "prior":
             return
@@ -288,17 +334,18 @@ class Course:
         run_id = self._started.run_id
         await self._db.write(partial(runs.foretell, run_id=run_id, at=at, budget=budget, forecast=made.record()))
 
-    def _ground(self, conn: Connection, *, gone_s: float) -> tuple[Ground, int, Mapping[str, int]]:
-        """Return what a forecast rests on, with the run's budget and what the run has gained so far."""
+    def _ground(self, conn: Connection, *, gone_s: float) -> tuple[Ground, Sequence[Phase], int, Mapping[str, int]]:
+        """Return what a forecast rests on, the phases ahead, the run's budget and what the run has gained so far."""
         options, run_id, now = self._options, self._started.run_id, self._now()
         budget, at = runs.read_credits(conn, run_id).budget, runs.gained(conn, run_id)
         measured = measured_in(conn) if options.page_rules == "auto" else None
+        ahead = self._coming if budget == self._budget else self._ahead(conn)[1]
         strategies = {
             name: rule(options, name, measured, lot_seed=self._started.lot_seed)
-            for name in {*(phase.strategy for phase in self._coming), Unbiased.name}
+            for name in {*(phase.strategy for phase in ahead), Unbiased.name}
         }
-        if self._chosen is not None:  # this phase goes on by the rule that it is at
-            strategies[self._coming[0].strategy] = self._chosen
+        if self._chosen is not None and self._phase is not None:  # this phase goes on by the rule that it is at
+            strategies[self._phase.strategy] = self._chosen
         ground = prospects.survey(
             conn,
             options,
@@ -309,7 +356,7 @@ class Course:
             now=now,
             until=None if options.deadline_s is None else now + options.deadline_s - gone_s,
         )
-        return ground, budget, at
+        return ground, ahead, budget, at
 
     def _mind_yield(self, desk: Desk) -> None:
         credits, new_accounts = desk.progress.recent

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,6 @@ from crawler.breakers import Breakers
 from crawler.course import Course
 from crawler.limiter import Limiter
 from crawler.options import Options
-from crawler.phases import Phase, phases
 from crawler.progress import Progress
 from crawler.purchase import Purchases
 from crawler.quiet import Quiet
@@ -166,22 +165,20 @@ class Crawl:
             self._log.warning("lease.reclaimed", count=reclaimed, uncertain_credits=reclaimed)
         self._db.be_patient(options.max_wait_s, lambda error: self._log.warning("database.waited", cause=error.problem))
         pages = archive.Archive(await self._db.write(archive.newest_dictionary)) if options.archive else None
-        coming = self._phases(started, await self._db.write(partial(runs.read_credits, run_id=started.run_id)))
         course = Course(
             db=self._db,
             options=options,
             started=started,
-            coming=coming,
             archive=pages,
             is_stopping=lambda: self._stop is not None,
             now=self._now,
             log=self._log,
         )
         await course.prepare()
-        desk = self._at = await self._desk(started, balance, reclaimed, settled, course=course, first=coming[0])
+        desk = self._at = await self._desk(started, balance, reclaimed, settled, course=course)
         with self._deadline(desk.progress.started_s):
             await course.foresee(desk)
-            await self._spend(desk, course, coming)
+            await self._spend(desk, course)
         reason, detail, key = self._stop or desk.natural_end()
         active_s, started = desk.active_s(), desk.purchases.started
         await self._db.write(partial(runs.stop, started=started, reason=reason, active_s=active_s, now=self._now()))
@@ -202,28 +199,19 @@ class Crawl:
         finally:
             timer.cancel()
 
-    async def _spend(self, desk: Desk, course: Course, coming: Sequence[Phase]) -> None:
+    async def _spend(self, desk: Desk, course: Course) -> None:
         """Go through the phases, the first of which was entered already, until one stops or the last one ends."""
         desk.limiter.narrow()
-        await self._work(desk)
-        for phase in coming[1:]:
-            if self._stop is not None:
-                break
-            desk.purchases.rules, desk.purchases.taking = await course.enter(phase)
+        while True:
+            await self._work(desk)
+            entered = None if self._stop is not None else await course.proceed()
+            if entered is not None:
+                desk.purchases.rules, desk.purchases.taking = entered
+            elif not await self._settle_at_end(desk) or self._stop is not None:
+                return
+            elif desk.natural_end()[0] != "budget_exhausted":
+                return  # what turned out free is spent after all only where credits were short
             desk.reopen()
-            await self._work(desk)
-        while await self._settle_at_end(desk) and self._stop is None and desk.natural_end()[0] == "budget_exhausted":
-            desk.reopen()  # what turned out free is spent after all
-            await self._work(desk)
-
-    def _phases(self, started: runs.Started, credits: runs.Credits) -> list[Phase]:
-        """Return the phases that are not over; the last one in any case."""
-        options = self._options
-        reserve = options.caps.retry_reserve
-        every = phases(
-            started.budget, strategy=options.strategy, audit=options.audit, control=options.control, reserve=reserve
-        )
-        return [phase for phase in every[:-1] if phase.ceiling is None or credits.used < phase.ceiling] + every[-1:]
 
     async def _desk(
         self,
@@ -233,7 +221,6 @@ class Crawl:
         settled: int | None,
         *,
         course: Course,
-        first: Phase,
     ) -> Desk:
         """Lay out what the workers share, and say what is about to be spent."""
         options = self._options
@@ -279,7 +266,7 @@ class Crawl:
         if preflight.refill_state is not None:
             self._log.warning("refill.noticed", refill_state=preflight.refill_state)
         self._on_begin(preflight, progress)
-        rules, taking = await course.enter(first)
+        rules, taking = await course.begin()
 
         def active_s() -> float:
             now_s = time()

@@ -1,51 +1,65 @@
 """The phases of a run: an audit first, then the strategy, then the waves of a control sample, then what is left.
 
 A phase is the rule by which entries are taken and the credits of the run at which it ends. Shares are of what the
-budget has for first calls, so that a run that is continued comes to the same phases, and all pay for the reserve alike.
+budget has for first calls: a run that is continued, with another budget even, gives each phase what it lacks of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
+from crawler.options import Options
 from crawler.strategies.expansion import Expansion
+from storage import runs, sampling
 from storage.sampling import CONTROL_QUEUES
 from storage.schema import Queue
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
     """One phase. `ceiling` is in credits of the run, all phases before it included; None is the run's budget, which can
-    be raised meanwhile. `wave` numbers a control wave.
+    be raised meanwhile. `wave` numbers a control wave, `share` are its credits in all.
     """
 
     queue: str
     strategy: str
     ceiling: int | None
     wave: int | None = None
+    share: int = 0
 
 
-def phases(budget: int, *, strategy: str, audit: float, control: float, reserve: int) -> list[Phase]:
-    """Return the phases of a run with this budget (credits), of which so many are a `reserve` for retries.
+def phases(options: Options, budget: int, *, used: Mapping[str, int]) -> list[Phase]:
+    """Return the phases of a run with this budget (credits), of which it has `used` so many by queue.
 
-    `audit` and `control` are shares of the rest.
+    The shares of the audit and of the control sample are of what the reserve for retries leaves.
     """
-    to_spend = max(0, budget - reserve)
-    for_audit = round(audit * to_spend)
-    for_control = round(control * to_spend)
-    for_main = to_spend - for_control if for_control else None
-    main = Phase(queue=Queue.MAIN, strategy=strategy, ceiling=for_main)
-    plan = [Phase(queue=Queue.AUDIT, strategy=Expansion.name, ceiling=for_audit)] if for_audit else []
-    plan.append(main)
-    if for_main is not None:
-        plan += [
-            Phase(
-                queue=queue,
-                strategy=strategy,
-                ceiling=for_main + round(for_control * wave / len(CONTROL_QUEUES)),
-                wave=wave,
-            )
-            for wave, queue in enumerate(CONTROL_QUEUES, start=1)
-        ]
+    strategy = options.strategy
+    to_spend = max(0, budget - options.caps.retry_reserve)
+    for_control = round(options.control * to_spend)
+    bounds = [round(for_control * wave / len(CONTROL_QUEUES)) for wave in range(len(CONTROL_QUEUES) + 1)]
+    shares = [until - since for since, until in pairwise(bounds)]
+    lacking = [max(0, share - used.get(queue, 0)) for queue, share in zip(CONTROL_QUEUES, shares, strict=True)]
+    ceiling = to_spend - sum(lacking)
+    for_audit = max(0, round(options.audit * to_spend) - used.get(Queue.AUDIT, 0))
+    up_to = sum(used.values()) + for_audit
+    plan = [Phase(queue=Queue.AUDIT, strategy=Expansion.name, ceiling=up_to)] if for_audit else []
+    plan.append(Phase(queue=Queue.MAIN, strategy=strategy, ceiling=ceiling if for_control else None))
+    if for_control:
+        for wave, (queue, share) in enumerate(zip(CONTROL_QUEUES, shares, strict=True), start=1):
+            ceiling += lacking[wave - 1]
+            plan.append(Phase(queue=queue, strategy=strategy, ceiling=ceiling, wave=wave, share=share))
         plan.append(Phase(queue=Queue.MAIN, strategy=strategy, ceiling=None))
     return plan
+
+
+def coming(conn: Connection, options: Options, run_id: int) -> list[Phase]:
+    """Return the phases of a run that are not over; the last one in any case."""
+    credits = runs.read_credits(conn, run_id)
+    every = phases(options, credits.budget, used=sampling.used_by_queue(conn, run_id))
+    return [phase for phase in every[:-1] if phase.ceiling is None or credits.used < phase.ceiling] + every[-1:]

@@ -17,7 +17,7 @@ from crawler.strategies import registry
 from crawler.strategies.core_pages import CorePages
 from crawler.strategies.expansion import Expansion
 from crawler.strategies.unbiased import Unbiased
-from storage import allowances, ranking, runs, yields
+from storage import allowances, ranking, runs, sampling, yields
 from storage.errors import BudgetTooSmall
 from storage.ordering import STATE, Candidate, Ordering
 from storage.schema import Queue
@@ -102,9 +102,10 @@ def read(conn: Connection, options: Options, budget: int | None, *, now: float) 
     today = 0 if caps.per_day is None else sum(allowances.today(conn, caps.day, now=now))
     ground = survey(conn, options, _strategies(conn, options), run_id=continues, used=used, left=budget - used, now=now)
     forecaster = Forecaster(ground.known, ground.room, options)
+    of_queues = {} if continues is None else sampling.used_by_queue(conn, continues)
     found, parts = {}, {}
     for name in dict.fromkeys((options.strategy, *registry.NAMES)):
-        coming = phases(budget, strategy=name, audit=options.audit, control=options.control, reserve=caps.retry_reserve)
+        coming = phases(replace(options, strategy=name), budget, used=of_queues)
         steps = ground.steps(coming, explore=options.explore)
         made = forecaster.under(steps)
         found[name] = by_day(made, caps, today=today, now=now)

@@ -38,37 +38,56 @@ def draws(conn: sa.Connection, *, run_id: int, wave: int) -> list[int]:
 
 
 def draw(
-    conn: sa.Connection, *, run_id: int, wave: int, credits: int, pages: Callable[[int | None], int], rng: Random
+    conn: sa.Connection,
+    *,
+    run_id: int,
+    wave: int,
+    since: int,
+    credits: int,
+    pages: Callable[[int | None], int],
+    rng: Random,
 ) -> list[int]:
-    """Draw a wave with replacement until its lists would cost so many credits, and store it; returns it.
+    """Draw a wave with replacement until its lists would cost so many credits, and store it; returns all of it.
+
+    A wave that was drawn before is added to: its lists that were not read yet cost as well. What is added is drawn from
+    what was added to the wave before, the draws from place `since` on, so that it is three waves away from the crawl
+    as well; where that is nothing, from all of it.
 
     `pages` gives the pages of a list by its reported following. A list that was read costs nothing, nor does one that
     is known to be empty or cannot be read; such accounts are drawn all the same.
     """
-    weights = _first_wave(conn) if wave == 1 else _later_wave(conn, run_id=run_id, wave=wave - 1)
+    drawn = draws(conn, run_id=run_id, wave=wave)
+    before = len(drawn)
+    weights = _first_wave(conn) if wave == 1 else _later_wave(conn, run_id=run_id, wave=wave - 1, since=since)
     ids = np.flatnonzero(weights)
     if not len(ids):
-        return []
+        return drawn
     ends = np.cumsum(weights[ids])
     state = _states(conn)
-    drawn: list[int] = []
-    paid: set[int] = set()
-    spent = 0
+
+    def price(account_id: int) -> int:
+        following, is_to_be_bought = state(account_id)
+        return pages(following) if is_to_be_bought else 0
+
+    paid = set(drawn)
+    spent = sum(map(price, paid))
+    missing = len(ids) - int(np.isin(ids, drawn).sum())
     while spent < credits and len(drawn) < MOST_DRAWS:
         place = int(np.searchsorted(ends, rng.random() * ends[-1], side="right"))
         account_id = int(ids[min(place, len(ids) - 1)])
-        cost = 0
-        if account_id not in paid:
-            following, is_to_be_bought = state(account_id)
-            cost = pages(following) if is_to_be_bought else 0
+        is_new = account_id not in paid
+        cost = price(account_id) if is_new else 0
         if spent + cost > credits and drawn:
             break
+        missing -= is_new
         paid.add(account_id)
         spent += cost
         drawn.append(account_id)
-        if len(paid) == len(ids) and len(drawn) >= ENOUGH_DRAWS:
+        if not missing and len(drawn) >= ENOUGH_DRAWS:
             break
-    _INSERT.run(conn, [(run_id, wave, place, account_id) for place, account_id in enumerate(drawn)])
+    _INSERT.run(
+        conn, [(run_id, wave, place, account_id) for place, account_id in enumerate(drawn[before:], start=before)]
+    )
     return drawn
 
 
@@ -90,11 +109,12 @@ def _first_wave(conn: sa.Connection) -> Weights:
     return weights / followers
 
 
-def _later_wave(conn: sa.Connection, *, run_id: int, wave: int) -> Weights:
+def _later_wave(conn: sa.Connection, *, run_id: int, wave: int, since: int) -> Weights:
     """Return by account id (draws of the wave before whose list names it) / F."""
     followers = _followers(conn)
     weights = np.zeros(len(followers))
-    for account_id in draws(conn, run_id=run_id, wave=wave):
+    sources = draws(conn, run_id=run_id, wave=wave)
+    for account_id in sources[since:] or sources:
         weights[_targets(conn, account_id)] += 1.0
     return weights / followers
 

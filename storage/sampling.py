@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from storage.schema import Completeness, Queue, control_draws, ledger, visits
+from storage.schema import Completeness, Outcome, Queue, control_draws, ledger, visits
 
 WAVES = 3
 """Waves of a control sample: the bias of the crawl halves with each (Salganik & Heckathorn 2004, measured here)."""
@@ -68,6 +68,18 @@ def queue_rows(conn: sa.Connection) -> list[tuple[str, int, int, int]]:
         .order_by(sa.func.min(visits.c.id))
     )
     return [(name, int(count), int(lists), int(credits)) for name, count, lists, credits in conn.execute(query)]
+
+
+def used_by_queue(conn: sa.Connection, run_id: int) -> dict[str, int]:
+    """Return by queue the credits of a run that were charged or may have been, as they were booked at their calls."""
+    used = sa.func.sum(ledger.c.charged + ledger.c.uncertain)
+    rows = conn.execute(
+        sa.select(_QUEUE, used)
+        .select_from(ledger.join(visits, visits.c.id == ledger.c.visit_id))
+        .where(ledger.c.run_id == run_id, ledger.c.outcome != Outcome.RECONCILED)
+        .group_by(_QUEUE)
+    )
+    return {queue: int(credits) for queue, credits in rows}
 
 
 def control_waves(conn: sa.Connection) -> tuple[list[tuple[int, int, int]], dict[int, int]]:

@@ -35,7 +35,7 @@ def crawled(world: World, noise: str, *, control: bool = False) -> Seen:
     if not control:
         return seen(world, followers, crawl(world, followers, "flow", budget, rng, audit=0.2))
     log = crawl(world, followers, "flow", round(0.8 * budget), rng)
-    return seen(world, followers, log, draw_control(world, followers, log, round(0.2 * budget), rng))
+    return seen(world, followers, log, draw_control(world, followers, [(log, round(0.2 * budget))], rng))
 
 
 def precision(world: World, ids: np.ndarray, scores: np.ndarray) -> float:

@@ -216,7 +216,9 @@ def test_the_interval_covers_the_truth_where_the_crawl_itself_is_far_off(world: 
     for number in range(20):
         rng = np.random.default_rng([number, 3])
         log = crawl(world, world.followers, strategy, round(0.8 * budget), rng)
-        drawn = seen(world, world.followers, log, draw_control(world, world.followers, log, round(0.2 * budget), rng))
+        drawn = seen(
+            world, world.followers, log, draw_control(world, world.followers, [(log, round(0.2 * budget))], rng)
+        )
         found = average(drawn.sample, drawn.control, world.following[drawn.ids].astype(np.float64))
         assert isinstance(found, Interval)
         hits += found.low <= truth <= found.high

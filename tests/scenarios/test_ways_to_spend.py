@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
@@ -30,11 +31,11 @@ from socialfetch.simulator.faults import Faults
 from socialfetch.simulator.service import Service
 from socialfetch.simulator.settings import Settings
 from socialfetch.simulator.transport import InProcess
-from storage import yields
+from storage import budgets, yields
 from storage.allowances import Caps
 from storage.database import Database
 from storage.errors import BudgetMissing
-from storage.writer import ThreadWriter
+from storage.writer import InlineWriter, ThreadWriter
 
 SMALL = network.generate(300, rng_seed=3)
 SEEDS = ("u1", "u2", "u3")
@@ -286,6 +287,88 @@ def test_credits_kept_for_retries_are_taken_from_no_wave_alone(tmp_path: Path) -
     assert sum(spent.values()) == 300
     assert 150 <= spent["main"] <= 160
     assert all(40 <= spent[f"control-{wave}"] <= 60 for wave in (1, 2, 3))
+
+
+def shares_of(path: Path) -> dict[str, int]:
+    """Return the credits of a run by queue, the waves of its control sample together."""
+    used = "SELECT queue, sum(charged + uncertain) FROM ledger l JOIN visits v ON v.id = l.visit_id GROUP BY queue"
+    found: dict[str, int] = {}
+    for queue, credits in rehearsal.rows(path, used):
+        name = queue.partition("-")[0]
+        found[name] = found.get(name, 0) + credits
+    return found
+
+
+def test_a_raised_budget_gives_each_phase_its_share_of_it(tmp_path: Path) -> None:
+    """What the waves lack is drawn in addition, what was drawn stays, and with the same budget nothing is."""
+    api, path = rehearsal.service(network.generate(1500, rng_seed=5)), tmp_path / "a.db"
+    asked: dict[str, Any] = {"strategy": "flow", "control": 0.5, "audit": 0.1, "concurrency": 1}
+    draws = "SELECT wave, place, account_id FROM control_draws ORDER BY wave, place"
+
+    class DyingInWaveTwo(InlineWriter):
+        def commit(self, batch: Sequence[Any]) -> list[Any]:
+            results = super().commit(batch)
+            if rehearsal.rows(path, "SELECT 1 FROM visits WHERE queue = 'control-2' LIMIT 1"):
+                raise Died
+            return results
+
+    with suppress(Died):
+        rehearsal.go(path, api, seeds=SEEDS, budget=300, writer=DyingInWaveTwo, **asked)
+    drawn = rehearsal.rows(path, draws)
+    rehearsal.go(path, api, budget=300, **asked)
+    assert [row for row in rehearsal.rows(path, draws) if row[0] < 3] == drawn
+    drawn = rehearsal.rows(path, draws)
+    before = shares_of(path)
+    with closing(Database.open(path, now=virtual_time.now)) as db:
+        db.transact(lambda conn: budgets.add(conn, 300, note=None, origin="cli", now=virtual_time.EPOCH))
+        foreseen = db.transact(lambda conn: prospects.read(conn, Options(budget=None, **asked), None, now=0.0)).coming
+    rehearsal.go(path, api, budget=600, **asked)
+    more = rehearsal.rows(path, draws)
+    assert set(drawn) < set(more)
+    added = {wave: {row[2] for row in set(more) - set(drawn) if row[0] == wave} for wave in (1, 2, 3)}
+    listed_by = rehearsal.rows(path, "SELECT dst, src FROM follows")
+    for wave in (2, 3):
+        assert added[wave]
+        assert added[wave] <= {dst for dst, src in listed_by if src in added[wave - 1]}
+    shares = shares_of(path)
+    assert sum(shares.values()) == 600
+    assert shares["audit"] == 60
+    assert 285 <= shares["control"] <= 300
+    for part in ("audit", "main", "control"):
+        assert shares[part] - before[part] == pytest.approx(foreseen[part], abs=15)
+    assert rehearsal.findings(path) == []
+
+
+PICKED = "SELECT 1 FROM visits WHERE queue = "
+
+
+@pytest.mark.parametrize(
+    "is_reached",
+    [
+        f"{PICKED}'main'",
+        f"{PICKED}'control-2'",
+        f"{PICKED}'main' AND id > (SELECT max(id) FROM visits WHERE queue = 'control-3')",
+    ],
+)
+def test_a_budget_raised_while_a_crawl_is_under_way_is_shared_alike(tmp_path: Path, is_reached: str) -> None:
+    """Whichever phase it is in, the last one too."""
+    api, path = rehearsal.service(network.generate(1500, rng_seed=5)), tmp_path / "a.db"
+
+    class Raising(InlineWriter):
+        is_raised = False
+
+        def commit(self, batch: Sequence[Any]) -> list[Any]:
+            results = super().commit(batch)
+            if not self.is_raised and rehearsal.rows(path, f"{is_reached} LIMIT 1"):
+                self.is_raised = True
+                super().commit([(lambda conn, _: [conn.exec_driver_sql("UPDATE runs SET budget = 600")], None)])
+            return results
+
+    asked: dict[str, Any] = {"strategy": "flow", "control": 0.5, "concurrency": 1}
+    rehearsal.go(path, api, seeds=SEEDS, budget=300, writer=Raising, **asked)
+    shares = shares_of(path)
+    assert sum(shares.values()) == 600
+    assert 285 <= shares["control"] <= 300
 
 
 def test_a_run_stops_when_credits_bring_little(tmp_path: Path) -> None:
