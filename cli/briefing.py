@@ -122,10 +122,15 @@ def _behind(result: Result, found: Summary, configuration: Configuration) -> lis
     from crawler.worker import BETWEEN_KEYS  # noqa: PLC0415 - start-up
 
     keys = [key for key in result.key.split(BETWEEN_KEYS) if key in configuration.origins]
-    if not all(key.startswith("budget.") for key in keys):
-        return [configuration.whence(key) for key in keys]
     budget = configuration.settings.budget.model_dump()
-    return [f"{key} = {asking.spelt(budget[key.removeprefix('budget.')])} {configuration.whence(key)}" for key in keys]
+
+    def told(key: str) -> str:
+        whence = configuration.whence(key)
+        if key.startswith("budget."):
+            return f"{key} = {asking.spelt(budget[key.removeprefix('budget.')])} {whence}"
+        return whence if len(keys) == 1 else f"{key} {whence}"
+
+    return [told(key) for key in keys]
 
 
 def refused(error: Exception, before: Summary, session: Session) -> Done | None:

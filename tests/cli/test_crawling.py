@@ -83,6 +83,28 @@ def test_a_stop_by_two_caps_says_of_each_where_it_was_set(tmp_path: Path) -> Non
     assert "budget.per_depth = 6,4 from config.toml" in done.stdout
 
 
+def test_a_deadline_that_comes_when_the_day_is_spent_names_both(tmp_path: Path) -> None:
+    """More time would have bought nothing, and whoever reads it knows; logs have the two settings apart."""
+    (tmp_path / "config.toml").write_text("[budget]\nper_day = 1000\n")
+    with simulator("--accounts", "300", cwd=tmp_path) as api:
+        crawl = ["--log-format", "json", "crawl", "--seed", "u1", "--budget", "300", "--api-url", api.url]
+        for more, told, setting in (
+            (
+                ["--deadline", "2s", "--budget-per-day", "3"],
+                "2 s are over; this day's 3 credits were used up before, so that more time helps from tomorrow on only,"
+                " crawl.deadline from --deadline, budget.per_day = 3 from --budget-per-day",
+                ["crawl.deadline", "budget.per_day"],
+            ),
+            (["--deadline", "0.01s", "--concurrency", "1"], "0.01 s are over, from --deadline", "crawl.deadline"),
+        ):
+            done = run([*crawl, *more], cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+            assert f"stopped because: time is up ({told})." in done.stdout
+            events = [json.loads(line) for line in done.stderr.splitlines()]
+            [stopped] = [event for event in events if event["event"] == "run.stopped"]
+            assert (stopped["reason"], stopped["setting"]) == ("deadline", setting)
+
+
 def test_a_budget_that_was_raised_meanwhile_is_not_the_flags(tmp_path: Path) -> None:
     """The line says that it was changed; what was asked for was less."""
     with simulator("--accounts", "300", "--latency", "150", cwd=tmp_path) as api:
