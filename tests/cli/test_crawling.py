@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from processes import result, run, simulator
 
 
@@ -116,6 +117,35 @@ def test_a_budget_that_was_raised_meanwhile_is_not_the_flags(tmp_path: Path) -> 
             assert run(["budget", "add", "10"], cwd=tmp_path).returncode == 0
             done = crawling.result()
     assert "stopped because: budget reached (40 credits, of run 1, changed while it ran)." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "kept"),
+    [
+        ("--retry-reserve 20", "budget.retry_reserve = 20 from --retry-reserve keeps the {} back; lower it"),
+        ("--budget-per-seed 5", "budget.per_seed = 5 from --budget-per-seed keeps the {} back; raise it"),
+        (
+            "--budget-per-seed 20 --budget-per-depth 6,4",
+            "budget.per_seed = 20 from --budget-per-seed and budget.per_depth = 6,4 from --budget-per-depth keep the {}"
+            " back; raise them",
+        ),
+    ],
+)
+def test_a_crawl_that_may_buy_nothing_says_which_setting_keeps_it_from_that(
+    tmp_path: Path, flags: str, kept: str
+) -> None:
+    """A run that its own settings ended goes on in vain while they stand: it ends as before, and a warning says why."""
+    with simulator("--accounts", "300", cwd=tmp_path) as api:
+        crawl = ["--json", "--log-format", "console", "crawl", "--api-url", api.url, *flags.split()]
+        first = run([*crawl, "--seed", "u1", "--seed", "u2", "--budget", "60"], cwd=tmp_path)
+        again = run(crawl, cwd=tmp_path)
+    assert "nothing was bought" not in first.stderr
+    assert again.returncode == 0, again.stderr
+    told = result(again)
+    assert (told["run_id"], told["stop_reason"]) == (1, "budget_exhausted")
+    assert told["credits"] == result(first)["credits"]
+    words = kept.format(f"{told['credits']['remaining']} credits left of run 1")
+    assert f"WARN     nothing was bought: {words} to go on\n" in again.stderr
 
 
 def test_a_run_that_goes_on_names_its_own_budget(tmp_path: Path) -> None:
