@@ -7,7 +7,8 @@ quoted at. A credit once uncertain stays counted here, for a balance settles a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
@@ -263,6 +264,14 @@ def today(
     return charged, uncertain
 
 
+Place = tuple[int | None, int]
+"""The seed and the hop that an entry counts to."""
+
+
+def _part(left: float, wanted: float) -> float:
+    return min(1.0, max(0.0, left) / wanted) if wanted else 0.0
+
+
 @dataclass(slots=True, kw_only=True)
 class Room:
     """How many `credits` a run may still spend, and how many of them seeds and hops may take.
@@ -281,15 +290,17 @@ class Room:
 
     def left(self, seed_id: int | None, depth: int) -> float:
         """Return what the seed and the hop of an entry let its list cost."""
-        return min(self._of_seed(seed_id), self.of_hop(depth))
+        return min(self._of_seed(seed_id), self._of_hop(depth))
 
-    def of_hop(self, depth: int) -> float:
-        """Return what a hop may still take."""
-        return self.hops.get(depth, inf)
-
-    def of_seeds(self, seed_ids: Iterable[int | None]) -> float:
-        """Return what these seeds may still take together."""
-        return sum(map(self._of_seed, set(seed_ids)))
+    def cut(self, wanted: Mapping[Place, float]) -> Mapping[Place, float]:
+        """Return what seeds and hops let these lists cost: what is too much for one of them is cut alike."""
+        seeds, hops = defaultdict[int | None, float](float), defaultdict[int, float](float)
+        for (seed_id, _), cost in wanted.items():
+            seeds[seed_id] += cost
+        paid = {place: cost * _part(self._of_seed(place[0]), seeds[place[0]]) for place, cost in wanted.items()}
+        for (_, depth), cost in paid.items():
+            hops[depth] += cost
+        return {place: cost * _part(self._of_hop(place[1]), hops[place[1]]) for place, cost in paid.items()}
 
     def take(self, seed_id: int | None, depth: int, credits: float) -> None:
         """Spend credits on an entry's list."""
@@ -297,6 +308,9 @@ class Room:
             self.seeds[seed_id] = self._of_seed(seed_id) - credits
         if depth in self.hops:
             self.hops[depth] -= credits
+
+    def _of_hop(self, depth: int) -> float:
+        return self.hops.get(depth, inf)
 
     def _of_seed(self, seed_id: int | None) -> float:
         # Whoever was found before there were such budgets has no seed.
