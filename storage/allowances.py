@@ -197,19 +197,8 @@ def rebuild(conn: sa.Connection, caps: Caps, *, run_id: int, now: float) -> None
             continue
         for of, charged, uncertain in _booked(conn, run_id, kind):
             sums[run_id, kind, str(of)] = _Sum(charged, uncertain)
-        column = _KEYS[kind]
-        leased: Any = conn.execute(
-            sa.select(column, sa.func.count())
-            .select_from(
-                frontier.join(visits, visits.c.id == frontier.c.visit_id).join(
-                    processes, processes.c.id == frontier.c.lease_process
-                )
-            )
-            .where(frontier.c.state == int(State.LEASED), processes.c.run_id == run_id, column.is_not(None))
-            .group_by(column)
-        )
-        for key, count in leased:
-            sums.setdefault((run_id, kind, str(key)), _Sum()).reserved = count
+        for of, count in _leased(conn, run_id, kind):
+            sums.setdefault((run_id, kind, str(of)), _Sum()).reserved = count
     if caps.per_day is not None:
         sums[EVERY_RUN, DAY, caps.day(now)] = _Sum(*today(conn, caps.day, now=now))
     for (run, kind, key), of_it in sums.items():
@@ -239,6 +228,22 @@ def _booked(conn: sa.Connection, run_id: int, kind: str) -> Iterator[tuple[int, 
     )
     for key, charged, uncertain in rows:
         yield key, int(charged), int(uncertain)
+
+
+def _leased(conn: sa.Connection, run_id: int, kind: str) -> list[tuple[int, int]]:
+    """Return the credits promised to the open leases of a run by their seeds or hops."""
+    column = _KEYS[kind]
+    rows: Any = conn.execute(
+        sa.select(column, sa.func.count())
+        .select_from(
+            frontier.join(visits, visits.c.id == frontier.c.visit_id).join(
+                processes, processes.c.id == frontier.c.lease_process
+            )
+        )
+        .where(frontier.c.state == int(State.LEASED), processes.c.run_id == run_id, column.is_not(None))
+        .group_by(column)
+    )
+    return [(int(key), int(count)) for key, count in rows]
 
 
 def today(
@@ -318,10 +323,18 @@ class Room:
 
 
 def room(
-    conn: sa.Connection, caps: Caps, *, run_id: int | None, left: int, now: float, until: float | None = None
+    conn: sa.Connection,
+    caps: Caps,
+    *,
+    run_id: int | None,
+    left: int,
+    is_at_work: bool,
+    now: float,
+    until: float | None = None,
 ) -> Room:
     """Return the room of a run with so many credits left; of a run that has not begun where `run_id` is None.
 
+    Open reservations of a run that `is_at_work` are of entries that wait, for now; any other's are as good as spent.
     The reserve for retries pays for no first call. A day's cap only makes a crawl wait: it keeps credits back where the
     crawl ends at a time, `until`, and not with its budget.
     """
@@ -331,20 +344,26 @@ def room(
         while ends < until and of_days < credits:
             of_days, ends = of_days + caps.per_day, caps.day_ends(ends)
         credits = min(credits, of_days)
-    # Open reservations are of entries that wait, for now.
     found = Room(
         credits=max(0, credits),
         per_seed=caps.per_seed,
         hops={depth: float(cap) for depth, cap in enumerate(caps.per_depth)},
     )
     if run_id is not None and caps.per_seed is not None:
-        for seed_id, charged, uncertain in _booked(conn, run_id, SEED):
-            found.seeds[seed_id] = float(caps.per_seed - charged - uncertain)
+        for seed_id, taken in _taken(conn, run_id, SEED, is_at_work=is_at_work):
+            found.seeds[seed_id] = found.seeds.get(seed_id, caps.per_seed) - taken
     if run_id is not None and caps.per_depth:
-        for depth, charged, uncertain in _booked(conn, run_id, DEPTH):
+        for depth, taken in _taken(conn, run_id, DEPTH, is_at_work=is_at_work):
             if depth in found.hops:
-                found.hops[depth] -= charged + uncertain
+                found.hops[depth] -= taken
     return found
+
+
+def _taken(conn: sa.Connection, run_id: int, kind: str, *, is_at_work: bool) -> Iterator[tuple[int, int]]:
+    for key, charged, uncertain in _booked(conn, run_id, kind):
+        yield key, charged + uncertain
+    if not is_at_work:
+        yield from _leased(conn, run_id, kind)
 
 
 PARKED = {SEED: "seed_budget", DEPTH: "depth_budget"}

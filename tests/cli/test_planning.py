@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import rehearsal
 import virtual_time
+from dying import Died, dying
 from postgres_server import Postgres
 from storages import empty
 
@@ -369,6 +371,23 @@ def test_a_run_that_was_cut_off_is_planned_to_its_end(run: Run, tmp_path: Path) 
         assert (found["continues"], found["used"], found["spends"]) == (None, 0, budget)
         assert f"--budget {budget} --db" not in run("plan", "--budget", budget, *flags).out
         assert "--new-run" in run("plan", "--budget", budget, *flags).out
+
+
+@pytest.mark.parametrize("caps", [Caps(), Caps(per_seed=60), Caps(per_depth=(3, 80, 60))])
+def test_a_run_that_was_killed_is_planned_without_what_was_in_flight(tmp_path: Path, caps: Caps) -> None:
+    """Its open reservations become uncertain when a crawl goes on with it: of the run, and of their seeds and hops."""
+    path, asked = tmp_path / "a.db", {"concurrency": 20, "caps": caps, "max_depth": 2}
+    api = rehearsal.service(GRAPH)
+    with suppress(Died):
+        rehearsal.go(path, api, seeds=SEEDS, budget=300, writer=dying(100), **asked)
+    [before] = rehearsal.state(path).runs
+    assert before.reserved == 20
+    with closing(Database.open(path, now=virtual_time.now, mode="read")) as db, db.read() as conn:
+        found = prospects.read(conn, Options(budget=None, **asked), None, now=virtual_time.EPOCH)
+    assert found.used == before.charged + 20
+    rehearsal.go(path, api, budget=None, **asked)
+    [after] = rehearsal.state(path).runs
+    assert after.charged - before.charged == found.forecasts["flow"].cost
 
 
 def test_a_plan_shows_low_mid_and_high_within_eighty_columns(run: Run, lean: Path) -> None:
