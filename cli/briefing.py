@@ -81,11 +81,11 @@ def announce(
     )
 
 
-def tell(result: Result, found: Summary, configuration: Configuration, session: Session) -> None:
-    """Say why it stopped and what it bought."""
+def tell(result: Result, before: Summary, found: Summary, configuration: Configuration, session: Session) -> None:
+    """Say why it stopped and what it bought, the database having been as `before` and being now as `found`."""
     line = session.output.line
-    parts = [result.detail, *_behind(result, found, configuration)]
-    line(f"stopped because: {stops.words(result.stop_reason, result.key)} ({', '.join(parts)}).")
+    behind = _behind(result, found, configuration)
+    line(f"stopped because: {stops.words(result.stop_reason, result.key)} ({', '.join([result.detail, *behind])}).")
     for label, text in standing.lines(found):
         if label != "run":
             line(text, label=label)
@@ -106,6 +106,14 @@ def tell(result: Result, found: Summary, configuration: Configuration, session: 
             " `followgraph requeue --failed` lets the next crawl try them again",
             label="WARN",
         )
+    is_kept_back = result.stop_reason == "budget_exhausted" and (result.key or "").startswith("budget.")
+    if is_kept_back and found.run is not None and found.pages == before.pages:
+        left = f"the {amount(found.run.remaining, 'credit')} left of run {result.run_id}"
+        keep, it = ("keeps", "it") if len(behind) == 1 else ("keep", "them")
+        change = "lower" if result.key == "budget.retry_reserve" else "raise"
+        session.output.note(
+            f"nothing was bought: {' and '.join(behind)} {keep} {left} back; {change} {it} to go on", label="WARN"
+        )
     if stops.exit_code(result.stop_reason) != Exit.DONE:
         session.output.note("Nothing stored was lost. The next `followgraph crawl` goes on from here.")
 
@@ -122,10 +130,15 @@ def _behind(result: Result, found: Summary, configuration: Configuration) -> lis
     from crawler.worker import BETWEEN_KEYS  # noqa: PLC0415 - start-up
 
     keys = [key for key in result.key.split(BETWEEN_KEYS) if key in configuration.origins]
-    if not all(key.startswith("budget.") for key in keys):
-        return [configuration.whence(key) for key in keys]
     budget = configuration.settings.budget.model_dump()
-    return [f"{key} = {asking.spelt(budget[key.removeprefix('budget.')])} {configuration.whence(key)}" for key in keys]
+
+    def told(key: str) -> str:
+        whence = configuration.whence(key)
+        if key.startswith("budget."):
+            return f"{key} = {asking.spelt(budget[key.removeprefix('budget.')])} {whence}"
+        return whence if len(keys) == 1 else f"{key} {whence}"
+
+    return [told(key) for key in keys]
 
 
 def refused(error: Exception, before: Summary, session: Session) -> Done | None:

@@ -168,7 +168,7 @@ async def buy(
         )
     finally:
         database.close()
-    briefing.tell(result, found, configuration, session)
+    briefing.tell(result, before, found, configuration, session)
     document = {**standing.document(found), "stop_reason": result.stop_reason}
     if refresh:
         session.output.line(f"{edges_new:,} gained · {edges_gone:,} lost", label="change")

@@ -22,6 +22,14 @@ _NUMBER = re.compile(r"#([0-9]{1,18})")
 _SHOWN = 5
 """Accounts that list it shown to a person, the first that did."""
 
+_PICKED = {
+    "main": "from the main queue",
+    "explore": "by lot, to explore",
+    "ahead": "ahead of all others",
+    "audit": "for the audit of follower counts",
+}
+"""How a visit's account was picked, by its queue. The control sample has one a wave, `control-1` and so on."""
+
 _TIMES = ("at", "started_at", "ended_at", "first_seen_at", "not_before")
 
 
@@ -89,6 +97,9 @@ def _tell(found: Biography, session: Session) -> None:
             f" and {visit.gone:,} ended of {amount(visit.edges, 'follow')}",
             label="visit",
         )
+        if visit.queue is not None:
+            at = "" if visit.priority is None else f", at priority {visit.priority:.6g}"
+            line(f"picked {_picked(visit.queue)}{at}", label="")
     for charge in found.charges:
         cause = f" ({charge.cause})" if charge.cause else ""
         line(
@@ -100,6 +111,11 @@ def _tell(found: Biography, session: Session) -> None:
         f" · {sum(each.uncertain for each in found.charges):,} uncertain",
         label="in all",
     )
+
+
+def _picked(queue: str) -> str:
+    control, _, wave = queue.partition("-")
+    return f"for wave {wave} of the control sample" if control == "control" else _PICKED.get(queue, f"from {queue}")
 
 
 def _dated(found: Any) -> Any:

@@ -74,7 +74,12 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
     elif chosen.basis == "prior":
         output.line("nothing of this crawl is known yet, so the ranges are wide: this budget is a pilot", label="pilot")
     shared = max(0, credits - settings.budget.retry_reserve)  # what the shares are of
-    for label, text in _overlays(found, settings.crawl, shared):
+    shares: dict[Part, int] = {
+        "control": round(settings.crawl.control * shared),
+        "audit": round(settings.crawl.audit * shared),
+    }
+    by_lot = round(settings.crawl.explore * found.coming["main"])
+    for label, text in _overlays(found, settings.crawl, shares, by_lot):
         output.line(text, label=label)
     if duty is not None and every_s is not None:
         output.line(_of_duty(duty, every_s), label="duty")
@@ -90,11 +95,8 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
             "strategies": {name: each.document() for name, each in found.forecasts.items()},
             "basis": chosen.basis,
             "pilot_credits": PILOT if needs_pilot else None,
-            "shares": {
-                "control": round(settings.crawl.control * shared),
-                "audit": round(settings.crawl.audit * shared),
-            },
-            "coming": {**found.coming, "explore": round(settings.crawl.explore * found.coming["main"])},
+            "shares": shares,
+            "coming": {**found.coming, "explore": by_lot},
             "continues": found.continues,
             "used": found.used,
             "reserved": settings.budget.retry_reserve,
@@ -232,26 +234,26 @@ def _span(of: Range) -> str:
     return "–".join(f"{count:,}" for count in of.document().values())
 
 
-def _overlays(found: Prospects, asked: Crawl, shared: int) -> Iterator[tuple[str, str]]:
-    """Say what each overlay still costs of the credits that are `shared`, and what it makes possible."""
+def _overlays(found: Prospects, asked: Crawl, shares: Mapping[Part, int], by_lot: int) -> Iterator[tuple[str, str]]:
+    """Say what each overlay still costs of its share, in credits, and what it makes possible."""
 
-    def costs(part: Part, share: float) -> str:
-        in_all, left = round(share * shared), found.coming[part]
+    def costs(part: Part) -> str:
+        in_all, left = shares[part], found.coming[part]
         return amount(left, "credit") if left == in_all else f"{left:,} of {amount(in_all, 'credit')}"
 
     if asked.control:
         # Of a run that goes on the waves that are paid count as well.
-        of_waves = found.coming["control"] if found.continues is None else round(asked.control * shared)
-        yield "control", f"{costs('control', asked.control)} for a random sample: {_intervals(of_waves)}"
+        of_waves = (found.coming if found.continues is None else shares)["control"]
+        yield "control", f"{costs('control')} for a random sample: {_intervals(of_waves)}"
     else:
         yield "control", f"off: no intervals in the report ({_enough_control()} buys them)"
     if asked.audit:
-        yield "audit", f"{costs('audit', asked.audit)} to learn how far follower counts can be trusted"
+        yield "audit", f"{costs('audit')} to learn how far follower counts can be trusted"
     else:
         yield "audit", "off: rankings trust reported followers as they are"
     if asked.explore:
-        by_lot = amount(round(asked.explore * found.coming["main"]), "credit")
-        yield "explore", f"about {by_lot} for accounts picked by lot, which the strategy might never come to"
+        credits = amount(by_lot, "credit")
+        yield "explore", f"about {credits} for accounts picked by lot, which the strategy might never come to"
     else:
         yield "explore", "off: the strategy alone chooses (0.1 is usual against tunnel vision)"
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # pydantic and SQLAlchemy, which the help page does without
 
 
 def status(*, session: Bound) -> None:
-    """Where the database stands: credits, accounts, follows, what waits, and why the last run stopped.
+    """Where the database stands: credits, accounts, follows, what waits, and why the run at work last stopped.
 
     Reads only, at any time: also while a crawl runs, and after one was killed.
     """

@@ -351,8 +351,8 @@ class Course:
             options,
             strategies,
             run_id=run_id,
-            used=at["credits"],
-            left=budget - at["credits"],
+            budget=budget,
+            is_at_work=True,
             now=now,
             until=None if options.deadline_s is None else now + options.deadline_s - gone_s,
         )

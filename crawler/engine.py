@@ -23,7 +23,7 @@ from crawler.options import Options
 from crawler.progress import Progress
 from crawler.purchase import Purchases
 from crawler.quiet import Quiet
-from crawler.worker import Desk, work
+from crawler.worker import BETWEEN_KEYS, Desk, work
 from socialfetch import errors
 from socialfetch.client import Client
 from socialfetch.wire import BalanceData
@@ -43,7 +43,7 @@ HEARTBEAT_S = 15.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """How a run stopped. `detail` says which rule and value stopped it, `key` the setting behind the rule, or
-    both where two sub-budgets did (`worker.BETWEEN_KEYS`).
+    both where two did (`worker.BETWEEN_KEYS`).
     """
 
     run_id: int
@@ -182,7 +182,9 @@ class Crawl:
         reason, detail, key = self._stop or desk.natural_end()
         active_s, started = desk.active_s(), desk.purchases.started
         await self._db.write(partial(runs.stop, started=started, reason=reason, active_s=active_s, now=self._now()))
-        self._log.info("run.stopped", run=started.run_id, reason=reason, detail=detail, setting=key)
+        settings = [] if key is None else key.split(BETWEEN_KEYS)
+        setting = settings if len(settings) > 1 else key
+        self._log.info("run.stopped", run=started.run_id, reason=reason, detail=detail, setting=setting)
         return Result(run_id=started.run_id, stop_reason=reason, detail=detail, key=key, seconds=active_s)
 
     @contextmanager
@@ -192,8 +194,16 @@ class Crawl:
         if seconds is None:
             yield
             return
-        why = ("deadline", f"{seconds:g} s are over", "crawl.deadline")
-        timer = asyncio.get_running_loop().call_at(started_s + seconds, self.stop, *why)
+
+        def time_is_up() -> None:
+            detail, key = f"{seconds:g} s are over", "crawl.deadline"
+            if self._at is not None and self._at.progress.waiting == "day":  # whoever gives it more time gains nothing
+                spent = f"this day's {self._options.caps.per_day:,} credits were used up before"
+                detail += f"; {spent}, so that more time helps from tomorrow on only"
+                key = BETWEEN_KEYS.join((key, "budget.per_day"))
+            self.stop("deadline", detail, key)
+
+        timer = asyncio.get_running_loop().call_at(started_s + seconds, time_is_up)
         try:
             yield
         finally:

@@ -19,7 +19,7 @@ import numpy as np
 
 from crawler.options import Options
 from crawler.strategy import PAGE_SIZE, pages_left
-from storage.allowances import DAY_S, Caps, Room
+from storage.allowances import DAY_S, Caps, Place, Room
 from storage.ordering import Candidate, Ordering
 from storage.yields import Known, Numbers, Waiting, Yields
 
@@ -239,29 +239,32 @@ class Forecaster:
     def _beyond(self, picked: _Picked, room: Room) -> tuple[float, float, float]:
         """Return the credits that go to accounts nobody has listed yet, and the follows and lists that these bring.
 
-        They come hop by hop: of those that one hop's lists name some are new, and of these some may be bought.
+        They come hop by hop: of those that one hop's lists name some are new, and of these some may be bought, each on
+        the credits of the seed whose list named it.
         """
         max_depth = self._options.max_depth
         share, pages, follows = self._kind
-        left, seen, rest = min(room.credits - picked.cost, room.of_seeds(self._known.waiting.seeds)), 0.0, 0.0
-        hops = {depth: count * self._listed_share for depth, count in picked.listed.items()}
+        left, seen, rest = room.credits - picked.cost, 0.0, 0.0
+        hops = {place: count * self._listed_share for place, count in picked.listed.items()}
         for _ in range(HOPS):
             named = sum(hops.values())
             if left < 1 or named < 1:
                 break
             bought = (self._accounts(seen + named) - self._accounts(seen)) / named * share
             seen += named
-            wanted = {
-                depth + 1: min(count * bought * pages, room.of_hop(depth + 1))
-                for depth, count in hops.items()
-                if max_depth is None or depth < max_depth
-            }
+            wanted = room.cut(
+                {
+                    (seed_id, depth + 1): count * bought * pages
+                    for (seed_id, depth), count in hops.items()
+                    if max_depth is None or depth < max_depth
+                }
+            )
             in_all = sum(wanted.values())
             part = min(1.0, left / in_all) if in_all else 0.0
             hops = {}
-            for depth, cost in wanted.items():
-                room.take(None, depth, cost * part)
-                hops[depth] = cost * part * follows / pages
+            for place, cost in wanted.items():
+                room.take(*place, cost * part)
+                hops[place] = cost * part * follows / pages
             left -= in_all * part
             rest += in_all * part
         return rest, rest * follows / pages, rest / pages
@@ -276,14 +279,15 @@ def _range(mid: float, width: float, doubt: float, *, most: float | None = None,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Picked:
-    """What is taken of the known frontier. `listed` are the follows announced, by hop; `most_visits` the lists begun if
-    a strategy that may leave lists half read reads a page of each. `way` has credits and follows after each entry.
+    """What is taken of the known frontier. `listed` are the follows announced, by seed (where seeds have budgets) and
+    hop; `most_visits` the lists begun if a strategy that may leave lists half read reads a page of each. `way` has
+    credits and follows after each entry.
     """
 
     cost: float
     visits: float
     most_visits: float
-    listed: Mapping[int, float]
+    listed: Mapping[Place, float]
     frontier_cost: int
     way: tuple[list[float], list[float]]
 
@@ -299,8 +303,10 @@ def _picked(waiting: Waiting, steps: Sequence[Step], room: Room, options: Option
         weight * (pages_left(entry) if max_pages is None else min(pages_left(entry), max(1, max_pages - entry.pages)))
         for entry in waiting.entries
     ]
+    lists = zip(cost, waiting.seeds, waiting.entries, strict=True)
+    frontier_cost = sum(pages for pages, seed_id, entry in lists if room.left(seed_id, entry.depth) > 0)
     unpaid: list[float] = list(cost)
-    listed: dict[int, float] = {}
+    listed: dict[Place, float] = {}
     spent = visits = most_visits = announced = 0.0
     paid_by, read_by = [0.0], [0.0]
     for step in steps:
@@ -314,7 +320,8 @@ def _picked(waiting: Waiting, steps: Sequence[Step], room: Room, options: Option
             part = paid / cost[index]
             following = PAGE_SIZE / 2 if entry.following is None else max(0, entry.following - entry.listed)
             follows = part * min(weight * following, cost[index] * PAGE_SIZE)
-            listed[entry.depth] = listed.get(entry.depth, 0.0) + follows
+            place = (None if room.per_seed is None else seed_id, entry.depth)
+            listed[place] = listed.get(place, 0.0) + follows
             if not entry.pages and unpaid[index] == cost[index]:
                 visits += max(part * weight, 1.0)
                 most_visits += paid if step.ordering.is_pagewise else max(part * weight, 1.0)
@@ -329,7 +336,7 @@ def _picked(waiting: Waiting, steps: Sequence[Step], room: Room, options: Option
         visits=visits,
         most_visits=min(most_visits, weight * sum(not entry.pages for entry in waiting.entries)),
         listed=listed,
-        frontier_cost=sum(cost),
+        frontier_cost=frontier_cost,
         way=(paid_by, read_by),
     )
 

@@ -96,11 +96,11 @@ def read(conn: Connection, options: Options, budget: int | None, *, now: float) 
     if budget is None:
         assert previous is not None  # noqa: S101 - else BudgetMissing was raised
         budget = previous.budget
-    used = 0 if previous is None else previous.charged + previous.uncertain + previous.reserved
     continues = None if previous is None else previous.id
     caps = options.caps
     today = 0 if caps.per_day is None else sum(allowances.today(conn, caps.day, now=now))
-    ground = survey(conn, options, _strategies(conn, options), run_id=continues, used=used, left=budget - used, now=now)
+    strategies = _strategies(conn, options)
+    ground = survey(conn, options, strategies, run_id=continues, budget=budget, is_at_work=False, now=now)
     forecaster = Forecaster(ground.known, ground.room, options)
     of_queues = {} if continues is None else sampling.used_by_queue(conn, continues)
     found, parts = {}, {}
@@ -116,7 +116,7 @@ def read(conn: Connection, options: Options, budget: int | None, *, now: float) 
         coming=parts[options.strategy],
         left=ground.room.credits,
         continues=continues,
-        used=used,
+        used=ground.used,
         left_today=None if caps.per_day is None else max(0, caps.per_day - today),
         new_run=new_run,
         is_least=any(entry.following is None for entry in ground.known.waiting.entries),
@@ -141,15 +141,24 @@ def survey(
     strategies: Mapping[str, Strategy],
     *,
     run_id: int | None,
-    used: int,
-    left: int,
+    budget: int,
+    is_at_work: bool,
     now: float,
     until: float | None = None,
 ) -> Ground:
     """Return what forecasts of a run rest on under strategies by name; of a run not begun where `run_id` is None.
 
-    So many of its credits are `used` and `left`; it ends at the Unix time `until` where that is not None.
+    Of a run that `is_at_work` what is reserved is left: the lists of its leases are among those that wait. Of any other
+    it is used, for whoever goes on with the run finds it uncertain. It ends at the Unix time `until` where that is not
+    None.
     """
+    used = 0
+    if run_id is not None:
+        credits = runs.read_credits(conn, run_id)
+        used = credits.used - (credits.reserved if is_at_work else 0)
+    room = allowances.room(
+        conn, options.caps, run_id=run_id, left=budget - used, is_at_work=is_at_work, now=now, until=until
+    )
     known = yields.read(
         conn,
         concurrency=options.concurrency,
@@ -159,7 +168,7 @@ def survey(
     )
     return Ground(
         known=known,
-        room=allowances.room(conn, options.caps, run_id=run_id, left=left, now=now, until=until),
+        room=room,
         used=used,
         orderings=_ranked(conn, strategies, known.waiting.entries),
     )

@@ -7,7 +7,8 @@ quoted at. A credit once uncertain stays counted here, for a balance settles a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
@@ -196,19 +197,8 @@ def rebuild(conn: sa.Connection, caps: Caps, *, run_id: int, now: float) -> None
             continue
         for of, charged, uncertain in _booked(conn, run_id, kind):
             sums[run_id, kind, str(of)] = _Sum(charged, uncertain)
-        column = _KEYS[kind]
-        leased: Any = conn.execute(
-            sa.select(column, sa.func.count())
-            .select_from(
-                frontier.join(visits, visits.c.id == frontier.c.visit_id).join(
-                    processes, processes.c.id == frontier.c.lease_process
-                )
-            )
-            .where(frontier.c.state == int(State.LEASED), processes.c.run_id == run_id, column.is_not(None))
-            .group_by(column)
-        )
-        for key, count in leased:
-            sums.setdefault((run_id, kind, str(key)), _Sum()).reserved = count
+        for of, count in _leased(conn, run_id, kind):
+            sums.setdefault((run_id, kind, str(of)), _Sum()).reserved = count
     if caps.per_day is not None:
         sums[EVERY_RUN, DAY, caps.day(now)] = _Sum(*today(conn, caps.day, now=now))
     for (run, kind, key), of_it in sums.items():
@@ -240,6 +230,22 @@ def _booked(conn: sa.Connection, run_id: int, kind: str) -> Iterator[tuple[int, 
         yield key, int(charged), int(uncertain)
 
 
+def _leased(conn: sa.Connection, run_id: int, kind: str) -> list[tuple[int, int]]:
+    """Return the credits promised to the open leases of a run by their seeds or hops."""
+    column = _KEYS[kind]
+    rows: Any = conn.execute(
+        sa.select(column, sa.func.count())
+        .select_from(
+            frontier.join(visits, visits.c.id == frontier.c.visit_id).join(
+                processes, processes.c.id == frontier.c.lease_process
+            )
+        )
+        .where(frontier.c.state == int(State.LEASED), processes.c.run_id == run_id, column.is_not(None))
+        .group_by(column)
+    )
+    return [(int(key), int(count)) for key, count in rows]
+
+
 def today(
     conn: sa.Connection, day: Callable[[float], str], *, now: float, run_ids: Collection[int] | None = None
 ) -> tuple[int, int]:
@@ -263,6 +269,14 @@ def today(
     return charged, uncertain
 
 
+Place = tuple[int | None, int]
+"""The seed and the hop that an entry counts to."""
+
+
+def _part(left: float, wanted: float) -> float:
+    return min(1.0, max(0.0, left) / wanted) if wanted else 0.0
+
+
 @dataclass(slots=True, kw_only=True)
 class Room:
     """How many `credits` a run may still spend, and how many of them seeds and hops may take.
@@ -281,15 +295,17 @@ class Room:
 
     def left(self, seed_id: int | None, depth: int) -> float:
         """Return what the seed and the hop of an entry let its list cost."""
-        return min(self._of_seed(seed_id), self.of_hop(depth))
+        return min(self._of_seed(seed_id), self._of_hop(depth))
 
-    def of_hop(self, depth: int) -> float:
-        """Return what a hop may still take."""
-        return self.hops.get(depth, inf)
-
-    def of_seeds(self, seed_ids: Iterable[int | None]) -> float:
-        """Return what these seeds may still take together."""
-        return sum(map(self._of_seed, set(seed_ids)))
+    def cut(self, wanted: Mapping[Place, float]) -> Mapping[Place, float]:
+        """Return what seeds and hops let these lists cost: what is too much for one of them is cut alike."""
+        seeds, hops = defaultdict[int | None, float](float), defaultdict[int, float](float)
+        for (seed_id, _), cost in wanted.items():
+            seeds[seed_id] += cost
+        paid = {place: cost * _part(self._of_seed(place[0]), seeds[place[0]]) for place, cost in wanted.items()}
+        for (_, depth), cost in paid.items():
+            hops[depth] += cost
+        return {place: cost * _part(self._of_hop(place[1]), hops[place[1]]) for place, cost in paid.items()}
 
     def take(self, seed_id: int | None, depth: int, credits: float) -> None:
         """Spend credits on an entry's list."""
@@ -298,16 +314,27 @@ class Room:
         if depth in self.hops:
             self.hops[depth] -= credits
 
+    def _of_hop(self, depth: int) -> float:
+        return self.hops.get(depth, inf)
+
     def _of_seed(self, seed_id: int | None) -> float:
         # Whoever was found before there were such budgets has no seed.
         return inf if self.per_seed is None or seed_id is None else self.seeds.get(seed_id, self.per_seed)
 
 
 def room(
-    conn: sa.Connection, caps: Caps, *, run_id: int | None, left: int, now: float, until: float | None = None
+    conn: sa.Connection,
+    caps: Caps,
+    *,
+    run_id: int | None,
+    left: int,
+    is_at_work: bool,
+    now: float,
+    until: float | None = None,
 ) -> Room:
     """Return the room of a run with so many credits left; of a run that has not begun where `run_id` is None.
 
+    Open reservations of a run that `is_at_work` are of entries that wait, for now; any other's are as good as spent.
     The reserve for retries pays for no first call. A day's cap only makes a crawl wait: it keeps credits back where the
     crawl ends at a time, `until`, and not with its budget.
     """
@@ -317,20 +344,26 @@ def room(
         while ends < until and of_days < credits:
             of_days, ends = of_days + caps.per_day, caps.day_ends(ends)
         credits = min(credits, of_days)
-    # Open reservations are of entries that wait, for now.
     found = Room(
         credits=max(0, credits),
         per_seed=caps.per_seed,
         hops={depth: float(cap) for depth, cap in enumerate(caps.per_depth)},
     )
     if run_id is not None and caps.per_seed is not None:
-        for seed_id, charged, uncertain in _booked(conn, run_id, SEED):
-            found.seeds[seed_id] = float(caps.per_seed - charged - uncertain)
+        for seed_id, taken in _taken(conn, run_id, SEED, is_at_work=is_at_work):
+            found.seeds[seed_id] = found.seeds.get(seed_id, caps.per_seed) - taken
     if run_id is not None and caps.per_depth:
-        for depth, charged, uncertain in _booked(conn, run_id, DEPTH):
+        for depth, taken in _taken(conn, run_id, DEPTH, is_at_work=is_at_work):
             if depth in found.hops:
-                found.hops[depth] -= charged + uncertain
+                found.hops[depth] -= taken
     return found
+
+
+def _taken(conn: sa.Connection, run_id: int, kind: str, *, is_at_work: bool) -> Iterator[tuple[int, int]]:
+    for key, charged, uncertain in _booked(conn, run_id, kind):
+        yield key, charged + uncertain
+    if not is_at_work:
+        yield from _leased(conn, run_id, kind)
 
 
 PARKED = {SEED: "seed_budget", DEPTH: "depth_budget"}

@@ -20,12 +20,17 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """One reading of its list. `gone` is how many follows it found ended."""
+    """One reading of its list: from which `Queue` it was picked, at which priority, and what it brought.
+
+    `gone` is how many follows it found ended. Visits of older programs have no queue.
+    """
 
     id: int
     run_id: int
     started_at: int
     ended_at: int | None
+    queue: str | None
+    priority: float | None
     completeness: str
     reason: str | None
     pages: int
@@ -159,9 +164,8 @@ def _visits(conn: sa.Connection, account_id: int) -> list[Visit]:
         .where(follows.c.src == account_id, follows.c.ended_visit == visits.c.id)
         .scalar_subquery()
     )
-    names = ("id", "run_id", "started_at", "ended_at", "completeness", "reason", "pages", "edges", "new_edges")
     rows: Any = conn.execute(
-        sa.select(*(visits.c[name] for name in names), ended.label("gone"))
+        sa.select(*(visits.c[name] for name in Visit.__dataclass_fields__ if name != "gone"), ended.label("gone"))
         .where(visits.c.account_id == account_id)
         .order_by(visits.c.id)
     )

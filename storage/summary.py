@@ -227,12 +227,12 @@ class Summary:
     skipped: Mapping[str, int]
     completeness: Mapping[str, int]
     edges: int
-    run_id: int | None = None
+    run_id: int | None
 
     @property
     def run(self) -> RunRow | None:
-        """The run with `run_id`, the newest one where that is None."""
-        return next((run for run in reversed(self.runs) if self.run_id in (None, run.id)), None)
+        """The run asked about; None where there is none yet."""
+        return next((run for run in self.runs if run.id == self.run_id), None)
 
     @property
     def put_off(self) -> RunRow | None:
@@ -346,7 +346,7 @@ def is_rehearsal(rows: Iterable[RunRow]) -> bool:
 
 
 def read(conn: sa.Connection, *, run_id: int | None = None) -> Summary:
-    """Count everything, for one who asks about this run or, with None, about the newest.
+    """Count everything, for one who asks about this run or, with None, about the one that was at work last.
 
     A scan of the frontier and of the follows, so seconds on a database of tens of millions.
     """
@@ -399,6 +399,8 @@ def read(conn: sa.Connection, *, run_id: int | None = None) -> Summary:
     edges = conn.execute(
         sa.select(sa.func.count()).select_from(follows).where(follows.c.ended_visit.is_(None))
     ).scalar_one()
+    if run_id is None and (last := at_work_last(conn)) is not None:
+        run_id = last.id
     return Summary(
         runs=all_runs(conn),
         charged=charged,

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from processes import result, run, simulator
 
 
@@ -83,6 +84,28 @@ def test_a_stop_by_two_caps_says_of_each_where_it_was_set(tmp_path: Path) -> Non
     assert "budget.per_depth = 6,4 from config.toml" in done.stdout
 
 
+def test_a_deadline_that_comes_when_the_day_is_spent_names_both(tmp_path: Path) -> None:
+    """More time would have bought nothing, and whoever reads it knows; logs have the two settings apart."""
+    (tmp_path / "config.toml").write_text("[budget]\nper_day = 1000\n")
+    with simulator("--accounts", "300", cwd=tmp_path) as api:
+        crawl = ["--log-format", "json", "crawl", "--seed", "u1", "--budget", "300", "--api-url", api.url]
+        for more, told, setting in (
+            (
+                ["--deadline", "2s", "--budget-per-day", "3"],
+                "2 s are over; this day's 3 credits were used up before, so that more time helps from tomorrow on only,"
+                " crawl.deadline from --deadline, budget.per_day = 3 from --budget-per-day",
+                ["crawl.deadline", "budget.per_day"],
+            ),
+            (["--deadline", "0.01s", "--concurrency", "1"], "0.01 s are over, from --deadline", "crawl.deadline"),
+        ):
+            done = run([*crawl, *more], cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+            assert f"stopped because: time is up ({told})." in done.stdout
+            events = [json.loads(line) for line in done.stderr.splitlines()]
+            [stopped] = [event for event in events if event["event"] == "run.stopped"]
+            assert (stopped["reason"], stopped["setting"]) == ("deadline", setting)
+
+
 def test_a_budget_that_was_raised_meanwhile_is_not_the_flags(tmp_path: Path) -> None:
     """The line says that it was changed; what was asked for was less."""
     with simulator("--accounts", "300", "--latency", "150", cwd=tmp_path) as api:
@@ -94,6 +117,35 @@ def test_a_budget_that_was_raised_meanwhile_is_not_the_flags(tmp_path: Path) -> 
             assert run(["budget", "add", "10"], cwd=tmp_path).returncode == 0
             done = crawling.result()
     assert "stopped because: budget reached (40 credits, of run 1, changed while it ran)." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "kept"),
+    [
+        ("--retry-reserve 20", "budget.retry_reserve = 20 from --retry-reserve keeps the {} back; lower it"),
+        ("--budget-per-seed 5", "budget.per_seed = 5 from --budget-per-seed keeps the {} back; raise it"),
+        (
+            "--budget-per-seed 20 --budget-per-depth 6,4",
+            "budget.per_seed = 20 from --budget-per-seed and budget.per_depth = 6,4 from --budget-per-depth keep the {}"
+            " back; raise them",
+        ),
+    ],
+)
+def test_a_crawl_that_may_buy_nothing_says_which_setting_keeps_it_from_that(
+    tmp_path: Path, flags: str, kept: str
+) -> None:
+    """A run that its own settings ended goes on in vain while they stand: it ends as before, and a warning says why."""
+    with simulator("--accounts", "300", cwd=tmp_path) as api:
+        crawl = ["--json", "--log-format", "console", "crawl", "--api-url", api.url, *flags.split()]
+        first = run([*crawl, "--seed", "u1", "--seed", "u2", "--budget", "60"], cwd=tmp_path)
+        again = run(crawl, cwd=tmp_path)
+    assert "nothing was bought" not in first.stderr
+    assert again.returncode == 0, again.stderr
+    told = result(again)
+    assert (told["run_id"], told["stop_reason"]) == (1, "budget_exhausted")
+    assert told["credits"] == result(first)["credits"]
+    words = kept.format(f"{told['credits']['remaining']} credits left of run 1")
+    assert f"WARN     nothing was bought: {words} to go on\n" in again.stderr
 
 
 def test_a_run_that_goes_on_names_its_own_budget(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import rehearsal
 import virtual_time
+from dying import Died, dying
 from postgres_server import Postgres
 from storages import empty
 
@@ -371,6 +373,23 @@ def test_a_run_that_was_cut_off_is_planned_to_its_end(run: Run, tmp_path: Path) 
         assert "--new-run" in run("plan", "--budget", budget, *flags).out
 
 
+@pytest.mark.parametrize("caps", [Caps(), Caps(per_seed=60), Caps(per_depth=(3, 80, 60))])
+def test_a_run_that_was_killed_is_planned_without_what_was_in_flight(tmp_path: Path, caps: Caps) -> None:
+    """Its open reservations become uncertain when a crawl goes on with it: of the run, and of their seeds and hops."""
+    path, asked = tmp_path / "a.db", {"concurrency": 20, "caps": caps, "max_depth": 2}
+    api = rehearsal.service(GRAPH)
+    with suppress(Died):
+        rehearsal.go(path, api, seeds=SEEDS, budget=300, writer=dying(100), **asked)
+    [before] = rehearsal.state(path).runs
+    assert before.reserved == 20
+    with closing(Database.open(path, now=virtual_time.now, mode="read")) as db, db.read() as conn:
+        found = prospects.read(conn, Options(budget=None, **asked), None, now=virtual_time.EPOCH)
+    assert found.used == before.charged + 20
+    rehearsal.go(path, api, budget=None, **asked)
+    [after] = rehearsal.state(path).runs
+    assert after.charged - before.charged == found.forecasts["flow"].cost
+
+
 def test_a_plan_shows_low_mid_and_high_within_eighty_columns(run: Run, lean: Path) -> None:
     """Each strategy has a line with all three of each number."""
     found = run("--db", lean, "plan", "--json", "--budget", 500).document
@@ -410,6 +429,8 @@ CAPS: Mapping[str, Mapping[str, Any]] = {
     "retries": {"budget": 400, "caps": Caps(retry_reserve=250)},
     "seeds": {"budget": 5000, "caps": Caps(per_seed=60)},
     "hops": {"budget": 5000, "caps": Caps(per_depth=(3, 80, 60)), "max_depth": 2},
+    "seeds of a closed hop": {"budget": 5000, "caps": Caps(per_seed=120, per_depth=(3, 30))},
+    "one seed of a closed hop": {"budget": 5000, "caps": Caps(per_seed=80, per_depth=(3, 20)), "strategy": "bfs"},
     "depth": {"budget": 5000, "max_depth": 1},
     "day": {"budget": 5000, "caps": Caps(per_day=180), "deadline_s": 3600.0},
 }
@@ -427,6 +448,18 @@ def test_a_run_foresees_no_more_than_it_may_spend(tmp_path: Path, what: str) -> 
     assert foreseen["from_credit"] + foreseen["credits"] == pytest.approx(run.charged, rel=0.1)
     assert foreseen["accounts"]["low"] <= foreseen["accounts"]["actual"] <= foreseen["accounts"]["high"]
     assert foreseen["edges"]["low"] <= foreseen["edges"]["actual"] <= foreseen["edges"]["high"]
+
+
+def test_what_seeds_and_hops_keep_out_costs_nothing(run: Run, tmp_path: Path) -> None:
+    """The known frontier of a run that its sub-budgets ended is free: these settings let no list of it be bought."""
+    caps = Caps(per_seed=20, per_depth=(3, 12))
+    rehearsal.go(tmp_path / "followgraph.db", rehearsal.service(GRAPH), seeds=SEEDS, budget=400, caps=caps)
+    flags = ("--budget-per-depth", "3,12", "--budget-per-seed")
+    closed = run("plan", *flags, 20, "--json").document
+    assert (closed["continues"], closed["spends"], closed["frontier_cost"]) == (1, 0, 0)
+    assert "0 credits for all that waits now" in run("plan", *flags, 20).out
+    is_open = run("plan", *flags, 25, "--json").document
+    assert 0 < is_open["spends"] <= 15 < is_open["frontier_cost"]
 
 
 def test_a_run_that_stops_early_is_compared_with_what_was_expected_by_then(tmp_path: Path) -> None:
@@ -469,7 +502,9 @@ def test_a_room_is_what_is_left_of_seeds_and_hops() -> None:
     ours = room.copy()
     ours.take(1, 0, 3.0)
     assert [ours.left(1, 0), ours.left(2, 0), ours.left(2, 1), ours.left(2, 7)] == [1.0, 2.0, 0.0, 10.0]
-    assert ours.of_seeds([1, 2, 2]) == 11.0
+    wanted = {(1, 7): 4.0, (2, 0): 1.0, (3, 0): 3.0, (4, 0): 0.0, (2, 1): 4.0, (None, 7): 9.0}
+    paid = {(1, 7): 1.0, (2, 0): 0.5, (3, 0): 1.5, (4, 0): 0.0, (2, 1): 0.0, (None, 7): 9.0}
+    assert ours.cut(wanted) == paid  # seed 1 has a credit left, hop 0 two, hop 1 none
     assert room.left(1, 0) == 4.0
     assert Room().left(1, 0) == Room(per_seed=10).left(None, 0) == inf
 

@@ -16,7 +16,7 @@ from socialfetch.simulator import network
 from storage import lock
 from storage.allowances import Caps
 from storage.database import Database
-from storage.schema import runs
+from storage.schema import processes, runs
 
 if TYPE_CHECKING:
     from conftest import Run
@@ -36,7 +36,13 @@ def add_run(path: Path, **values: object) -> None:
         "active_s": 20.0,
         **values,
     }
-    database.transact(lambda conn: conn.execute(sa.insert(runs).values(row)))
+
+    def insert(conn: sa.Connection) -> None:
+        run_id = conn.execute(sa.insert(runs).values(row).returning(runs.c.id)).scalar_one()
+        times = dict.fromkeys(("started_at", "heartbeat_at", "ended_at"), row["started_at"])
+        conn.execute(sa.insert(processes).values(run_id=run_id, host="here", pid=1, **times))
+
+    database.transact(insert)
     database.close()
 
 
@@ -80,6 +86,24 @@ def test_after_runs(run: Run, tmp_path: Path) -> None:
     assert "2, bfs · not ended" in shown
     assert "40 spent · 2 uncertain · 58 left of 100" in shown
     assert "2 runs" in shown
+
+
+def test_a_crawl_that_went_on_after_a_refresh_stands_in_front(run: Run, tmp_path: Path) -> None:
+    """The run is the one that was at work last, as it is for `budget`, and not the newest; the other one waits."""
+    path, api = tmp_path / "followgraph.db", rehearsal.service(network.generate(300, rng_seed=3))
+    rehearsal.go(path, api, seeds=["u1", "u2"], budget=90, meanwhile=rehearsal.stop_after(0.3))
+    rehearsal.go(path, api, budget=5, refresh_only=True)
+    run("budget", "add", 7)
+    assert "waits    run 1 · " in run("status").out
+    rehearsal.go(path, api, budget=None)
+    found, budget = run("status", "--json").document, run("budget", "show", "--json").document["run"]
+    assert (found["run_id"], found["stop_reason"]) == (1, "budget_exhausted")
+    assert found["run_id"] == budget.pop("id")
+    assert found["credits"] == budget
+    assert found["pages"] == found["runs"][0]["pages"] > 0
+    shown = run("status").out
+    assert "run      1, flow · stopped because: budget reached\n" in shown
+    assert "waits    run 2 · 12 left of 12: the next refresh goes on with it\n" in shown
 
 
 SPAN = {"accounts": {"low": 80, "mid": 100, "high": 130}, "edges": {"low": 900, "mid": 1000, "high": 1200}}

@@ -14,6 +14,8 @@ import pytest
 import rehearsal
 from study import Study, facts
 
+from socialfetch.simulator import network
+
 if TYPE_CHECKING:
     from conftest import Run, Shell, Simulate
 
@@ -90,6 +92,28 @@ def test_why_says_how_many_more_list_an_account(run: Run, tmp_path: Path) -> Non
     assert "listed by 7 accounts" in told
     assert told.count("by @a") == 5
     assert "         and 2 more\n" in told
+
+
+def test_why_says_from_which_queue_each_list_was_picked(run: Run, tmp_path: Path) -> None:
+    """The queue and the priority at the pick are what the visit keeps, for people in words."""
+    api, path = rehearsal.service(network.generate(300, rng_seed=3)), tmp_path / "followgraph.db"
+    asked = {"audit": 0.2, "control": 0.3, "explore": 0.2, "concurrency": 1}
+    rehearsal.go(path, api, seeds=["u1", "u2", "u3"], budget=200, **asked)
+    assert run("requeue", "@u1").code == 0
+    rehearsal.go(path, api, budget=1, new_run=True)
+    said = {
+        "main": "from the main queue",
+        "explore": "by lot, to explore",
+        "ahead": "ahead of all others",
+        "audit": "for the audit of follower counts",
+        "control-2": "for wave 2 of the control sample",
+    }
+    for queue, words in said.items():
+        query = f"SELECT id, account_id, priority FROM visits WHERE queue = '{queue}' ORDER BY id DESC LIMIT 1"
+        [(visit, account, priority)] = rehearsal.rows(path, query)
+        found = {each["id"]: each for each in run("why", f"#{account}", "--json").document["visits"]}[visit]
+        assert (found["queue"], found["priority"]) == (queue, priority)
+        assert f"         picked {words}, at priority {priority:.6g}\n" in run("why", f"#{account}").out
 
 
 def test_why_under_a_former_handle(run: Run, study: Study) -> None:
