@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from ipaddress import ip_address
@@ -25,6 +26,25 @@ class Allowed:
     """What a setting takes, in words, where type and bounds do not say it."""
 
     words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Names of which a setting takes one, where they stand elsewhere: asked for when a value is checked or refused."""
+
+    names: Callable[[], Sequence[str]]
+
+
+def _strategies() -> Sequence[str]:
+    from crawler.strategies import registry  # noqa: PLC0415 - start-up
+
+    return tuple(registry.CHOICES)
+
+
+def _strategy(value: str) -> str:
+    if value not in _strategies():
+        raise ValueError("no strategy has this name")
+    return value
 
 
 def _seconds(value: object) -> float:
@@ -148,6 +168,7 @@ def _doi(value: str) -> str:
 
 DURATION = Allowed('a duration such as "90s", "10m", "2h" or "1d"')
 
+StrategyName = Annotated[str, AfterValidator(_strategy), Choices(_strategies)]
 Duration = Annotated[float, BeforeValidator(_seconds), DURATION]
 Address = Annotated[
     str, AfterValidator(_address), Allowed('an https address, or plain http to this machine ("http://127.0.0.1:8765")')
@@ -258,7 +279,7 @@ class Budget(Section):
 class Crawl(Section):
     """How a crawl chooses and how fast it goes."""
 
-    strategy: Literal["flow", "rank", "core", "community", "discover", "unbiased", "bfs"] = _setting(
+    strategy: StrategyName = _setting(
         "flow",
         "What to buy first: flow maps the surroundings of the seeds, rank the most followed, core the follows among the"
         " important, community one scene, discover most accounts, unbiased a fair sample, bfs whole neighbourhoods.",
