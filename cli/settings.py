@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic.fields import FieldInfo
 
 from cli import durations
@@ -105,15 +105,25 @@ def _key_file(value: str) -> str:
     return _place(value)
 
 
-def _tuple(value: object) -> object:
+def _tuple(value: object, where: ValidationInfo) -> object:
     """Read a list; in a variable and on the command line its parts are separated by commas, in brackets or not."""
     if isinstance(value, str):
+        if where.mode == "python":  # a file has lists of its own
+            raise ValueError("text, not a list")
+        if not value.strip():
+            raise ValueError("empty")
         inside = value.strip().removeprefix("[").removesuffix("]").strip()
         words = tuple(part.strip().strip("\"'") for part in inside.split(",")) if inside else ()
         if not all(words):  # left out, what comes after it would move to its place
             raise ValueError("nothing stands between two commas, or after the last")
         return words
     return tuple(value) if isinstance(value, list) else value
+
+
+def _word(value: str) -> str:
+    if not value.strip():
+        raise ValueError("a part of it is empty")
+    return value
 
 
 def _time_zone(value: str) -> str:
@@ -125,6 +135,8 @@ def _time_zone(value: str) -> str:
 
 
 def _pattern(value: str) -> str:
+    if not value:
+        raise ValueError("empty: no handle matches it")
     try:
         re.compile(value)
     except re.error as error:
@@ -174,7 +186,11 @@ Address = Annotated[
     str, AfterValidator(_address), Allowed('an https address, or plain http to this machine ("http://127.0.0.1:8765")')
 ]
 KeyFile = Annotated[str, AfterValidator(_key_file), Allowed("the path of a file that holds the key")]
-Words = Annotated[tuple[str, ...], BeforeValidator(_tuple), Allowed('a list such as ["DE", "AT"]')]
+Words = Annotated[
+    tuple[Annotated[str, AfterValidator(_word)], ...],
+    BeforeValidator(_tuple),
+    Allowed('a list such as ["DE", "AT"], of which a flag takes one at a time'),
+]
 Caps = Annotated[
     tuple[Annotated[int, Field(ge=0, le=10**12)], ...],
     BeforeValidator(_tuple),
