@@ -161,7 +161,8 @@ def _begun(conn: sa.Connection) -> Iterator[Incident]:
         before = settings_of.get(run, latest)
         other = {} if before is None else differences(before, settings, but=_UNTOLD)
         if other:
-            yield Incident(at=at, run=run, kind="settings", facts=other)
+            changes = {"changes": other, "is_new_run": run not in settings_of}
+            yield Incident(at=at, run=run, kind="settings", facts=changes)
         latest = settings_of[run] = settings
         if asked.get(run) != strategy:
             # A run that is continued goes on in the phase and by the rule that it was in.

@@ -465,16 +465,16 @@ def test_stops_and_incidents_are_logged(tmp_path: Path) -> None:
 
 
 def test_a_crawl_that_goes_on_after_a_refresh_is_compared_with_itself(tmp_path: Path) -> None:
-    """The refresh in between was another run: what that was asked is no change of this one."""
+    """The refresh in between was another run: what that was asked is no change of this one, and no going on."""
     path, api = tmp_path / "a.db", rehearsal.service(network.generate(400, rng_seed=3))
     rehearsal.go(path, api, seeds=["u1", "u2"], budget=60, meanwhile=rehearsal.stop_after(0.3), concurrency=2)
     rehearsal.go(path, api, budget=5, refresh_only=True, concurrency=2)
     rehearsal.go(path, api, budget=60, strategy="rank", concurrency=2)
     files = build(path, tmp_path / "report", now=lambda: NOW)
     told = {(row["run"], row["words"]) for row in json.loads(files.json.read_text("ascii"))["log"]}
-    assert {each for each in told if each[1].startswith("Went on with other settings")} == {
+    assert {each for each in told if "with other settings" in each[1]} == {
         (1, "Went on with other settings: strategy flow → rank."),
-        (2, "Went on with other settings: refresh not set → yes."),
+        (2, "Began with other settings than the run before: refresh not set → yes."),
     }
 
 
@@ -510,7 +510,7 @@ def test_every_stop_and_phase_is_logged_when_it_came(tmp_path: Path) -> None:
         (0, 1, "Run 1 began: strategy core, budget 10 credits."),
         (0, 1, "Run 1 stopped because its budget was reached: 10 credits charged, 0 uncertain, 0 s at work."),
         (1, 2, "Run 2 began: strategy core, budget 150 credits."),
-        (1, 2, "Went on with other settings: audit 0.0 → 0.2; control 0.0 → 0.5."),
+        (1, 2, "Began with other settings than the run before: audit 0.0 → 0.2; control 0.0 → 0.5."),
         (1, 2, "Came to the audit of follower counts."),
         (1, 2, f"Stopped because {STOP_WORDS['interrupted']}, and went on later."),
         (2, 2, "Went on by strategy core after the audit of follower counts."),
