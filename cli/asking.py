@@ -144,8 +144,10 @@ def kept(asked: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in asked.items():
         match name, value:
-            case "filter" | "stop", dict():
+            case "filter" | "stop" | "retry" | "breakers", dict():
                 found |= {f"{name}.{inside}": each for inside, each in value.items()}
+            case "time_zone", None:
+                pass  # no limit a day, so it decided nothing
             case "source", _:
                 found["api.base_url"] = value
             case "archive", _:
@@ -219,6 +221,7 @@ def caps(budget: Budget) -> Caps:
         per_seed=budget.per_seed,
         per_depth=budget.per_depth,
         retry_reserve=budget.retry_reserve,
+        time_zone=budget.time_zone,
         day=lambda now: calendar.day(now, where),
         day_ends=lambda now: calendar.next_midnight(now, where),
     )

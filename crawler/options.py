@@ -70,7 +70,10 @@ class Options:
         return registry.build(name, tuning)
 
     def as_settings(self) -> Mapping[str, Any]:
-        """Return what a later reader needs to repeat the run; no secrets are among the options."""
+        """Return what a later reader needs to repeat the run; no secrets are among the options.
+
+        How long a call waits for its repetition is not among them: it changes when a page is bought, not which.
+        """
         return {
             "strategy": self.strategy,
             "cost_exponent": self.cost_exponent,
@@ -85,7 +88,13 @@ class Options:
             "max_pages_per_account": self.max_pages_per_account,
             "filter": self.wanted.as_settings(),
             "stop": asdict(self.stop_rules),
+            "retry": {
+                "attempts": self.retry.attempts,
+                "maybe_charged_attempts": self.retry.maybe_charged_attempts,
+            },
+            "breakers": asdict(self.breakers),
             "per_day": self.caps.per_day,
+            "time_zone": None if self.caps.per_day is None else self.caps.time_zone,
             "per_seed": self.caps.per_seed,
             "per_depth": list(self.caps.per_depth),
             "retry_reserve": self.caps.retry_reserve,

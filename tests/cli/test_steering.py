@@ -215,6 +215,21 @@ def test_a_run_that_goes_on_otherwise_says_so(run: Run, simulate: Simulate, tmp_
     assert "followgraph crawl --audit 0.5 --max-depth 0\n" in run("budget", "add", 1).out
 
 
+def test_other_retries_and_breakers_are_told_too(run: Run, simulate: Simulate, tmp_path: Path) -> None:
+    """When a list is given up and when a run stops are terms of it; how long a repetition waits is none."""
+    api = ("--api-url", simulate("--accounts", "300", "--port", "0"))
+    assert run("crawl", "--seed", "u1", "--budget", 4, "--max-depth", 0, *api).code == 0
+    (tmp_path / "config.toml").write_text(
+        "[retry]\nattempts = 3\nfirst_delay_s = 2.0\n[breakers]\nerror_share = 0.9\n"
+        '[budget]\ntime_zone = "Europe/Berlin"\n'  # nobody asks for a limit a day
+    )
+    assert run("budget", "add", 1).err.count(" → ") == 3  # with the address
+    told = run("--log-format", "console", "crawl", *api).err
+    assert "retry.attempts 5 → 3 (from config.toml)" in told
+    assert "breakers.error_share 0.5 → 0.9 (from config.toml)" in told
+    assert told.count(" → ") == 3  # with max_depth
+
+
 def test_words_to_nobody(run: Run, study: Study) -> None:
     """Where nothing runs the commands say so; a drain is not kept for whoever comes."""
     for word, kept in (("pause", 1), ("resume", 2), ("drain", 2)):
