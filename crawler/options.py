@@ -53,6 +53,9 @@ class Options:
     """Kept with the run's settings."""
     source: str = ""
     """The host that is asked, kept with the run so that a rehearsal is never taken for the real thing."""
+    origin: str | None = None
+    """The same with scheme and port, for a command that goes on with the run; None where the address has a path, which
+    may hold a secret."""
     left_out: tuple[str, ...] = ()
     """Profile fields that are not stored: bio, avatar, region, language."""
     retry: Retry = field(default_factory=Retry)
@@ -102,6 +105,7 @@ class Options:
             "archive": self.archive,
             "left_out": list(self.left_out),
             "source": self.source,
+            "origin": self.origin,
             **({REFRESH: True} if self.refresh_only else {}),
             **self.labels,
         }

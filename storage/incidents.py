@@ -21,8 +21,8 @@ from storage.summary import differences, json_object
 SILENCE_S = 600
 """Seconds without an answer inside a run from which on it is a silence."""
 
-_UNTOLD = frozenset({DAY, "lot_seed", "rng_seed"})
-"""Settings that differ from run to run without anybody having changed them."""
+_UNTOLD = frozenset({DAY, "lot_seed", "rng_seed", "origin"})
+"""Settings that differ from run to run without anybody having changed them, as the port of a simulator does."""
 
 _PURGED = "purged"
 """A notice of what has a receipt too."""

@@ -31,8 +31,8 @@ from storage.schema import (
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-_UNTOLD = frozenset({"concurrency", "rate", "deadline_s", "lot_seed"})
-"""Settings that change nothing of what a run buys."""
+_UNTOLD = frozenset({"concurrency", "rate", "deadline_s", "origin", "lot_seed"})
+"""Settings that change nothing of what a run buys, or, as where it is bought, are told by another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
