@@ -110,7 +110,7 @@ def options(settings: Settings) -> Options:
     from crawler.policy import Retry  # noqa: PLC0415 - start-up
     from crawler.stopping import StopRules  # noqa: PLC0415 - start-up
 
-    asked = settings.crawl
+    asked, address = settings.crawl, urlsplit(settings.api.base_url)
     return Options(
         budget=settings.budget.total,
         strategy=asked.strategy,
@@ -130,7 +130,8 @@ def options(settings: Settings) -> Options:
         rng_seed=asked.rng_seed,
         max_wait_s=asked.max_wait,
         archive=settings.storage.archive == "on",
-        source=urlsplit(settings.api.base_url).hostname or "",
+        source=address.hostname or "",
+        origin=None if address.path else settings.api.base_url,
         left_out=settings.policy.left_out,
         retry=Retry(**settings.retry.model_dump()),
         breakers=Limits(**settings.breakers.model_dump()),
@@ -144,8 +145,10 @@ def kept(asked: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in asked.items():
         match name, value:
-            case "filter" | "stop", dict():
+            case "filter" | "stop" | "retry" | "breakers", dict():
                 found |= {f"{name}.{inside}": each for inside, each in value.items()}
+            case "time_zone", None:
+                pass  # no limit a day, so it decided nothing
             case "source", _:
                 found["api.base_url"] = value
             case "archive", _:
@@ -196,7 +199,7 @@ def spelt(value: object) -> str:
 def as_before(changed: Mapping[str, tuple[Any, Any]]) -> dict[str, object]:
     """Return the flags, by dotted key, that set what changed to what it was; None where no flag may be given for that.
 
-    Of an address only the host is kept, so that no flag can name it.
+    Of an address this is given the host, which no flag can name.
     """
     from cli.settings import flag_of  # noqa: PLC0415 - start-up
 
@@ -219,6 +222,7 @@ def caps(budget: Budget) -> Caps:
         per_seed=budget.per_seed,
         per_depth=budget.per_depth,
         retry_reserve=budget.retry_reserve,
+        time_zone=budget.time_zone,
         day=lambda now: calendar.day(now, where),
         day_ends=lambda now: calendar.next_midnight(now, where),
     )

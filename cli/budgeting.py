@@ -25,7 +25,7 @@ _MOST = 10**12
 _KEYS = ("day", "outcome", "cause", "run")
 
 
-_OF_REFRESH = ("crawl.strategy", "crawl.concurrency", "crawl.rate")
+_OF_REFRESH = ("crawl.strategy", "crawl.concurrency", "crawl.rate", "api.base_url")
 """Settings that `refresh` has flags for."""
 
 
@@ -152,9 +152,14 @@ def _next(run: RunRow, session: Session) -> None:
     """Say what goes on with a run as it was asked before, and what no flag can say of that."""
     configuration = session.configure()
     now = asking.options(configuration.settings).as_settings()
-    changed = asking.otherwise({name: value for name, value in run.asked.items() if name in now}, now)
+    kept = [name for name in run.asked if name in now]  # an older program kept fewer
+    before, after = ({name: each[name] for name in kept} for each in (run.asked, now))
+    changed = asking.otherwise(before, after)
     command = "refresh" if run.is_refresh else "crawl"
     flags = asking.as_before(changed)
+    origin = run.asked.get("origin")
+    if origin is not None and origin != configuration.settings.api.base_url:
+        flags["api.base_url"] = str(origin)
     if run.is_refresh:
         flags = {key: value for key, value in flags.items() if key in _OF_REFRESH}
     session.output.line(session.following(command, flags), label="next", is_command=True)

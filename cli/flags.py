@@ -16,7 +16,7 @@ def converted(kind: Any, tokens: Sequence[Token]) -> Any:
     """Convert as cyclopts does, but never a fraction to a whole number: it would round `--budget 2.7` to 3 credits."""
     for token in tokens:
         if kind is int and not re.fullmatch(r"[+-]?[0-9]+", token.value):
-            raise ValueError(f'"{shortened(token.value)}" is not a whole number')
+            raise ValueError(f'"{shortened(token.value)}" is not a whole number: write digits alone, such as 20')
     return convert(kind, tokens)
 
 

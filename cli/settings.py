@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from ipaddress import ip_address
@@ -14,7 +15,7 @@ from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic.fields import FieldInfo
 
 from cli import durations
@@ -25,6 +26,25 @@ class Allowed:
     """What a setting takes, in words, where type and bounds do not say it."""
 
     words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Names of which a setting takes one, where they stand elsewhere: asked for when a value is checked or refused."""
+
+    names: Callable[[], Sequence[str]]
+
+
+def _strategies() -> Sequence[str]:
+    from crawler.strategies import registry  # noqa: PLC0415 - start-up
+
+    return tuple(registry.CHOICES)
+
+
+def _strategy(value: str) -> str:
+    if value not in _strategies():
+        raise ValueError("no strategy has this name")
+    return value
 
 
 def _seconds(value: object) -> float:
@@ -85,15 +105,25 @@ def _key_file(value: str) -> str:
     return _place(value)
 
 
-def _tuple(value: object) -> object:
+def _tuple(value: object, where: ValidationInfo) -> object:
     """Read a list; in a variable and on the command line its parts are separated by commas, in brackets or not."""
     if isinstance(value, str):
+        if where.mode == "python":  # a file has lists of its own
+            raise ValueError("text, not a list")
+        if not value.strip():
+            raise ValueError("empty")
         inside = value.strip().removeprefix("[").removesuffix("]").strip()
         words = tuple(part.strip().strip("\"'") for part in inside.split(",")) if inside else ()
         if not all(words):  # left out, what comes after it would move to its place
             raise ValueError("nothing stands between two commas, or after the last")
         return words
     return tuple(value) if isinstance(value, list) else value
+
+
+def _word(value: str) -> str:
+    if not value.strip():
+        raise ValueError("a part of it is empty")
+    return value
 
 
 def _time_zone(value: str) -> str:
@@ -105,6 +135,8 @@ def _time_zone(value: str) -> str:
 
 
 def _pattern(value: str) -> str:
+    if not value:
+        raise ValueError("empty: no handle matches it")
     try:
         re.compile(value)
     except re.error as error:
@@ -148,12 +180,17 @@ def _doi(value: str) -> str:
 
 DURATION = Allowed('a duration such as "90s", "10m", "2h" or "1d"')
 
+StrategyName = Annotated[str, AfterValidator(_strategy), Choices(_strategies)]
 Duration = Annotated[float, BeforeValidator(_seconds), DURATION]
 Address = Annotated[
     str, AfterValidator(_address), Allowed('an https address, or plain http to this machine ("http://127.0.0.1:8765")')
 ]
 KeyFile = Annotated[str, AfterValidator(_key_file), Allowed("the path of a file that holds the key")]
-Words = Annotated[tuple[str, ...], BeforeValidator(_tuple), Allowed('a list such as ["DE", "AT"]')]
+Words = Annotated[
+    tuple[Annotated[str, AfterValidator(_word)], ...],
+    BeforeValidator(_tuple),
+    Allowed('a list such as ["DE", "AT"], of which a flag takes one at a time'),
+]
 Caps = Annotated[
     tuple[Annotated[int, Field(ge=0, le=10**12)], ...],
     BeforeValidator(_tuple),
@@ -258,7 +295,7 @@ class Budget(Section):
 class Crawl(Section):
     """How a crawl chooses and how fast it goes."""
 
-    strategy: Literal["flow", "rank", "core", "community", "discover", "unbiased", "bfs"] = _setting(
+    strategy: StrategyName = _setting(
         "flow",
         "What to buy first: flow maps the surroundings of the seeds, rank the most followed, core the follows among the"
         " important, community one scene, discover most accounts, unbiased a fair sample, bfs whole neighbourhoods.",

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from cli.escaping import shortened
-from cli.settings import Allowed, every, sections
+from cli.settings import Allowed, Choices, every, sections
 
 KEY_VARIABLE = "SOCIALFETCH_API_KEY"
 
@@ -90,9 +90,11 @@ def _parts(annotation: Any) -> tuple[Any, list[object]]:
     return annotation, []
 
 
-def _choices(field: FieldInfo) -> tuple[str, ...]:
+def _choices(field: FieldInfo) -> Sequence[str]:
     kind = _kind(field)
-    return get_args(kind) if get_origin(kind) is Literal else ()
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return next((part.names() for part in _metadata(field) if isinstance(part, Choices)), ())
 
 
 def _listed(words: Sequence[str]) -> str:

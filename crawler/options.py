@@ -53,6 +53,9 @@ class Options:
     """Kept with the run's settings."""
     source: str = ""
     """The host that is asked, kept with the run so that a rehearsal is never taken for the real thing."""
+    origin: str | None = None
+    """The same with scheme and port, for a command that goes on with the run; None where the address has a path, which
+    may hold a secret."""
     left_out: tuple[str, ...] = ()
     """Profile fields that are not stored: bio, avatar, region, language."""
     retry: Retry = field(default_factory=Retry)
@@ -70,7 +73,10 @@ class Options:
         return registry.build(name, tuning)
 
     def as_settings(self) -> Mapping[str, Any]:
-        """Return what a later reader needs to repeat the run; no secrets are among the options."""
+        """Return what a later reader needs to repeat the run; no secrets are among the options.
+
+        How long a call waits for its repetition is not among them: it changes when a page is bought, not which.
+        """
         return {
             "strategy": self.strategy,
             "cost_exponent": self.cost_exponent,
@@ -85,7 +91,13 @@ class Options:
             "max_pages_per_account": self.max_pages_per_account,
             "filter": self.wanted.as_settings(),
             "stop": asdict(self.stop_rules),
+            "retry": {
+                "attempts": self.retry.attempts,
+                "maybe_charged_attempts": self.retry.maybe_charged_attempts,
+            },
+            "breakers": asdict(self.breakers),
             "per_day": self.caps.per_day,
+            "time_zone": None if self.caps.per_day is None else self.caps.time_zone,
             "per_seed": self.caps.per_seed,
             "per_depth": list(self.caps.per_depth),
             "retry_reserve": self.caps.retry_reserve,
@@ -93,6 +105,7 @@ class Options:
             "archive": self.archive,
             "left_out": list(self.left_out),
             "source": self.source,
+            "origin": self.origin,
             **({REFRESH: True} if self.refresh_only else {}),
             **self.labels,
         }

@@ -42,13 +42,14 @@ class Caps:
     """Credits at most, None for as many as the run has. `per_depth` is of hop 0, 1, 2 …; later hops have no cap.
 
     `retry_reserve` credits of the run are kept for pages that failed once. `day` names the day of a Unix time and
-    `day_ends` says when it is over.
+    `day_ends` says when it is over, both in `time_zone`.
     """
 
     per_day: int | None = None
     per_seed: int | None = None
     per_depth: tuple[int, ...] = ()
     retry_reserve: int = 0
+    time_zone: str = "UTC"
     day: Callable[[float], str] = _utc_day
     day_ends: Callable[[float], float] = _utc_day_ends
 

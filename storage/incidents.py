@@ -21,8 +21,8 @@ from storage.summary import differences, json_object
 SILENCE_S = 600
 """Seconds without an answer inside a run from which on it is a silence."""
 
-_UNTOLD = frozenset({DAY, "lot_seed", "rng_seed"})
-"""Settings that differ from run to run without anybody having changed them."""
+_UNTOLD = frozenset({DAY, "lot_seed", "rng_seed", "origin"})
+"""Settings that differ from run to run without anybody having changed them, as the port of a simulator does."""
 
 _PURGED = "purged"
 """A notice of what has a receipt too."""
@@ -161,7 +161,8 @@ def _begun(conn: sa.Connection) -> Iterator[Incident]:
         before = settings_of.get(run, latest)
         other = {} if before is None else differences(before, settings, but=_UNTOLD)
         if other:
-            yield Incident(at=at, run=run, kind="settings", facts=other)
+            changes = {"changes": other, "is_new_run": run not in settings_of}
+            yield Incident(at=at, run=run, kind="settings", facts=changes)
         latest = settings_of[run] = settings
         if asked.get(run) != strategy:
             # A run that is continued goes on in the phase and by the rule that it was in.

@@ -245,7 +245,10 @@ def start(
     )
 
 
-OWN_SETTINGS = {"concurrency", "rate", "deadline_s", "source", "rng_seed", "lot_seed"}
+OWN_SETTINGS = {
+    *("concurrency", "rate", "deadline_s", "retry", "breakers"),
+    *("source", "origin", "rng_seed", "lot_seed"),
+}
 """Settings that each crawler of a run may have for itself."""
 
 

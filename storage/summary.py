@@ -31,8 +31,8 @@ from storage.schema import (
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-_UNTOLD = frozenset({"concurrency", "rate", "deadline_s", "lot_seed"})
-"""Settings that change nothing of what a run buys."""
+_UNTOLD = frozenset({"concurrency", "rate", "deadline_s", "origin", "lot_seed"})
+"""Settings that change nothing of what a run buys, or, as where it is bought, are told by another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,10 +300,15 @@ def _terms(conn: sa.Connection) -> dict[Any, list[Terms]]:
 def differences(
     before: Mapping[str, Any], after: Mapping[str, Any], *, but: Collection[str]
 ) -> dict[str, dict[str, Any]]:
-    """Return what each setting that differs was `before` and `after`, by name; of these names nothing is told."""
+    """Return what each setting that differs was `before` and `after`, by name; of the names `but` nothing is told.
+
+    Nothing is known of one that only one side names: an older program did not keep it. Only a refresh alone says that
+    it is one.
+    """
+    named = before.keys() & after.keys() | {REFRESH}
     return {
         name: {"before": before.get(name), "after": after.get(name)}
-        for name in sorted({*before, *after}.difference(but))
+        for name in sorted(named.difference(but))
         if before.get(name) != after.get(name)
     }
 

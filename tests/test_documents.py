@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.flags import Flags
 from cli.main import _COMMANDS
+from cli.settings import every
 from cli.stops import REASONS
 from crawler.strategies.registry import NAMES
 
@@ -20,6 +22,13 @@ def test_the_readme_names_every_command_stop_reason_and_strategy() -> None:
     readme = (ROOT / "README.md").read_text()
     words = [f"followgraph {command}" for command in _COMMANDS if command != "demo"] + ["make demo", "make test"]
     missing = [word for word in [*words, *(f"`{name}`" for name in (*REASONS, *NAMES))] if word not in readme]
+    assert missing == []
+
+
+def test_where_a_strategy_is_chosen_its_name_is_told() -> None:
+    """The setting in config.toml says what each strategy is for, and the help page names it."""
+    told = {"config.toml": every()["crawl.strategy"].description or "", "crawl --help": Flags.__doc__ or ""}
+    missing = [(place, name) for place, text in told.items() for name in NAMES if not re.search(rf"\b{name}\b", text)]
     assert missing == []
 
 

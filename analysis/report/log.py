@@ -143,9 +143,11 @@ def _budget(facts: Mapping[str, Any]) -> str:
 
 def _settings(facts: Mapping[str, Any]) -> str:
     changes = [
-        f"{_plain(name)} {_value(change['before'])} → {_value(change['after'])}" for name, change in facts.items()
+        f"{_plain(name)} {_value(change['before'])} → {_value(change['after'])}"
+        for name, change in facts["changes"].items()
     ]
-    return f"Went on with other settings: {'; '.join(changes)}."
+    how = "Began with other settings than the run before" if facts["is_new_run"] else "Went on with other settings"
+    return f"{how}: {'; '.join(changes)}."
 
 
 def _calls(facts: Mapping[str, Any]) -> str:

@@ -146,27 +146,43 @@ def _changes(terms: Terms) -> str:
     if "rng_seed" in terms.changed:
         found.append(f"rng seed {terms.settings.get('rng_seed')}")
     found += _asked({name: change["after"] for name, change in terms.changed.items()})
-    told = {"strategy", "rng_seed", *SHARES, *LIMITS, "per_depth", "filter"}
+    told = {"strategy", "rng_seed", *SHARES, *LIMITS, "per_depth", "filter", "retry"}
     for name, change in terms.changed.items():
-        after, words = change["after"], text.shown(name.replace("_", " "))
-        if isinstance(after, dict):
-            after = [f"{key.replace('_', ' ')} {value}" for key, value in sorted(after.items()) if value is not None]
+        if name == "time_zone":
+            continue  # told above, or gone with the limit a day
+        before, after, words = change["before"], change["after"], text.shown(name.replace("_", " "))
         if after is None or (not after and name != "max_depth"):
             found.append(f"no {words}")
-        elif name not in told:
+        elif name in told:
+            continue
+        elif isinstance(after, dict):
+            old = before if isinstance(before, dict) else {}
+            parts = {text.shown(key.replace("_", " ")): value for key, value in after.items() if value != old.get(key)}
+            found += [
+                f"no {words} {key}" if value is None else f"{words} {key} {_term(value)}"
+                for key, value in sorted(parts.items())
+            ]
+        else:
             found.append(f"{words} {_term(after)}")
     return text.listing(found)
 
 
 def _asked(asked: Mapping[str, Any]) -> list[str]:
-    """Return the shares, limits and filters among a run's settings in words."""
+    """Return the shares, limits, filters and retries among a run's settings in words."""
     told = []
     for name, what in SHARES.items():
         share = asked.get(name)
         if isinstance(share, (int, float)) and share:
             of = "" if name == "explore" else "of the budget "
             told.append(f"{text.percent(share)} {of}{what}")
-    return told + _limited(asked)
+    told += _limited(asked)
+    retry = asked.get("retry")
+    retry = retry if isinstance(retry, dict) else {}
+    free, dear = retry.get("attempts"), retry.get("maybe_charged_attempts")
+    if isinstance(free, int) and isinstance(dear, int):
+        unless = "" if dear == free else f", {dear:,} where they may have cost credits"
+        told.append(f"lists given up after {text.count(free, 'failed call')} for a page{unless}")
+    return told
 
 
 def _limited(asked: Mapping[str, Any]) -> list[str]:
@@ -176,6 +192,8 @@ def _limited(asked: Mapping[str, Any]) -> list[str]:
         for name, words in LIMITS.items()
         if isinstance(value := asked.get(name), (int, float)) and (value or name == "max_depth")
     ]
+    if isinstance(zone := asked.get("time_zone"), str):
+        found.append(f"days of {text.shown(zone)}")
     caps = asked.get("per_depth")
     if isinstance(caps, list) and caps:
         found.append(f"at most {text.listing([str(cap) for cap in caps])} credits by hops from a seed")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from math import log, log2, sqrt
+from typing import TYPE_CHECKING
 
-from crawler.strategies.learner import Learner
 from crawler.strategy import UNKNOWN_FIRST, Strategy, accounts_left
 from storage.ordering import Bought, Candidate
+
+if TYPE_CHECKING:
+    from crawler.strategies.learner import Learner
 
 KNOWN_BEFORE = 200
 BINS, PER_OCTAVE = 400, 16
@@ -49,6 +52,9 @@ class CorePages(Strategy):
 
     def restored(self, state: str | None) -> CorePages:
         """Return this strategy with what it has learned."""
+        # It brings numpy, which who only asks for the names of strategies does without.
+        from crawler.strategies.learner import Learner  # noqa: PLC0415
+
         other = CorePages(self.tuning)
         model = None
         other.histogram = [0] * BINS

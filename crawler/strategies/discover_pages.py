@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from math import log
+from typing import TYPE_CHECKING
 
-from crawler.strategies.learner import Learner
 from crawler.strategy import UNKNOWN_FIRST, Strategy, accounts_left
 from storage.ordering import Bought, Candidate
+
+if TYPE_CHECKING:
+    from crawler.strategies.learner import Learner
 
 KNOWN_BEFORE = 200
 """Accounts that must be known before a page teaches anything: the first pages are all new."""
@@ -32,6 +35,9 @@ class DiscoverPages(Strategy):
 
     def restored(self, state: str | None) -> DiscoverPages:
         """Return this strategy with what it has learned."""
+        # It brings numpy, which who only asks for the names of strategies does without.
+        from crawler.strategies.learner import Learner  # noqa: PLC0415
+
         other = DiscoverPages(self.tuning)
         other.known, model = json.loads(state) if state else (0, None)
         other.learner = Learner(PRIOR, FORGETTING, model)

@@ -26,8 +26,12 @@ from analysis.report.dictionary import FILES, TABLES
 from analysis.report.log import STOP_WORDS
 from analysis.report.references import REFERENCES, SOFTWARE
 from analysis.report.text import percent
+from crawler.breakers import Limits
+from crawler.policy import Retry
 from crawler.replay import replay
+from crawler.stopping import StopRules
 from socialfetch.simulator import network
+from storage.allowances import Caps
 from storage.database import Database
 from tests.analysis.sample import START, Sample, Visit, closed, insert, write
 from tests.analysis.test_report_estimates import drawn
@@ -165,6 +169,60 @@ def test_the_method_tells_how_a_run_began_and_what_was_changed_when(tmp_path: Pa
         copy.close()
     [again] = rehearsal.state(tmp_path / "b.db").runs
     assert (again.terms, again.raised) == (run.terms, run.raised)
+
+
+def test_retries_breakers_and_where_days_end_are_kept_with_a_run(tmp_path: Path) -> None:
+    """Method and log tell them: when a list was given up, when a run stopped, and whose midnight ended a day."""
+    path, api = tmp_path / "a.db", rehearsal.service(network.generate(400, rng_seed=3))
+
+    first: dict[str, Any] = {
+        "caps": Caps(per_day=500, time_zone="Europe/Berlin"),
+        "retry": Retry(attempts=3, maybe_charged_attempts=2, first_delay_s=2.0),
+    }
+    rehearsal.go(path, api, seeds=["u1", "u2"], budget=400, meanwhile=rehearsal.stop_after(0.6), concurrency=2, **first)
+    again: dict[str, Any] = {
+        "retry": Retry(attempts=4, maybe_charged_attempts=4),
+        "breakers": Limits(credits_without_new_edge=500),
+        "stop_rules": StopRules(new_accounts_per_credit=0.01),
+    }
+    rehearsal.go(path, api, budget=60, concurrency=2, **again)
+    files = build(path, tmp_path / "report", now=lambda: NOW)
+    text = spoken(files.html.read_text(encoding="utf-8"))
+    assert (
+        "budget 400, at most 500 credits a day, days of Europe/Berlin, lists given up after 3 failed calls for a page, "
+        "2 where they may have cost credits, went on on "
+    ) in text
+    assert (
+        "with lists given up after 4 failed calls for a page, breakers credits without new edge 500, no per day "
+        "and stop new accounts per credit 0.01, its budget lowered"
+    ) in text
+    [told] = [words for kind, words in entries(files) if kind == "settings"]
+    assert told == (
+        "Went on with other settings: breakers consecutive failures 10, credits without new edge 200, error share 0.5 "
+        "→ consecutive failures 10, credits without new edge 500, error share 0.5; per day 500 → not set; "
+        "retry attempts 3, maybe charged attempts 2 → attempts 4, maybe charged attempts 4; "
+        "stop not set → new accounts per credit 0.01; time zone Europe/Berlin → not set."
+    )
+
+
+def test_what_an_older_program_did_not_keep_is_no_change(tmp_path: Path) -> None:
+    """Nobody knows how a run of theirs retried, so going on with it tells nothing of that."""
+    path, api = tmp_path / "a.db", rehearsal.service(network.generate(400, rng_seed=3))
+
+    rehearsal.go(path, api, seeds=["u1", "u2"], budget=400, meanwhile=rehearsal.stop_after(0.6), concurrency=2)
+
+    def age(conn: sa.Connection) -> None:
+        for table, column, place in (("runs", "settings", "$"), ("journal", "details", "$.settings")):
+            older = f"json_remove({column}, '{place}.retry', '{place}.breakers', '{place}.time_zone')"
+            conn.exec_driver_sql(f"UPDATE {table} SET {column} = {older}")
+
+    with closing(Database.open(path, now=lambda: NOW)) as database:
+        database.transact(age)
+    rehearsal.go(path, api, budget=60, concurrency=2, caps=Caps(per_day=500))
+    [run] = rehearsal.state(path).runs
+    assert [set(terms.changed) for terms in run.terms] == [set(), {"per_day"}]
+    files = build(path, tmp_path / "report", now=lambda: NOW)
+    assert ("settings", "Went on with other settings: per day not set → 500.") in entries(files)
 
 
 def test_a_run_that_goes_on_as_it_began_has_not_changed(tmp_path: Path) -> None:
@@ -465,16 +523,16 @@ def test_stops_and_incidents_are_logged(tmp_path: Path) -> None:
 
 
 def test_a_crawl_that_goes_on_after_a_refresh_is_compared_with_itself(tmp_path: Path) -> None:
-    """The refresh in between was another run: what that was asked is no change of this one."""
+    """The refresh in between was another run: what that was asked is no change of this one, and no going on."""
     path, api = tmp_path / "a.db", rehearsal.service(network.generate(400, rng_seed=3))
     rehearsal.go(path, api, seeds=["u1", "u2"], budget=60, meanwhile=rehearsal.stop_after(0.3), concurrency=2)
     rehearsal.go(path, api, budget=5, refresh_only=True, concurrency=2)
     rehearsal.go(path, api, budget=60, strategy="rank", concurrency=2)
     files = build(path, tmp_path / "report", now=lambda: NOW)
     told = {(row["run"], row["words"]) for row in json.loads(files.json.read_text("ascii"))["log"]}
-    assert {each for each in told if each[1].startswith("Went on with other settings")} == {
+    assert {each for each in told if "with other settings" in each[1]} == {
         (1, "Went on with other settings: strategy flow → rank."),
-        (2, "Went on with other settings: refresh not set → yes."),
+        (2, "Began with other settings than the run before: refresh not set → yes."),
     }
 
 
@@ -510,7 +568,7 @@ def test_every_stop_and_phase_is_logged_when_it_came(tmp_path: Path) -> None:
         (0, 1, "Run 1 began: strategy core, budget 10 credits."),
         (0, 1, "Run 1 stopped because its budget was reached: 10 credits charged, 0 uncertain, 0 s at work."),
         (1, 2, "Run 2 began: strategy core, budget 150 credits."),
-        (1, 2, "Went on with other settings: audit 0.0 → 0.2; control 0.0 → 0.5."),
+        (1, 2, "Began with other settings than the run before: audit 0.0 → 0.2; control 0.0 → 0.5."),
         (1, 2, "Came to the audit of follower counts."),
         (1, 2, f"Stopped because {STOP_WORDS['interrupted']}, and went on later."),
         (2, 2, "Went on by strategy core after the audit of follower counts."),

@@ -10,7 +10,7 @@ import pytest
 from cli import asking, service
 from cli.config import Configuration
 from cli.exits import Exit
-from cli.settings import Budget, Crawl, Policy, Settings
+from cli.settings import Api, Budget, Crawl, Policy, Settings
 
 if TYPE_CHECKING:
     from conftest import Run
@@ -32,6 +32,14 @@ def test_a_daemon_leaves_out_what_a_crawl_leaves_out() -> None:
     assert crawls.left_out == daemons.left_out == settings.policy.left_out != ()
     assert daemons.strategy == "core"
     assert daemons.explore == 0.25
+
+
+def test_of_an_address_nothing_is_kept_that_may_be_secret() -> None:
+    """A run keeps scheme, host and port of where it asks; of an address with a path the host alone."""
+    for url, origin in (("https://api.example:8443", "https://api.example:8443"), ("https://api.example/t0ken", None)):
+        kept = asking.options(Settings(api=Api(base_url=url))).as_settings()
+        assert (kept["source"], kept["origin"]) == ("api.example", origin)
+        assert "t0ken" not in str(kept)
 
 
 @pytest.mark.parametrize(

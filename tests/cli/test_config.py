@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from cli.config import ConfigError, Configuration, load, variable
 from cli.settings import every, flag_of
-from crawler.strategies.registry import DEFAULT, NAMES
+from crawler.strategies.rank import Rank
+from crawler.strategies.registry import CHOICES, DEFAULT, NAMES
+from crawler.strategy import Strategy
 
 KEY = "sfk_live_0123456789abcdef"
 
@@ -156,6 +159,12 @@ def test_empty_variable_is_not_set(tmp_path: Path) -> None:
         ("[storage]\narchive = true", 'give "on" or "off"'),
         ('[storage]\ndatabase = ""', "give a path"),
         ("[budget]\ntotal = 99999999999999999999999999", "give a whole number from 1 to 1,000,000,000,000"),
+        ('[filter]\nregions = "DE"', 'filter.regions: "DE" is not allowed (text, not a list); give a list'),
+        ('[filter]\nlanguages = "de,en"', '(text, not a list); give a list such as ["DE", "AT"]'),
+        ('[filter]\nregions = ["DE", " "]', '["DE", " "] is not allowed (a part of it is empty); give a list such as'),
+        ('[filter]\nhandle = ""', "give a regular expression"),
+        ('[budget]\nper_depth = "10,500"', "(text, not a list); give a list of whole numbers such as [10, 500, 1000]"),
+        ('[budget]\nper_depth = ""', "(text, not a list); give a list of whole numbers such as [10, 500, 1000]"),
         ("[crawl]\nconcurency = 3", "crawl.concurency: no such setting; did you mean crawl.concurrency?"),
         ("[crawl]\ntotal = 3", "did you mean budget.total?"),
         ("[crawl]\nzzz = 3", "crawl.zzz: no such setting"),
@@ -312,6 +321,18 @@ def test_strategies_are_those_of_the_crawler() -> None:
     assert all(f'"{name}"' in allowed("crawl.strategy") for name in NAMES)
     assert allowed("crawl.strategy").count('"') == 2 * len(NAMES)
     assert Crawl().strategy == DEFAULT
+
+
+def test_a_strategy_is_registered_in_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands in the registry can be chosen in the file, a variable and a flag, and is named where one is wrong."""
+    monkeypatch.setitem(cast("dict[str, type[Strategy]]", CHOICES), "mine", Rank)
+    path = written(tmp_path, '[crawl]\nstrategy = "mine"\n')
+    assert load(path, {}, {}).settings.crawl.strategy == "mine"
+    assert load(None, {"FOLLOWGRAPH_CRAWL__STRATEGY": "mine"}, {}).settings.crawl.strategy == "mine"
+    assert load(None, {}, {"crawl.strategy": "mine"}).settings.crawl.strategy == "mine"
+    told = mistakes(flags={"crawl.strategy": "mien"})
+    assert told.startswith('--strategy: "mien" is not allowed (no strategy has this name); give "flow", ')
+    assert told.endswith(' or "mine"; did you mean mine?')
 
 
 def test_flags_are_unique_within_a_section() -> None:

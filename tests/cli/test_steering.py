@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -199,14 +201,15 @@ def test_a_refresh_leaves_a_crawls_credits_to_the_next_crawl(run: Run, simulate:
 
 def test_a_run_that_goes_on_otherwise_says_so(run: Run, simulate: Simulate, tmp_path: Path) -> None:
     """A raised budget names the crawl that goes on as before; another one says what it does otherwise, and how not."""
-    api = ("--api-url", simulate("--accounts", "300", "--port", "0"))
+    url = simulate("--accounts", "300", "--port", "0")
+    api = ("--api-url", url)
     terms = "--budget-per-depth 9,9 --max-depth 2 --min-followers 1 --rate 50.5 --region DE --region AT --strategy rank"
     begun = run("crawl", "--seed", "u1", "--budget", 4, *terms.split(), "--verified", *api, "--json").document
     assert begun["stop_reason"] == "frontier_empty"  # which does not keep its run from what is added
     added = run("budget", "add", 3)
     [command] = [line.partition("followgraph crawl")[2] for line in added.out.splitlines() if line.startswith("next")]
-    assert sorted(command.split(" --")) == sorted(f" {terms} --verified".split(" --"))
-    assert "api.base_url 127.0.0.1 → api.socialfetch.dev" in added.err  # which no flag can be made of
+    assert sorted(command.split(" --")) == sorted(f" {terms} --verified --api-url {url}".split(" --"))
+    assert "otherwise" not in added.err
 
     (tmp_path / "config.toml").write_text("[crawl]\nmax_pages_per_account = 5\n")
     assert "crawl.max_pages_per_account none → 5 (from config.toml)" in run("budget", "add", 1).err
@@ -236,7 +239,42 @@ def test_a_run_that_goes_on_otherwise_says_so(run: Run, simulate: Simulate, tmp_
     assert "otherwise" not in run("--log-format", "console", "crawl", *api).err
     run("budget", "add", 1)
     run("crawl", "--max-depth", 0, "--audit", 0.5, *api)
-    assert "followgraph crawl --audit 0.5 --max-depth 0\n" in run("budget", "add", 1).out
+    assert f"followgraph crawl --audit 0.5 --max-depth 0 {' '.join(api)}\n" in run("budget", "add", 1).out
+
+
+def test_other_retries_and_breakers_are_told_too(run: Run, simulate: Simulate, tmp_path: Path) -> None:
+    """When a list is given up and when a run stops are terms of it; how long a repetition waits is none."""
+    api = ("--api-url", simulate("--accounts", "300", "--port", "0"))
+    assert run("crawl", "--seed", "u1", "--budget", 4, "--max-depth", 0, *api).code == 0
+    (tmp_path / "config.toml").write_text(
+        "[retry]\nattempts = 3\nfirst_delay_s = 2.0\n[breakers]\nerror_share = 0.9\n"
+        '[budget]\ntime_zone = "Europe/Berlin"\n'  # nobody asks for a limit a day
+    )
+    assert run("budget", "add", 1).err.count(" → ") == 2
+    told = run("--log-format", "console", "crawl", *api).err
+    assert "retry.attempts 5 → 3 (from config.toml)" in told
+    assert "breakers.error_share 0.5 → 0.9 (from config.toml)" in told
+    assert told.count(" → ") == 3  # with max_depth
+
+
+def test_what_goes_on_asks_where_the_run_asked(run: Run, simulate: Simulate, tmp_path: Path) -> None:
+    """The command that goes on names the address unless it is set; where only the host was kept, it says so."""
+    url = simulate("--accounts", "300", "--port", "0")
+    config = tmp_path / "config.toml"
+    assert run("crawl", "--seed", "u1", "--budget", 4, "--max-depth", 0, "--api-url", url).code == 0
+    config.write_text('[api]\nbase_url = "http://127.0.0.1:9"\n[refresh]\nshortest = "0s"\n')  # the same host
+    assert f"followgraph crawl --max-depth 0 --api-url {url}\n" in run("budget", "add", 1).out
+    assert run("refresh", "--budget", 1, "--api-url", url).code == 0
+    assert f"followgraph refresh --api-url {url}\n" in run("budget", "add", 1).out
+    config.write_text(f'[api]\nbase_url = "{url}"\n')
+    assert "--api-url" not in run("budget", "add", 1).out
+
+    with closing(sqlite3.connect(tmp_path / "followgraph.db")) as conn, conn:
+        conn.execute("UPDATE runs SET settings = json_set(settings, '$.origin', NULL)")
+    config.unlink()
+    added = run("budget", "add", 1)
+    assert "--api-url" not in added.out
+    assert "api.base_url 127.0.0.1 → api.socialfetch.dev" in added.err
 
 
 def test_words_to_nobody(run: Run, study: Study) -> None:

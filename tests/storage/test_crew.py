@@ -201,7 +201,7 @@ def test_crawlers_of_a_run_want_the_same(study: Make) -> None:
 
     s.db.transact(partial(frontier.reclaim, now=s.now))
     begin(**asked)
-    begin(**asked | {"concurrency": 9})
+    begin(**asked | {"concurrency": 9, "retry": {"attempts": 2}, "breakers": {"error_share": 1.0}})
     with pytest.raises(errors.OtherSettings, match=r"strategy = 'flow'.*'core'"):
         begin(**asked | {"strategy": "core"})
     s.db.transact(partial(frontier.reclaim, now=s.now))
