@@ -15,7 +15,7 @@ from crawler import policy, prospects
 from crawler.forecast import PILOT, Forecaster
 from crawler.options import Options
 from crawler.pagewise import Measured, measured_in, rule
-from crawler.phases import Phase, coming
+from crawler.phases import Phase, coming, cut
 from crawler.prospects import Ground
 from crawler.stopping import WINDOW
 from crawler.strategies import registry
@@ -122,7 +122,7 @@ class Course:
 
     async def begin(self) -> tuple[Rules, Taking]:
         """Enter the first phase that is not over; returns how its pages are stored and its entries taken."""
-        self._budget, self._coming = await self._db.write(self._ahead)
+        self._budget, self._coming = await self._db.write(self._cut)
         return await self._enter(self._coming[0])
 
     async def proceed(self) -> tuple[Rules, Taking] | None:
@@ -130,10 +130,14 @@ class Course:
 
         Where the budget was raised meanwhile all are cut anew, and the next is the first that lacks some of its share.
         """
-        budget, ahead = await self._db.write(self._ahead)
+        budget, ahead = await self._db.write(self._cut)
         self._coming = self._coming[1:] if budget == self._budget else ahead
         self._budget = budget
         return await self._enter(self._coming[0]) if self._coming else None
+
+    def _cut(self, conn: Connection) -> tuple[int, Sequence[Phase]]:
+        cut(conn, self._options, self._started.run_id)
+        return self._ahead(conn)
 
     async def _share(self, desk: Desk) -> None:
         """End the last phase where the budget was raised in it, so that those before get their shares of that."""
@@ -148,7 +152,7 @@ class Course:
         desk.purchases.rules, desk.purchases.taking = self._rules(strategy), self._taking(strategy, None)
 
     def _ahead(self, conn: Connection) -> tuple[int, Sequence[Phase]]:
-        """Return the run's budget and, cut from it, the phases that are not over."""
+        """Return the run's budget, and the phases that are not over as they would be cut from it."""
         run_id = self._started.run_id
         return runs.read_credits(conn, run_id).budget, coming(conn, self._options, run_id)
 

@@ -6,10 +6,11 @@ budget has for first calls: a run that is continued, with another budget even, g
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crawler.options import Options
 from crawler.strategies.expansion import Expansion
@@ -19,6 +20,9 @@ from storage.schema import Queue
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+
+CUT = "phases_cut"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +39,7 @@ class Phase:
 
 
 def phases(options: Options, budget: int, *, used: Mapping[str, int]) -> list[Phase]:
-    """Return the phases of a run with this budget (credits), of which it has `used` so many by queue.
+    """Return the phases of a run with this budget (credits), of which it had `used` so many by queue when it was cut.
 
     The shares of the audit and of the control sample are of what the reserve for retries leaves.
     """
@@ -58,8 +62,29 @@ def phases(options: Options, budget: int, *, used: Mapping[str, int]) -> list[Ph
     return plan
 
 
+def used_before(conn: Connection, options: Options, budget: int, run_id: int) -> Mapping[str, int]:
+    """Return what a run had used by queue when its budget was cut into these shares, by now where it was not.
+
+    So a run that goes on under the same terms comes to the same phases, also where one ended a few credits short.
+    """
+    found: Any = json.loads(runs.recall(conn, CUT) or "{}")
+    used: Mapping[str, int] = found.get("used", {})
+    return used if found.get("terms") == _terms(options, budget, run_id) else sampling.used_by_queue(conn, run_id)
+
+
+def cut(conn: Connection, options: Options, run_id: int) -> None:
+    """Keep what the phases of a run are cut from, under the terms that it has now."""
+    budget = runs.read_credits(conn, run_id).budget
+    used = used_before(conn, options, budget, run_id)
+    runs.keep(conn, CUT, json.dumps({"terms": _terms(options, budget, run_id), "used": used}))
+
+
+def _terms(options: Options, budget: int, run_id: int) -> list[float]:
+    return [run_id, budget, options.caps.retry_reserve, options.audit, options.control]
+
+
 def coming(conn: Connection, options: Options, run_id: int) -> list[Phase]:
-    """Return the phases of a run that are not over; the last one in any case."""
+    """Return the phases of a run that are not over, the last one in any case."""
     credits = runs.read_credits(conn, run_id)
-    every = phases(options, credits.budget, used=sampling.used_by_queue(conn, run_id))
+    every = phases(options, credits.budget, used=used_before(conn, options, credits.budget, run_id))
     return [phase for phase in every[:-1] if phase.ceiling is None or credits.used < phase.ceiling] + every[-1:]

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Literal
 from crawler.forecast import Forecast, Forecaster, Step, by_day
 from crawler.options import Options
 from crawler.pagewise import measured_in, rule
-from crawler.phases import Phase, phases
+from crawler.phases import Phase, phases, used_before
 from crawler.strategies import registry
 from crawler.strategies.core_pages import CorePages
 from crawler.strategies.expansion import Expansion
 from crawler.strategies.unbiased import Unbiased
-from storage import allowances, ranking, runs, sampling, yields
+from storage import allowances, ranking, runs, yields
 from storage.errors import BudgetTooSmall
 from storage.ordering import STATE, Candidate, Ordering
 from storage.schema import Queue
@@ -102,10 +102,10 @@ def read(conn: Connection, options: Options, budget: int | None, *, now: float) 
     strategies = _strategies(conn, options)
     ground = survey(conn, options, strategies, run_id=continues, budget=budget, is_at_work=False, now=now)
     forecaster = Forecaster(ground.known, ground.room, options)
-    of_queues = {} if continues is None else sampling.used_by_queue(conn, continues)
+    cut_from = {} if continues is None else used_before(conn, options, budget, continues)
     found, parts = {}, {}
     for name in dict.fromkeys((options.strategy, *registry.NAMES)):
-        coming = phases(replace(options, strategy=name), budget, used=of_queues)
+        coming = phases(replace(options, strategy=name), budget, used=cut_from)
         steps = ground.steps(coming, explore=options.explore)
         made = forecaster.under(steps)
         found[name] = by_day(made, caps, today=today, now=now)
