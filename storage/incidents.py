@@ -11,7 +11,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from storage.crew import LATE
 from storage.journal import Act
+from storage.optout import FORGOTTEN
 from storage.orders import Act as Order
 from storage.runs import DAY
 from storage.schema import Outcome, Queue, budget_changes, handle_history, journal, ledger, notices, processes, runs
@@ -27,8 +29,8 @@ _UNTOLD = frozenset({DAY, "lot_seed", "rng_seed"})
 _PURGED = "purged"
 """A notice of what has a receipt too."""
 
-_ERASED = frozenset({"forgotten", _PURGED})
-"""Causes in the ledger that are not of a call."""
+_NO_FAILURE = frozenset({FORGOTTEN, _PURGED, LATE})
+"""Causes in the ledger that are not of a call that failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +177,7 @@ def _whole(value: object) -> int | None:
 
 def _calls(conn: sa.Connection) -> Iterator[Incident]:
     """Yield the calls that brought no page, by run and cause."""
-    failed = ledger.c.cause.is_not(None) & ledger.c.cause.not_in(_ERASED) & (ledger.c.outcome != Outcome.SETTLED)
+    failed = ledger.c.cause.is_not(None) & ledger.c.cause.not_in(_NO_FAILURE) & (ledger.c.outcome != Outcome.SETTLED)
     credits = ledger.c.charged + ledger.c.uncertain
     rows: Any = conn.execute(
         sa.select(

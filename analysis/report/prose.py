@@ -58,8 +58,9 @@ REASON_WORDS = {
     "server_fault": "an error of the provider’s server",
     "lookup_failed": "the provider could not look the account up",
     "client_fault": "the provider refused the call",
+    "process_died": "the crawler died before the answer was stored",
 }
-"""Why an account was left out, or reading its list failed."""
+"""Why an account was left out, or a call or the reading of a list failed."""
 
 STANDING_WORDS = {
     "complete": ("Whole list read", "every page of the list of followed accounts was read"),
@@ -239,7 +240,7 @@ def queue_words(queue: Queue) -> str:
 
 
 def reason_words(reason: str) -> str:
-    """Return why an account was left out or could not be read."""
+    """Return why an account was left out or could not be read, or why a call failed."""
     return REASON_WORDS.get(reason) or text.shown(reason.replace("_", " "))
 
 
