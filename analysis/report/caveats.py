@@ -138,13 +138,17 @@ def _of_this_crawl(findings: Findings) -> Iterator[Caveat]:
         yield (
             "Who vanished may differ from who stayed.",
             Markup(
-                "{} no longer {}. Half of them are followed by at least {} visited accounts, half of the others by at "
-                "least {}: where these differ, what is left is no fair picture of what was."
+                "1 account no longer exists. It is followed by {} visited accounts, half of the others by at least "
+                "{}: a single one shows no difference."
+            ).format(_median(vanished.followers_observed), _median(vanished.rest_followers_observed))
+            if vanished.accounts == 1
+            else Markup(
+                "{} accounts no longer exist. Half of them are followed by at least {} visited accounts, half of the "
+                "others by at least {}: where these differ, what is left is no fair picture of what was."
             ).format(
-                text.count(vanished.accounts, "account"),
-                _exist(vanished.accounts),
-                text.decimal(vanished.followers_observed),
-                text.decimal(vanished.rest_followers_observed),
+                text.number(vanished.accounts),
+                _median(vanished.followers_observed),
+                _median(vanished.rest_followers_observed),
             ),
         )
     deleted = sum(purge.get("accounts_missing", 0) + purge.get("accounts_unseen", 0) for purge in findings.purges)
@@ -179,6 +183,11 @@ def _of_this_crawl(findings: Findings) -> Iterator[Caveat]:
                 text.count(removed.orphans, "follow"),
             ),
         )
+
+
+def _median(value: float | None) -> str:
+    """Return a median of counts: a whole number, or half way between two."""
+    return text.fixed(value, 0 if value is None or value.is_integer() else 1)
 
 
 def _held(findings: Findings) -> str:

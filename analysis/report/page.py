@@ -31,6 +31,7 @@ from analysis.report.method import method
 from analysis.report.provenance import File
 from analysis.structure import Distribution
 from storage.export import replacing
+from storage.sampling import SHARE_A_WAVE, WAVES
 from storage.summary import RunRow
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -136,6 +137,7 @@ def render(
         forecast_rows=len(foreseen),
         alarm=prose.alarm(findings),
         size=prose.size(findings),
+        control_credits=SHARE_A_WAVE * WAVES,
         averages=[(mean, prose.value_shown(mean), prose.between(mean)) for mean in findings.estimates.means],
         saturation_figure=figures.saturation(findings),
         saturation_finding=prose.saturation(findings),

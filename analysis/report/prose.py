@@ -312,6 +312,8 @@ def basis(findings: Findings) -> str:
         "exploratory": "This ranking is exploratory: too few accounts are listed often enough to judge follower "
         "counts, so it is the mean of two rankings",
     }[found.basis].format(found.mended.noise**0.5)
+    if found.basis == "audited" and found.mended.is_all_noise:
+        words += ", all by which counts and listings differ beyond chance: an uneven crawl may have its part in it"
     doubt = findings.estimates.intervals
     limits = (
         "the intervals of ranks are 95\u202f% intervals" if isinstance(doubt, RankIntervals) else str(reason_of(doubt))
@@ -356,8 +358,11 @@ def portrait(findings: Findings, one: Portrait) -> Markup:
         Markup("<strong>Community {}</strong> has {}, {} of them visited, and is {}.").format(
             one.number + 1, text.count(one.accounts, "account"), text.number(one.visited), one.trust
         ),
-        Markup("{} of its pairs are connected, and {} of the follows of its accounts lead out.").format(
-            text.percent(one.density), text.percent(row.follows_out, row.follows_inside + row.follows_out)
+        # Of two accounts that were not visited nobody knows whether they are connected.
+        Markup("{}{} of its pairs are connected, and {} of the follows of its accounts lead out.").format(
+            "At least " if one.visited < one.accounts else "",
+            text.percent(one.density),
+            text.percent(row.follows_out, row.follows_inside + row.follows_out),
         ),
     ]
     if row.trust != "unstable":

@@ -334,6 +334,7 @@ def test_coverage_and_doubt_stand_before_findings(tmp_path: Path) -> None:
     assert places == sorted(places)
     assert "confidence" not in html.lower()
     assert "No interval: the crawl is not random." in html
+    assert "A control sample (<code>--control</code>) gives intervals from about 420 credits on" in html
 
 
 def test_ended_runs_and_their_strategies_are_listed(tmp_path: Path) -> None:

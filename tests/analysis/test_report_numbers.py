@@ -1496,7 +1496,8 @@ def test_page_communities(report: Report) -> None:
         found = page.says(
             "communities",
             rf"Community {one['number']} has {NUMBER} accounts, {NUMBER} of them visited, and is \w+ \({NUMBER}\)\. "
-            rf"{NUMBER} of its pairs are connected, and {NUMBER} of the follows of its accounts lead out\.",
+            rf"{'At least ' if one['visited'] < one['accounts'] else ''}{NUMBER} of its pairs are connected, "
+            rf"and {NUMBER} of the follows of its accounts lead out\.",
         )
         out = one["follows_out"] / (one["follows_inside"] + one["follows_out"])
         values = (one["accounts"], one["visited"], one["stability"], nx.density(plain.subgraph(part)), out)

@@ -76,6 +76,15 @@ def entries(files: ReportFiles) -> list[tuple[str, str]]:
         return [(row["kind"], row["words"]) for row in csv.DictReader(file)]
 
 
+def test_one_account_that_vanished_is_no_group(tmp_path: Path) -> None:
+    """Nothing is said of half of one account, and medians of counts have no decimals that mean nothing."""
+    _, found, _, text = built(tmp_path)
+    assert found["vanished"]["accounts"] == 1
+    assert (
+        "1 account no longer exists. It is followed by 0 visited accounts, half of the others by at least 1: " in text
+    )
+
+
 # --- the method ----------------------------------------------------------------------------------------------------
 
 
