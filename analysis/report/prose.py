@@ -97,12 +97,14 @@ def brief(findings: Findings) -> list[Markup]:
     seen = findings.coverage
     if not seen.known:
         return [Markup("The database holds no account yet, so there is nothing to report.")]
+    unlisted = _unlisted(seen)
     sentences = [
-        Markup("{} bought pages of the following lists of <strong>{}</strong> {}, starting from {}.").format(
+        Markup("{} bought pages of the following lists of <strong>{}</strong> {}, starting from {}{}.").format(
             text.count(seen.credits.charged, "credit"),
             text.count(seen.visited, "account"),
             text.span(seen.first_page_at, seen.last_page_at),
             text.count(seen.seeds, "seed"),
+            f"; {unlisted:,} more asked for showed no list" if unlisted else "",
         )
         if seen.visited
         else Markup("No following list was read yet: {} known, {} charged.").format(
@@ -199,7 +201,7 @@ def changed(changes: Changes) -> str:
 
 def doubt(seen: Coverage) -> Markup:
     """Return the doubt that touches most of the known accounts."""
-    unlisted = seen.standings["hidden"] + seen.standings["private"] + seen.standings["not_found"]
+    unlisted = _unlisted(seen)
     cut = seen.standings["capped"] + seen.standings["partial"]
     doubts = [
         (
@@ -224,6 +226,11 @@ def doubt(seen: Coverage) -> Markup:
     if not touched:
         return Markup("the accounts were reached by following links from the seeds; they are no random sample.")
     return Markup(sentence).format(text.number(told), text.percent(told, seen.known))  # noqa: S704 - one of ours
+
+
+def _unlisted(seen: Coverage) -> int:
+    """Return how many accounts were asked for and showed no list."""
+    return seen.standings["hidden"] + seen.standings["private"] + seen.standings["not_found"]
 
 
 def unknown(seen: Coverage) -> str:

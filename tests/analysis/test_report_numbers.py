@@ -1232,6 +1232,12 @@ def test_page_in_brief(report: Report) -> None:
     assert shows(found[1], seen["credits"]["charged"])
     assert shows(found[2], visited)
     assert shows(page.says("brief", rf"starting from {NUMBER} seeds")[1], seen["seeds"])
+    unlisted = sum(seen["standings"][word] for word in ("hidden", "private", "not_found"))
+    assert bool(unlisted) == (report.name == "demo")
+    if unlisted:
+        assert shows(page.says("brief", rf"seeds; {NUMBER} more asked for showed no list\.")[1], unlisted)
+    else:
+        assert "showed no list" not in page.sections["brief"]
     found = page.says("brief", rf"They hold {NUMBER} current follows among {NUMBER} known accounts")
     assert shows(found[1], seen["edges"])
     assert shows(found[2], seen["known"])
