@@ -33,9 +33,9 @@ def _of_every_crawl(findings: Findings) -> Iterator[Caveat]:
             "of the platform. {}"
         ).format(
             text.count(seen.seeds, "seed"),
-            "Intervals come from the control sample, and are about accounts with at least one follower."
+            "Intervals of averages come from the control sample, and are about accounts with at least one follower."
             if findings.estimates.has_intervals
-            else "No interval is printed, because none would be right.",
+            else "No average has an interval, because none would be right.",
         ),
     )
     yield (
@@ -163,7 +163,7 @@ def _of_this_crawl(findings: Findings) -> Iterator[Caveat]:
     if seen.credits.uncertain:
         yield (
             "Some credits are uncertain.",
-            Markup("{} may or may not have been charged: the answer to the call was lost.").format(
+            Markup("{} may or may not have been charged: no page came, and nothing tells what the call cost.").format(
                 text.count(seen.credits.uncertain, "credit")
             ),
         )

@@ -514,6 +514,7 @@ def test_uncertain_credits_wrong_books_and_removed_follows_become_caveats(tmp_pa
     """Credits whose fate is unknown, a ledger that says otherwise and follows taken out are said to be so."""
     _, _, html = made(tmp_path, SMALL)
     assert "Some credits are uncertain.</strong> 2 credits" in html
+    assert "no page came, and nothing tells what the call cost." in html  # an answer may have: that it failed
     assert "The books disagree." not in html
     assert "taken out.</strong>" not in html
     path = tmp_path / "sample.db"

@@ -136,6 +136,8 @@ def test_a_control_sample_too_small_gives_no_interval_and_says_so_once(tmp_path:
     html = files.html.read_text(encoding="utf-8")
     assert "No interval: the control sample is too small." in html
     assert "The values below are of its last wave and may be far off." in html
+    assert "No average has an interval, because none would be right." in html  # ranks may have some all the same
+    assert "Only a control sample gives intervals of averages;" in html
     assert "Intervals come from the control sample" not in html
 
 
