@@ -67,6 +67,11 @@ class Mended:
     audited: bool
     fit: Fit
 
+    @property
+    def is_all_noise(self) -> bool:
+        """Whether all by which counts and listings differ beyond chance is taken for noise in the counts."""
+        return 0 < self.noise == self.fit.variance
+
 
 def fit(links: Links, followers: Ints, weight: Ints, *, strict: bool) -> Fit:
     """Fit the rate, the local offsets and the spread of k / F, source u counted `weight[u]` times; all shapes (n,).

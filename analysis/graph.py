@@ -41,6 +41,7 @@ __all__ = [  # what this module gives on, so that one import serves who works wi
 def load_graph(place: str | Path, as_of: float | datetime | None = None, *, keep: bool = True) -> FollowGraph:
     """Read the graph of a database, by path or address, through a read-only connection.
 
+    Nodes are account ids as ints; exports and report.json write the same ids as texts.
     `as_of` asks for the follows that were current at a time, in Unix seconds or with a time zone. The arrays are kept
     beside the database as NAME-graph.npz for the next load, unless `keep` is false, the place cannot be written or the
     database is on a server.

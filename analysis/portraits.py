@@ -68,7 +68,7 @@ have weight elsewhere is not among them: German mit is also MIT, war and man, si
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Portrait:
-    """One community. `density` is connected pairs over possible ones; `conductance` that of
+    """One community. `density` is connected pairs, as far as lists tell, over possible ones; `conductance` that of
     `Partition`; `top` its accounts followed most from within and `bridges` those with most pairs outside, as positions.
 
     `described` of its accounts have a bio of words; `words` are those that stand out against the bios of all others,
@@ -102,9 +102,11 @@ class Portrait:
     def sentence(self, graph: FollowGraph) -> str:
         """Return the community in one paragraph of plain text, its foreign parts as they stand."""
         names = graph.accounts.handle
+        # Of two accounts that were not visited nobody knows whether they are connected.
+        at_least = "At least " if self.visited < self.accounts else ""
         parts = [
             f"Community {self.number + 1}: {self.accounts:,} accounts, {self.visited:,} of them visited, {self.trust}.",
-            f"{self.density:.1%} of its pairs are connected, and its conductance is {self.conductance:.2f}.",
+            f"{at_least}{self.density:.1%} of its pairs are connected, and its conductance is {self.conductance:.2f}.",
         ]
         for lead, at in (("Most followed from within", self.top), ("Most connected outside", self.bridges)):
             if at:

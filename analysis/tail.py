@@ -105,9 +105,11 @@ class Tail:
             return f"Not a {pure}power law: {_one(best.name)} fits the tail better ({_chance(best.p)})."
         fit = self.goodness
         if fit is not None and fit.p <= LEVEL:
+            # Or the reader finds another p.
+            counted = "" if fit.worse >= BEYOND else ", these values counted with them"
             return (
                 f"Not a power law: of {fit.sets:,} sets drawn from the fitted one, {fit.worse:,} lie as far from their "
-                f"own fit as these values do (p = {fit.p:.2g})."
+                f"own fit as these values do (p = {fit.p:.2g}{counted})."
             )
         tested = (
             "Whether it fits at all was not tested: there are too many different values."

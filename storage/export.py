@@ -240,8 +240,8 @@ def write(
 
     csv and parquet make a folder with `accounts` and `follows`, all others one file, compressed by gzip where its name
     ends in .gz. The counts are the accounts known, also where the format has no place for those without a follow, and
-    the follows written. Every row passes through `mask`. gexf and graphology draw the accounts at their `places` and
-    tell their `ranks`. Raises OutputNotWritable.
+    the follows written. Every row passes through `mask`; ids are texts, as pseudonyms are. gexf and graphology draw the
+    accounts at their `places` and tell their `ranks`. Raises OutputNotWritable.
     """
     if format in DRAWN:
         return Exported(path, *_write_drawn(conn, format, path, mask, places=places, ranks=ranks))

@@ -11,7 +11,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from storage.crew import LATE
 from storage.journal import Act
+from storage.optout import FORGOTTEN
 from storage.orders import Act as Order
 from storage.runs import DAY
 from storage.schema import Outcome, Queue, budget_changes, handle_history, journal, ledger, notices, processes, runs
@@ -27,8 +29,8 @@ _UNTOLD = frozenset({DAY, "lot_seed", "rng_seed", "origin"})
 _PURGED = "purged"
 """A notice of what has a receipt too."""
 
-_ERASED = frozenset({"forgotten", _PURGED})
-"""Causes in the ledger that are not of a call."""
+_NO_FAILURE = frozenset({FORGOTTEN, _PURGED, LATE})
+"""Causes in the ledger that are not of a call that failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +50,9 @@ class Incident:
 
 def read(conn: sa.Connection) -> list[Incident]:
     """Return all of them, kind by kind, each in the order in which they happened. Reads the ledger twice."""
-    rests = [*_stops(conn), *_ordered(conn)]
-    return [*rests, *_budgets(conn), *_begun(conn), *_calls(conn), *_silences(conn, rests), *_notices(conn)]
+    rests, notes = [*_stops(conn), *_ordered(conn)], list(_notes(conn))
+    begun = [*_settings(notes), *_courses(notes)]
+    return [*rests, *_budgets(conn), *begun, *_calls(conn), *_silences(conn, rests), *_notices(conn)]
 
 
 def renamed(conn: sa.Connection) -> tuple[int, int]:
@@ -125,48 +128,71 @@ def _stops(conn: sa.Connection) -> Iterator[Incident]:
             yield Incident(at=at, until_at=until, run=run, kind="stopped", facts=facts)
 
 
-def _begun(conn: sa.Connection) -> Iterator[Incident]:
-    """Yield where a process began with other settings than the one before it of its run, or of all runs where it was
-    the first; where a run came to another phase, and where it went on with another strategy."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Note:
+    """That a process began, or ordered the frontier for a phase. Time in Unix seconds, None where nothing tells it."""
+
+    act: str
+    at: int | None
+    run: int | None
+    details: Mapping[str, Any]
+
+
+def _notes(conn: sa.Connection) -> Iterator[_Note]:
+    """Yield what the journal has of beginnings and phases, each with its run and time."""
     began: Any = conn.execute(sa.select(processes.c.id, processes.c.run_id, processes.c.started_at))
     process_of: dict[Any, Any] = {row.id: row for row in began}
     acts = sa.select(journal.c.act, journal.c.details, ledger.c.at)
     query = acts.outerjoin(ledger, ledger.c.id == journal.c.ledger_id).where(journal.c.act.in_([Act.BEGAN, Act.CHOSE]))
-    latest: dict[str, Any] | None = None
-    settings_of: dict[int | None, dict[str, Any]] = {}
     process: Any = None
-    asked: dict[int | None, str] = {}
-    course: dict[int | None, tuple[str, str]] = {}
     rows: Any = conn.execute(query.order_by(journal.c.id))
     for act, text, last_at in rows:
         details = json_object(text)
+        # Older notes of a phase do not tell the process: it is the one that began last.
         process = process_of.get(_whole(details.get("process")), process if act == Act.CHOSE else None)
         run = _whole(details.get("run")) if process is None else process.run_id
         # The last row of the ledger may be of long ago: of an earlier run.
         at = last_at if process is None else max(process.started_at, last_at or 0)
-        strategy, settings = str(details.get("strategy")), details.get("settings")
-        if act == Act.CHOSE:
-            # Only an audit goes by a strategy that nobody can ask for; older notes do not tell the queue.
-            queue = str(details.get("queue") or (Queue.AUDIT if strategy == "expansion" else Queue.MAIN))
-            queue_before, strategy_before = course.get(run, (queue, strategy))
-            facts = {"queue": queue, "queue_before": queue_before, "before": strategy_before, "after": strategy}
-            at = _whole(details.get("at")) or at
-            if queue != queue_before:
-                yield Incident(at=at, run=run, kind="phase", facts=facts)
-            elif strategy != strategy_before:
-                yield Incident(at=at, run=run, kind="strategy", facts=facts)
-            course[run] = queue, strategy
+        yield _Note(act=act, at=_whole(details.get("at")) or at, run=run, details=details)
+
+
+def _settings(notes: Iterable[_Note]) -> Iterator[Incident]:
+    """Yield where a process began with other settings than the one before it of its run, or of all runs where it was
+    the first."""
+    latest: dict[str, Any] | None = None
+    settings_of: dict[int | None, dict[str, Any]] = {}
+    for note in notes:
+        settings = note.details.get("settings")
         if not isinstance(settings, dict):
             continue
-        before = settings_of.get(run, latest)
+        before = settings_of.get(note.run, latest)
         other = {} if before is None else differences(before, settings, but=_UNTOLD)
         if other:
-            changes = {"changes": other, "is_new_run": run not in settings_of}
-            yield Incident(at=at, run=run, kind="settings", facts=changes)
-        latest = settings_of[run] = settings
-        if asked.get(run) != strategy:
-            # A run that is continued goes on in the phase and by the rule that it was in.
-            asked[run], course[run] = strategy, (course.get(run, (Queue.MAIN, ""))[0], strategy)
+            changes = {"changes": other, "is_new_run": note.run not in settings_of}
+            yield Incident(at=note.at, run=note.run, kind="settings", facts=changes)
+        latest = settings_of[note.run] = settings
+
+
+def _courses(notes: Iterable[_Note]) -> Iterator[Incident]:
+    """Yield where a run came to another phase, and where it went on with another strategy."""
+    asked: dict[int | None, str] = {}
+    course: dict[int | None, tuple[str, str]] = {}
+    for note in notes:
+        run, strategy = note.run, str(note.details.get("strategy"))
+        if note.act == Act.BEGAN:
+            if asked.get(run) != strategy:
+                # A run that is continued goes on in the phase and by the rule that it was in.
+                asked[run], course[run] = strategy, (course.get(run, (Queue.MAIN, ""))[0], strategy)
+            continue
+        # Only an audit goes by a strategy that nobody can ask for; older notes do not tell the queue.
+        queue = str(note.details.get("queue") or (Queue.AUDIT if strategy == "expansion" else Queue.MAIN))
+        queue_before, strategy_before = course.get(run, (queue, strategy))
+        facts = {"queue": queue, "queue_before": queue_before, "before": strategy_before, "after": strategy}
+        if queue != queue_before:
+            yield Incident(at=note.at, run=run, kind="phase", facts=facts)
+        elif strategy != strategy_before:
+            yield Incident(at=note.at, run=run, kind="strategy", facts=facts)
+        course[run] = queue, strategy
 
 
 def _whole(value: object) -> int | None:
@@ -176,7 +202,7 @@ def _whole(value: object) -> int | None:
 
 def _calls(conn: sa.Connection) -> Iterator[Incident]:
     """Yield the calls that brought no page, by run and cause."""
-    failed = ledger.c.cause.is_not(None) & ledger.c.cause.not_in(_ERASED) & (ledger.c.outcome != Outcome.SETTLED)
+    failed = ledger.c.cause.is_not(None) & ledger.c.cause.not_in(_NO_FAILURE) & (ledger.c.outcome != Outcome.SETTLED)
     credits = ledger.c.charged + ledger.c.uncertain
     rows: Any = conn.execute(
         sa.select(

@@ -41,8 +41,8 @@ NAMES = ("accounts", "follows")
 def write(conn: sa.Connection, folder: Path, parts: int, mask: Mask = BARE) -> Exported:
     """Write the graph into `folder` in at most `parts` files a table, part-00000.parquet and so on.
 
-    Rows stream: memory holds a batch, whatever the size (and what the mask keeps). Folders of those names are replaced.
-    Raises OutputNotWritable.
+    Rows stream: memory holds a batch, whatever the size (and what the mask keeps). Ids are texts, as pseudonyms are.
+    Folders of those names are replaced. Raises OutputNotWritable.
     """
     known = int(conn.execute(sa.select(sa.func.count()).select_from(accounts)).scalar_one())
     current = int(conn.execute(sa.select(sa.func.count()).select_from(follows).where(CURRENT)).scalar_one())

@@ -8,6 +8,7 @@ from typing import Any
 
 from analysis.report import text
 from analysis.report.findings import Findings
+from analysis.report.prose import reason_words
 from storage.incidents import Incident
 from storage.sampling import CONTROL_QUEUES
 from storage.schema import Queue
@@ -27,6 +28,23 @@ STOP_WORDS = {
     "unreachable": "the provider could not be reached",
 }
 """Why a run stopped, to stand after "because"."""
+
+NOTICE_WORDS = {
+    "trouble": "of trouble",
+    "breaker": "that a breaker stopped it",
+    "budget_50": "that half of its total budget was used",
+    "budget_80": "that 80\u202f% of its total budget was used",
+    "budget_100": "that its total budget was used up",
+    "balance_low": "that the provider’s balance was low",
+    "stopped": "that it ended",
+}
+"""What the daemon gave notice of."""
+
+TROUBLE_WORDS = {
+    "database": "the database could not be used",
+    "other_settings": "the run goes by other settings than the daemon’s",
+}
+"""Why the daemon waits, where that is neither why a run stops nor why a call fails."""
 
 ORIGINS = {"command": "by command", "page": "on the daemon’s page", "daemon": "by the daemon itself"}
 
@@ -153,12 +171,18 @@ def _settings(facts: Mapping[str, Any]) -> str:
 def _calls(facts: Mapping[str, Any]) -> str:
     calls = text.count(facts["calls"], "call")
     credits = f", {text.count(facts['credits'], 'credit')} perhaps charged" if facts["credits"] else ", none charged"
-    return f"{calls} brought no page: {_plain(facts['cause'])}{credits}."
+    return f"{calls} brought no page: {_cause(facts['cause'])}{credits}."
 
 
 def _notice(facts: Mapping[str, Any]) -> str:
-    cause = f": {_plain(facts['cause'])}" if facts["cause"] else ""
-    return f"The daemon gave notice of {_plain(facts['event'])}{cause}."
+    cause = f": {_cause(facts['cause'])}" if facts["cause"] else ""
+    what = NOTICE_WORDS.get(facts["event"], f"of {_plain(facts['event'])}")
+    return f"The daemon gave notice {what}{cause}."
+
+
+def _cause(code: str) -> str:
+    """Return why a call failed or the daemon had trouble: by the words of a stop where it is one of those."""
+    return STOP_WORDS.get(code) or TROUBLE_WORDS.get(code) or reason_words(code)
 
 
 _WORDS = {

@@ -278,6 +278,8 @@ def _ranked(findings: Findings) -> list[str]:
 def _noise(found: Ranking, sample: str) -> str:
     """Return how the noise of follower counts was dealt with; it was measured, if it was, on `sample`."""
     sigma = f"σ of their logarithm {found.mended.noise**0.5:.2f}"
+    if found.mended.audited and found.mended.is_all_noise:
+        sigma += ", as much as counts and listings differ beyond chance"
     where = (
         f"measured on the lists of the {sample} ({sigma})"
         if found.mended.audited

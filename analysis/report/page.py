@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from math import floor, log10
@@ -30,6 +31,7 @@ from analysis.report.method import method
 from analysis.report.provenance import File
 from analysis.structure import Distribution
 from storage.export import replacing
+from storage.sampling import SHARE_A_WAVE, WAVES
 from storage.summary import RunRow
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -135,6 +137,7 @@ def render(
         forecast_rows=len(foreseen),
         alarm=prose.alarm(findings),
         size=prose.size(findings),
+        control_credits=SHARE_A_WAVE * WAVES,
         averages=[(mean, prose.value_shown(mean), prose.between(mean)) for mean in findings.estimates.means],
         saturation_figure=figures.saturation(findings),
         saturation_finding=prose.saturation(findings),
@@ -198,8 +201,24 @@ def _places(rows: Sequence[Central]) -> int:
     return max(0, 1 - floor(log10(smallest)))
 
 
-def _forecasts(run: RunRow) -> Iterator[tuple[int, int, str, Mapping[str, float], int, float | None, str]]:
-    """Yield run, first credit, what was forecast, low to high of it, what came, how far off, whether that lay inside.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Foreseen:
+    """A row of the forecasts: what was foreseen, low to high, from a credit on, what came, whether that lay inside.
+
+    `error` is how far off it was, None where nothing can be compared.
+    """
+
+    run: int
+    from_credit: int
+    word: str
+    span: Mapping[str, float]
+    actual: int
+    error: float | None
+    inside: str
+
+
+def _forecasts(run: RunRow) -> Iterator[_Foreseen]:
+    """Yield the forecasts of a run, two rows each.
 
     Where the credits of a forecast were not all spent, by its run or before the next one was made, it is as much as was
     expected of those spent.
@@ -221,7 +240,15 @@ def _forecasts(run: RunRow) -> Iterator[tuple[int, int, str, Mapping[str, float]
                 inside += ": the budget was raised since" if foreseen["is_whole"] else f" {part}: {end}"
             elif not foreseen["is_whole"]:
                 inside += f", {part}: {end}"
-            yield run.id, foreseen["from_credit"], word, span, found["actual"], found["error"], inside
+            yield _Foreseen(
+                run=run.id,
+                from_credit=foreseen["from_credit"],
+                word=word,
+                span=span,
+                actual=found["actual"],
+                error=found["error"],
+                inside=inside,
+            )
 
 
 def _tiers(rows: Sequence[Central], known: int) -> Iterator[tuple[str, Sequence[Central]]]:

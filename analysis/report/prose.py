@@ -58,8 +58,9 @@ REASON_WORDS = {
     "server_fault": "an error of the provider’s server",
     "lookup_failed": "the provider could not look the account up",
     "client_fault": "the provider refused the call",
+    "process_died": "the crawler died before the answer was stored",
 }
-"""Why an account was left out, or reading its list failed."""
+"""Why an account was left out, or a call or the reading of a list failed."""
 
 STANDING_WORDS = {
     "complete": ("Whole list read", "every page of the list of followed accounts was read"),
@@ -96,12 +97,14 @@ def brief(findings: Findings) -> list[Markup]:
     seen = findings.coverage
     if not seen.known:
         return [Markup("The database holds no account yet, so there is nothing to report.")]
+    unlisted = _unlisted(seen)
     sentences = [
-        Markup("{} bought pages of the following lists of <strong>{}</strong> {}, starting from {}.").format(
+        Markup("{} bought pages of the following lists of <strong>{}</strong> {}, starting from {}{}.").format(
             text.count(seen.credits.charged, "credit"),
             text.count(seen.visited, "account"),
             text.span(seen.first_page_at, seen.last_page_at),
             text.count(seen.seeds, "seed"),
+            f"; {unlisted:,} more asked for showed no list" if unlisted else "",
         )
         if seen.visited
         else Markup("No following list was read yet: {} known, {} charged.").format(
@@ -198,7 +201,7 @@ def changed(changes: Changes) -> str:
 
 def doubt(seen: Coverage) -> Markup:
     """Return the doubt that touches most of the known accounts."""
-    unlisted = seen.standings["hidden"] + seen.standings["private"] + seen.standings["not_found"]
+    unlisted = _unlisted(seen)
     cut = seen.standings["capped"] + seen.standings["partial"]
     doubts = [
         (
@@ -225,6 +228,11 @@ def doubt(seen: Coverage) -> Markup:
     return Markup(sentence).format(text.number(told), text.percent(told, seen.known))  # noqa: S704 - one of ours
 
 
+def _unlisted(seen: Coverage) -> int:
+    """Return how many accounts were asked for and showed no list."""
+    return seen.standings["hidden"] + seen.standings["private"] + seen.standings["not_found"]
+
+
 def unknown(seen: Coverage) -> str:
     """Return of the accounts never visited what is known of whom they follow."""
     none = seen.boundary - seen.unasked
@@ -239,7 +247,7 @@ def queue_words(queue: Queue) -> str:
 
 
 def reason_words(reason: str) -> str:
-    """Return why an account was left out or could not be read."""
+    """Return why an account was left out or could not be read, or why a call failed."""
     return REASON_WORDS.get(reason) or text.shown(reason.replace("_", " "))
 
 
@@ -311,6 +319,8 @@ def basis(findings: Findings) -> str:
         "exploratory": "This ranking is exploratory: too few accounts are listed often enough to judge follower "
         "counts, so it is the mean of two rankings",
     }[found.basis].format(found.mended.noise**0.5)
+    if found.basis == "audited" and found.mended.is_all_noise:
+        words += ", all by which counts and listings differ beyond chance: an uneven crawl may have its part in it"
     doubt = findings.estimates.intervals
     limits = (
         "the intervals of ranks are 95\u202f% intervals" if isinstance(doubt, RankIntervals) else str(reason_of(doubt))
@@ -355,8 +365,11 @@ def portrait(findings: Findings, one: Portrait) -> Markup:
         Markup("<strong>Community {}</strong> has {}, {} of them visited, and is {}.").format(
             one.number + 1, text.count(one.accounts, "account"), text.number(one.visited), one.trust
         ),
-        Markup("{} of its pairs are connected, and {} of the follows of its accounts lead out.").format(
-            text.percent(one.density), text.percent(row.follows_out, row.follows_inside + row.follows_out)
+        # Of two accounts that were not visited nobody knows whether they are connected.
+        Markup("{}{} of its pairs are connected, and {} of the follows of its accounts lead out.").format(
+            "At least " if one.visited < one.accounts else "",
+            text.percent(one.density),
+            text.percent(row.follows_out, row.follows_inside + row.follows_out),
         ),
     ]
     if row.trust != "unstable":

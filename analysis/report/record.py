@@ -28,7 +28,7 @@ FLOWS_TOLD = 20
 
 
 def record(findings: Findings, drawn: Atlas | None, *, generated_at: int, versions: dict[str, str]) -> dict[str, Any]:
-    """Return the JSON object of a report, whose map shows `drawn`; times in ISO 8601, UTC."""
+    """Return the JSON object of a report, whose map shows `drawn`; times in ISO 8601, UTC, ids of accounts as texts."""
     seen, graph, groups = findings.coverage, findings.graph, findings.groups
     return {
         "schema": SCHEMA,

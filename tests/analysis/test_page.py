@@ -235,6 +235,28 @@ def test_paper_has_the_reports_own_order(tmp_path: Path, browser: Browser) -> No
     assert accounts.locator("[aria-sort=ascending]").count() == 1
 
 
+PAPER = 672
+"""CSS pixels between the margins of A4."""
+
+
+def test_nothing_is_wider_than_paper(tmp_path: Path, browser: Browser) -> None:
+    """What is too wide would make the browser print the whole report smaller; numbers of caveats stay inside, too."""
+    files, _ = made(tmp_path, partly())
+    page, _, _ = opened(browser, files)
+    page.set_viewport_size({"width": PAPER, "height": 900})
+    page.emulate_media(media="print")
+    wide = "all => all.filter(one => one.getBoundingClientRect().right > innerWidth).map(one => one.outerHTML)"
+    assert page.locator("main *").evaluate_all(wide) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= PAPER
+    marker = """list => {
+        const number = list.appendChild(document.createElement("span"));
+        number.textContent = "10. ";
+        number.style.whiteSpace = "pre";
+        return number.getBoundingClientRect().width - parseFloat(getComputedStyle(list).paddingInlineStart);
+    }"""
+    assert page.locator(".caveats").evaluate(marker) <= 0
+
+
 def test_the_header_prints_and_copies_the_citation(tmp_path: Path, browser: Browser) -> None:
     """One button prints, one copies the citation and says so; where a browser forbids that, the text is marked."""
     files, _ = made(tmp_path)

@@ -334,6 +334,7 @@ def test_coverage_and_doubt_stand_before_findings(tmp_path: Path) -> None:
     assert places == sorted(places)
     assert "confidence" not in html.lower()
     assert "No interval: the crawl is not random." in html
+    assert "A control sample (<code>--control</code>) gives intervals from about 420 credits on" in html
 
 
 def test_ended_runs_and_their_strategies_are_listed(tmp_path: Path) -> None:
@@ -513,6 +514,7 @@ def test_uncertain_credits_wrong_books_and_removed_follows_become_caveats(tmp_pa
     """Credits whose fate is unknown, a ledger that says otherwise and follows taken out are said to be so."""
     _, _, html = made(tmp_path, SMALL)
     assert "Some credits are uncertain.</strong> 2 credits" in html
+    assert "no page came, and nothing tells what the call cost." in html  # an answer may have: that it failed
     assert "The books disagree." not in html
     assert "taken out.</strong>" not in html
     path = tmp_path / "sample.db"

@@ -12,9 +12,11 @@ from typing import Any
 
 import networkx as nx
 import pytest
+import rehearsal
 from jsonschema import Draft202012Validator
 
 from analysis.report.build import build
+from socialfetch.simulator import network
 from storage.database import Database
 from tests.analysis.sample import START, Sample, Visit, insert, write
 
@@ -133,7 +135,23 @@ def test_a_control_sample_too_small_gives_no_interval_and_says_so_once(tmp_path:
     files = build(drawn(tmp_path / "a.db", charged=2), tmp_path / "report", now=lambda: NOW, top=10)
     html = files.html.read_text(encoding="utf-8")
     assert "No interval: the control sample is too small." in html
+    assert "The values below are of its last wave and may be far off." in html
+    assert "No average has an interval, because none would be right." in html  # ranks may have some all the same
+    assert "Only a control sample gives intervals of averages;" in html
     assert "Intervals come from the control sample" not in html
+
+
+def test_noise_that_may_be_an_uneven_crawl_is_said_to_be(tmp_path: Path) -> None:
+    """Every count here is exact, and a small control sample takes all that the crawl is uneven by for noise in them."""
+    crawled = tmp_path / "a.db"
+    service = rehearsal.service(network.generate(5_000, rng_seed=0))
+    rehearsal.go(crawled, service, seeds=["u1", "u2"], budget=600, control=0.3)
+    files = build(crawled, tmp_path / "report", now=lambda: NOW)
+    html = files.html.read_text(encoding="utf-8")
+    assert json.loads(files.json.read_text())["estimates"]["ranking"]["basis"] == "audited"
+    assert "all by which counts and listings differ beyond chance: an uneven crawl may have its part in it;" in html
+    assert "as much as counts and listings differ beyond chance)" in files.methods.read_text(encoding="utf-8")
+    assert "follower counts can be trusted, and where there is none a control sample does" in html
 
 
 def test_bias_size_and_queues_are_those_of_the_lists(made: tuple[dict[str, Any], str, Path]) -> None:

@@ -1232,6 +1232,12 @@ def test_page_in_brief(report: Report) -> None:
     assert shows(found[1], seen["credits"]["charged"])
     assert shows(found[2], visited)
     assert shows(page.says("brief", rf"starting from {NUMBER} seeds")[1], seen["seeds"])
+    unlisted = sum(seen["standings"][word] for word in ("hidden", "private", "not_found"))
+    assert bool(unlisted) == (report.name == "demo")
+    if unlisted:
+        assert shows(page.says("brief", rf"seeds; {NUMBER} more asked for showed no list\.")[1], unlisted)
+    else:
+        assert "showed no list" not in page.sections["brief"]
     found = page.says("brief", rf"They hold {NUMBER} current follows among {NUMBER} known accounts")
     assert shows(found[1], seen["edges"])
     assert shows(found[2], seen["known"])
@@ -1496,7 +1502,8 @@ def test_page_communities(report: Report) -> None:
         found = page.says(
             "communities",
             rf"Community {one['number']} has {NUMBER} accounts, {NUMBER} of them visited, and is \w+ \({NUMBER}\)\. "
-            rf"{NUMBER} of its pairs are connected, and {NUMBER} of the follows of its accounts lead out\.",
+            rf"{'At least ' if one['visited'] < one['accounts'] else ''}{NUMBER} of its pairs are connected, "
+            rf"and {NUMBER} of the follows of its accounts lead out\.",
         )
         out = one["follows_out"] / (one["follows_inside"] + one["follows_out"])
         values = (one["accounts"], one["visited"], one["stability"], nx.density(plain.subgraph(part)), out)

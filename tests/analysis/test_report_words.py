@@ -30,6 +30,7 @@ from crawler.breakers import Limits
 from crawler.policy import Retry
 from crawler.replay import replay
 from crawler.stopping import StopRules
+from socialfetch.errors import SocialFetchError
 from socialfetch.simulator import network
 from storage.allowances import Caps
 from storage.database import Database
@@ -77,6 +78,15 @@ def entries(files: ReportFiles) -> list[tuple[str, str]]:
     [path] = [path for path in files.tables if path.stem == "log"]
     with path.open(encoding="utf-8", newline="") as file:
         return [(row["kind"], row["words"]) for row in csv.DictReader(file)]
+
+
+def test_one_account_that_vanished_is_no_group(tmp_path: Path) -> None:
+    """Nothing is said of half of one account, and medians of counts have no decimals that mean nothing."""
+    _, found, _, text = built(tmp_path)
+    assert found["vanished"]["accounts"] == 1
+    assert (
+        "1 account no longer exists. It is followed by 0 visited accounts, half of the others by at least 1: " in text
+    )
 
 
 # --- the method ----------------------------------------------------------------------------------------------------
@@ -516,10 +526,52 @@ def test_stops_and_incidents_are_logged(tmp_path: Path) -> None:
     assert ("calls", "2 calls brought no page: rate limited, none charged.") in logged
     assert ("calls", "1 call brought no page: timeout, 1 credit perhaps charged.") in logged
     assert words["silence"] == "No answer came for 1.1 hours."
-    assert words["notice"] == "The daemon gave notice of trouble: unreachable."
+    assert words["notice"] == "The daemon gave notice of trouble: the provider could not be reached."
     assert words["stopped"].startswith("Run 1 stopped because its budget was reached:")
     assert all(line in text for _, line in logged)
     assert "/home/me" not in text
+
+
+def test_the_log_says_failed_calls_and_notices_in_words(tmp_path: Path) -> None:
+    """No cause that a call can have, nor what the daemon gives notice of, is shown as a raw code."""
+    failed = [*leaves(SocialFetchError), "process_died"]
+    told = [
+        ("trouble", "database", "of trouble: the database could not be used"),
+        ("trouble", "other_settings", "of trouble: the run goes by other settings than the daemon’s"),
+        ("trouble", "throttled", "of trouble: too many calls for the provider"),
+        ("trouble", "insufficient_credits", "of trouble: the provider’s balance was used up"),
+        ("breaker", "breaker_no_yield", "that a breaker stopped it: many credits brought no new follow"),
+        ("budget_50", None, "that half of its total budget was used"),
+        ("budget_80", None, "that 80\u202f% of its total budget was used"),
+        ("budget_100", None, "that its total budget was used up"),
+        ("balance_low", None, "that the provider’s balance was low"),
+        ("stopped", None, "that it ended"),
+        ("new_event", "new_cause", "of new event: new cause"),
+    ]
+
+    def change(conn: sa.Connection) -> None:
+        columns = ["run_id", "cursor", "at", "outcome", "charged", "uncertain", "cause"]
+        calls = [(1, "", START, "uncertain", 0, 1, cause) for cause in failed]
+        insert(conn, "ledger", columns, [*calls, (1, "", START, "reconciled", 1, -1, "late")])
+        notes = [(START, event, str(key), json.dumps({"cause": why})) for key, (event, why, _) in enumerate(told)]
+        insert(conn, "notices", ["at", "event", "subject", "details"], notes)
+
+    files, _, _, _ = built(tmp_path, change)
+    logged = [words for kind, words in entries(files) if kind in {"calls", "notice"}]
+    assert [words for words in logged if words.startswith("The daemon")] == [
+        f"The daemon gave notice {words}." for _, _, words in told
+    ]
+    calls = [words for words in logged if not words.startswith("The daemon")]
+    assert len(calls) == len(set(failed))
+    for words in calls:
+        cause = words.removeprefix("1 call brought no page: ").removesuffix(", 1 credit perhaps charged.")
+        assert cause.replace(" ", "_") not in failed
+
+
+def leaves(error: type[SocialFetchError]) -> list[str]:
+    """Return the codes of every error that a call can end with."""
+    below = error.__subclasses__()
+    return [code for each in below for code in leaves(each)] if below else [error.code]
 
 
 def test_a_crawl_that_goes_on_after_a_refresh_is_compared_with_itself(tmp_path: Path) -> None:

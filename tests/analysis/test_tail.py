@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from analysis.centrality import in_degree
 from analysis.graph import load_graph
-from analysis.tail import CUT_OFF, DISTINCT, _log_sum, fit
+from analysis.tail import CUT_OFF, DISTINCT, Goodness, _log_sum, fit
 from tests.analysis.sample import closed, edges, write
 
 
@@ -164,6 +165,12 @@ def test_goodness_tells_a_power_law_from_what_only_looks_like_one() -> None:
     assert one.goodness is not None
     assert one.goodness.p <= 0.1
     assert one.verdict.startswith("Not a power law: of ")
+    told = replace(one, goodness=Goodness(worse=14, sets=200)).verdict
+    assert told.endswith(
+        ", 14 lie as far from their own fit as these values do (p = 0.075, these values counted with them)."
+    )
+    told = replace(one, goodness=Goodness(worse=20, sets=200)).verdict
+    assert told.endswith(", 20 lie as far from their own fit as these values do (p = 0.1).")
 
 
 def test_verdicts_are_english() -> None:
