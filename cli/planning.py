@@ -246,7 +246,7 @@ def _overlays(found: Prospects, asked: Crawl, shares: Mapping[Part, int], by_lot
         of_waves = (found.coming if found.continues is None else shares)["control"]
         yield "control", f"{costs('control')} for a random sample: {_intervals(of_waves)}"
     else:
-        yield "control", f"off: no intervals in the report ({_enough_control()} buys them)"
+        yield "control", f"off: no intervals in the report ({_enough_control()} mostly buys them)"
     if asked.audit:
         yield "audit", f"{costs('audit')} to learn how far follower counts can be trusted"
     else:
@@ -263,9 +263,9 @@ def _intervals(credits: int) -> str:
     from storage.sampling import CREDITS_A_WAVE, SHARE_A_WAVE, UNSPENT, WAVES  # noqa: PLC0415 - start-up
 
     if credits >= SHARE_A_WAVE * WAVES:
-        return "intervals for averages in the report"
+        return "intervals for averages in the report, as a rule"
     if credits >= (CREDITS_A_WAVE - UNSPENT) * WAVES:
-        return f"it may be too small for intervals ({SHARE_A_WAVE * WAVES:,} are enough)"
+        return f"it may be too small for intervals ({SHARE_A_WAVE * WAVES:,} are enough, as a rule)"
     return f"no interval yet: each of its {WAVES} waves needs {SHARE_A_WAVE} credits"
 
 
