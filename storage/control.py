@@ -42,7 +42,7 @@ def draw(
     *,
     run_id: int,
     wave: int,
-    since: int,
+    since: int = 0,
     credits: int,
     pages: Callable[[int | None], int],
     rng: Random,
