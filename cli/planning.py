@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -242,9 +242,7 @@ def _overlays(found: Prospects, asked: Crawl, shares: Mapping[Part, int], by_lot
         return amount(left, "credit") if left == in_all else f"{left:,} of {amount(in_all, 'credit')}"
 
     if asked.control:
-        # Of a run that goes on the waves that are paid count as well.
-        of_waves = (found.coming if found.continues is None else shares)["control"]
-        yield "control", f"{costs('control')} for a random sample: {_intervals(of_waves)}"
+        yield "control", f"{costs('control')} for a random sample: {_intervals(found.waves)}"
     else:
         yield "control", f"off: no intervals in the report ({_enough_control()} mostly buys them)"
     if asked.audit:
@@ -258,13 +256,14 @@ def _overlays(found: Prospects, asked: Crawl, shares: Mapping[Part, int], by_lot
         yield "explore", "off: the strategy alone chooses (0.1 is usual against tunnel vision)"
 
 
-def _intervals(credits: int) -> str:
-    """Say whether so many credits for a control sample give intervals."""
+def _intervals(waves: Sequence[tuple[int, int]]) -> str:
+    """Say whether a control sample gives intervals whose waves have used so many credits and spend so many more."""
     from storage.sampling import CREDITS_A_WAVE, SHARE_A_WAVE, UNSPENT, WAVES  # noqa: PLC0415 - start-up
 
-    if credits >= SHARE_A_WAVE * WAVES:
+    least = CREDITS_A_WAVE - UNSPENT
+    if all(used >= least or used + coming >= SHARE_A_WAVE for used, coming in waves):
         return "intervals for averages in the report, as a rule"
-    if credits >= (CREDITS_A_WAVE - UNSPENT) * WAVES:
+    if all(used + coming >= least for used, coming in waves):
         return f"it may be too small for intervals ({SHARE_A_WAVE * WAVES:,} are enough, as a rule)"
     return f"no interval yet: each of its {WAVES} waves needs {SHARE_A_WAVE} credits"
 

@@ -30,6 +30,7 @@ from storage.listing import Rules
 from storage.ordering import Candidate
 from storage.picking import Taking
 from storage.runs import Credits, Started
+from storage.schema import Queue
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -270,7 +271,7 @@ class Course:
             wave=wave,
             since=drawn_from,
             credits=max(0, (phase.ceiling or 0) - credits.used),
-            pages=lambda following: pages_left(Candidate(0, following=following)),
+            pages=partial(pages_left, max_pages=self._options.max_pages_per_account),
             # Draws that are added must not repeat the chances of those before.
             rng=Random(f"{self._started.rng_seed} control {wave}" + (f" {len(drawn)}" if drawn else "")),  # noqa: S311 - a sample, not a secret
         )
@@ -305,8 +306,11 @@ class Course:
         # A forecast is of a budget: where it is raised meanwhile there is a new one.
         if pages >= PILOT if self._foreseen_of is None else self._foreseen_of != desk.progress.budget:
             await self.foresee(desk)
-        self._mind_yield(desk)
-        if strategy is not None and strategy.keeps_cash and pages >= self._cash_at:
+        # An audit and a control sample are not for what they bring, and worth nothing when cut off.
+        is_own = self._phase is not None and self._phase.queue == Queue.MAIN
+        if is_own:
+            self._mind_yield(desk)
+        if is_own and strategy is not None and strategy.keeps_cash and pages >= self._cash_at:
             self._cash_at = max(pages + WINDOW, int(pages * RESCORE_GROWTH))
             await self._mind_cash(desk)
         if strategy is not None and self._is_rescore_due(pages):

@@ -299,10 +299,7 @@ class _Picked:
 def _picked(waiting: Waiting, steps: Sequence[Step], room: Room, options: Options) -> _Picked:
     """Take entries of the known frontier, step by step in each one's order, until its credits or the room are spent."""
     weight, max_pages = waiting.weight, options.max_pages_per_account
-    cost = [
-        weight * (pages_left(entry) if max_pages is None else min(pages_left(entry), max(1, max_pages - entry.pages)))
-        for entry in waiting.entries
-    ]
+    cost = [weight * pages_left(entry, max_pages) for entry in waiting.entries]
     lists = zip(cost, waiting.seeds, waiting.entries, strict=True)
     frontier_cost = sum(pages for pages, seed_id, entry in lists if room.left(seed_id, entry.depth) > 0)
     unpaid: list[float] = list(cost)

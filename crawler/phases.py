@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass, field
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 from crawler.options import Options
@@ -38,45 +38,64 @@ class Phase:
     share: int = 0
 
 
-def phases(options: Options, budget: int, *, used: Mapping[str, int]) -> list[Phase]:
-    """Return the phases of a run with this budget (credits), of which it had `used` so many by queue when it was cut.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What a run had used when its budget was cut: credits `in_all`, and by queue as they were booked at their calls.
 
-    The shares of the audit and of the control sample are of what the reserve for retries leaves.
+    What turned out free later is in the latter still.
     """
-    strategy = options.strategy
+
+    in_all: int = 0
+    by_queue: Mapping[str, int] = field(default_factory=dict)
+
+
+def phases(options: Options, budget: int, *, spent: Spent) -> list[Phase]:
+    """Return the phases of a run with this budget (credits), of which so many were `spent` when it was cut.
+
+    The shares of the audit and of the control sample are of what the reserve for retries leaves. Where they lack more
+    than is left, all are cut alike: of waves that are cut one after the other the last would get nothing.
+    """
     to_spend = max(0, budget - options.caps.retry_reserve)
     for_control = round(options.control * to_spend)
     bounds = [round(for_control * wave / len(CONTROL_QUEUES)) for wave in range(len(CONTROL_QUEUES) + 1)]
-    shares = [until - since for since, until in pairwise(bounds)]
-    lacking = [max(0, share - used.get(queue, 0)) for queue, share in zip(CONTROL_QUEUES, shares, strict=True)]
-    ceiling = to_spend - sum(lacking)
-    for_audit = max(0, round(options.audit * to_spend) - used.get(Queue.AUDIT, 0))
-    up_to = sum(used.values()) + for_audit
-    plan = [Phase(queue=Queue.AUDIT, strategy=Expansion.name, ceiling=up_to)] if for_audit else []
-    plan.append(Phase(queue=Queue.MAIN, strategy=strategy, ceiling=ceiling if for_control else None))
+    waves = [until - since for since, until in pairwise(bounds)]
+    queues, shares = (Queue.AUDIT, *CONTROL_QUEUES), (round(options.audit * to_spend), *waves)
+    had = [spent.by_queue.get(queue, 0) for queue in queues]
+    lacking = [max(0, share - used) for share, used in zip(shares, had, strict=True)]
+    left = max(0, to_spend - spent.in_all)
+    part = min(1.0, left / max(1, sum(lacking)))
+    ends = [round(part * so_far) for so_far in accumulate(lacking)]
+
+    audit = Phase(queue=Queue.AUDIT, strategy=Expansion.name, ceiling=spent.in_all + ends[0])
+    until = to_spend - (ends[-1] - ends[0])
+    main = Phase(queue=Queue.MAIN, strategy=options.strategy, ceiling=until if for_control else None)
+    plan = [audit, main] if ends[0] else [main]
     if for_control:
-        for wave, (queue, share) in enumerate(zip(CONTROL_QUEUES, shares, strict=True), start=1):
-            ceiling += lacking[wave - 1]
-            plan.append(Phase(queue=queue, strategy=strategy, ceiling=ceiling, wave=wave, share=share))
-        plan.append(Phase(queue=Queue.MAIN, strategy=strategy, ceiling=None))
+        for wave, queue in enumerate(CONTROL_QUEUES, start=1):
+            ceiling, share = until + ends[wave] - ends[0], had[wave] + ends[wave] - ends[wave - 1]
+            plan.append(Phase(queue=queue, strategy=options.strategy, ceiling=ceiling, wave=wave, share=share))
+        plan.append(Phase(queue=Queue.MAIN, strategy=options.strategy, ceiling=None))
     return plan
 
 
-def used_before(conn: Connection, options: Options, budget: int, run_id: int) -> Mapping[str, int]:
-    """Return what a run had used by queue when its budget was cut into these shares, by now where it was not.
+def spent_before(conn: Connection, options: Options, budget: int, run_id: int) -> Spent:
+    """Return what a run had used when its budget was cut into these shares, by now where it was not.
 
     So a run that goes on under the same terms comes to the same phases, also where one ended a few credits short.
     """
     found: Any = json.loads(runs.recall(conn, CUT) or "{}")
-    used: Mapping[str, int] = found.get("used", {})
-    return used if found.get("terms") == _terms(options, budget, run_id) else sampling.used_by_queue(conn, run_id)
+    if found.get("terms") == _terms(options, budget, run_id):
+        return Spent(**found["spent"])
+    return Spent(in_all=runs.read_credits(conn, run_id).used, by_queue=sampling.used_by_queue(conn, run_id))
 
 
 def cut(conn: Connection, options: Options, run_id: int) -> None:
-    """Keep what the phases of a run are cut from, under the terms that it has now."""
+    """Keep what the phases of a run are cut from, under the terms that it has now, where it has more than one."""
+    if not options.audit and not options.control:
+        return
     budget = runs.read_credits(conn, run_id).budget
-    used = used_before(conn, options, budget, run_id)
-    runs.keep(conn, CUT, json.dumps({"terms": _terms(options, budget, run_id), "used": used}))
+    spent = spent_before(conn, options, budget, run_id)
+    runs.keep(conn, CUT, json.dumps({"terms": _terms(options, budget, run_id), "spent": asdict(spent)}))
 
 
 def _terms(options: Options, budget: int, run_id: int) -> list[float]:
@@ -86,5 +105,5 @@ def _terms(options: Options, budget: int, run_id: int) -> list[float]:
 def coming(conn: Connection, options: Options, run_id: int) -> list[Phase]:
     """Return the phases of a run that are not over, the last one in any case."""
     credits = runs.read_credits(conn, run_id)
-    every = phases(options, credits.budget, used=used_before(conn, options, credits.budget, run_id))
+    every = phases(options, credits.budget, spent=spent_before(conn, options, credits.budget, run_id))
     return [phase for phase in every[:-1] if phase.ceiling is None or credits.used < phase.ceiling] + every[-1:]

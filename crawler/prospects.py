@@ -5,19 +5,19 @@ Invariant: nothing is written. What the crawl would make of the frontier for a s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from crawler.forecast import Forecast, Forecaster, Step, by_day
 from crawler.options import Options
 from crawler.pagewise import measured_in, rule
-from crawler.phases import Phase, phases, used_before
+from crawler.phases import Phase, Spent, phases, spent_before
 from crawler.strategies import registry
 from crawler.strategies.core_pages import CorePages
 from crawler.strategies.expansion import Expansion
 from crawler.strategies.unbiased import Unbiased
-from storage import allowances, ranking, runs, yields
+from storage import allowances, ranking, runs, sampling, yields
 from storage.errors import BudgetTooSmall
 from storage.ordering import STATE, Candidate, Ordering
 from storage.schema import Queue
@@ -72,6 +72,8 @@ class Prospects:
     budget: int
     forecasts: dict[str, Forecast]
     coming: Mapping[Part, int]
+    waves: Sequence[tuple[int, int]]
+    """Credits that each wave of its control sample has used and still spends."""
     left: int
     continues: int | None
     used: int
@@ -102,18 +104,20 @@ def read(conn: Connection, options: Options, budget: int | None, *, now: float) 
     strategies = _strategies(conn, options)
     ground = survey(conn, options, strategies, run_id=continues, budget=budget, is_at_work=False, now=now)
     forecaster = Forecaster(ground.known, ground.room, options)
-    cut_from = {} if continues is None else used_before(conn, options, budget, continues)
+    spent = Spent() if continues is None else spent_before(conn, options, budget, continues)
+    paid = {} if continues is None else sampling.used_by_queue(conn, continues)
     found, parts = {}, {}
     for name in dict.fromkeys((options.strategy, *registry.NAMES)):
-        coming = phases(replace(options, strategy=name), budget, used=cut_from)
+        coming = phases(replace(options, strategy=name), budget, spent=spent)
         steps = ground.steps(coming, explore=options.explore)
         made = forecaster.under(steps)
         found[name] = by_day(made, caps, today=today, now=now)
-        parts[name] = _parts(coming, steps, made.cost)
+        parts[name] = list(zip(coming, _shared(steps, made.cost), strict=True))
     return Prospects(
         budget=budget,
         forecasts=found,
-        coming=parts[options.strategy],
+        coming=_by_part(parts[options.strategy]),
+        waves=[(paid.get(phase.queue, 0), cost) for phase, cost in parts[options.strategy] if phase.wave is not None],
         left=ground.room.credits,
         continues=continues,
         used=ground.used,
@@ -123,15 +127,20 @@ def read(conn: Connection, options: Options, budget: int | None, *, now: float) 
     )
 
 
-def _parts(coming: Iterable[Phase], steps: Iterable[Step], cost: int) -> dict[Part, int]:
-    """Return how many credits each part of a run still spends, which spends so many in all."""
-    found: dict[Part, int] = {"audit": 0, "main": 0, "control": 0}
+def _shared(steps: Iterable[Step], cost: int) -> Iterator[int]:
+    """Yield how many credits each step spends of so many in all."""
     spent = 0
-    for phase, step in zip(coming, steps, strict=True):
-        part: Part = "control" if phase.wave is not None else "audit" if phase.queue == Queue.AUDIT else "main"
+    for step in steps:
         ends = max(spent, min(step.ceiling, cost))
-        found[part] += ends - spent
+        yield ends - spent
         spent = ends
+
+
+def _by_part(spends: Iterable[tuple[Phase, int]]) -> dict[Part, int]:
+    found: dict[Part, int] = {"audit": 0, "main": 0, "control": 0}
+    for phase, credits in spends:
+        part: Part = "control" if phase.wave is not None else "audit" if phase.queue == Queue.AUDIT else "main"
+        found[part] += credits
     return found
 
 

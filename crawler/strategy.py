@@ -92,11 +92,13 @@ class Strategy:
         return None
 
 
-def pages_left(entry: Candidate) -> int:
-    """Return the pages still to buy of an entry, from its reported following; 1 where nothing is reported."""
+def pages_left(entry: Candidate, max_pages: int | None = None) -> int:
+    """Return the pages still to buy of an entry, of `max_pages` a list at most, from its reported following; 1 where
+    nothing is reported."""
     if entry.following is None:
         return 1
-    return max(1, -(-entry.following // PAGE_SIZE) - entry.pages)
+    left = max(1, -(-entry.following // PAGE_SIZE) - entry.pages)
+    return left if max_pages is None else min(left, max(1, max_pages - entry.pages))
 
 
 def accounts_left(entry: Candidate) -> float:

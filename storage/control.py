@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from storage.schema import Completeness, State, accounts, control_draws, follows, frontier
+from storage.ordering import Candidate
+from storage.schema import Completeness, State, accounts, control_draws, follows, frontier, visits
 from storage.statement import Insert
 
 Weights = npt.NDArray[np.float64]
 
-MOST_DRAWS, ENOUGH_DRAWS = 100_000, 1_000
-"""Draws of a wave at most, and once everybody it could draw was drawn: accounts read before cost nothing, so that
-credits alone would not end it."""
+ENOUGH_DRAWS = 1_000
+"""Draws in a row that cost nothing after which a wave ends: there is hardly anything left in it to be bought."""
 
 _INSERT = Insert(control_draws, ("run_id", "wave", "place", "account_id"))
 
@@ -44,7 +44,7 @@ def draw(
     wave: int,
     since: int = 0,
     credits: int,
-    pages: Callable[[int | None], int],
+    pages: Callable[[Candidate], int],
     rng: Random,
 ) -> list[int]:
     """Draw a wave with replacement until its lists would cost so many credits, and store it; returns all of it.
@@ -53,8 +53,8 @@ def draw(
     what was added to the wave before, the draws from place `since` on, so that it is three waves away from the crawl
     as well; where that is nothing, from all of it.
 
-    `pages` gives the pages of a list by its reported following. A list that was read costs nothing, nor does one that
-    is known to be empty or cannot be read; such accounts are drawn all the same.
+    `pages` gives the pages still to buy of a list. A list that was read costs nothing, nor does one that is known to be
+    empty or cannot be read; such accounts are drawn all the same.
     """
     drawn = draws(conn, run_id=run_id, wave=wave)
     before = len(drawn)
@@ -63,28 +63,25 @@ def draw(
     if not len(ids):
         return drawn
     ends = np.cumsum(weights[ids])
-    state = _states(conn)
+    to_buy = _to_buy(conn)
 
     def price(account_id: int) -> int:
-        following, is_to_be_bought = state(account_id)
-        return pages(following) if is_to_be_bought else 0
+        entry = to_buy(account_id)
+        return 0 if entry is None else pages(entry)
 
     paid = set(drawn)
     spent = sum(map(price, paid))
-    missing = len(ids) - int(np.isin(ids, drawn).sum())
-    while spent < credits and len(drawn) < MOST_DRAWS:
+    free = 0
+    while spent < credits and free < ENOUGH_DRAWS:
         place = int(np.searchsorted(ends, rng.random() * ends[-1], side="right"))
         account_id = int(ids[min(place, len(ids) - 1)])
-        is_new = account_id not in paid
-        cost = price(account_id) if is_new else 0
+        cost = price(account_id) if account_id not in paid else 0
         if spent + cost > credits and drawn:
             break
-        missing -= is_new
+        free = 0 if cost else free + 1
         paid.add(account_id)
         spent += cost
         drawn.append(account_id)
-        if not missing and len(drawn) >= ENOUGH_DRAWS:
-            break
     _INSERT.run(
         conn, [(run_id, wave, place, account_id) for place, account_id in enumerate(drawn[before:], start=before)]
     )
@@ -133,15 +130,22 @@ def _targets(conn: sa.Connection, account_id: int) -> npt.NDArray[np.int64]:
     return np.fromiter((row[0] for row in rows), dtype=np.int64)
 
 
-def _states(conn: sa.Connection) -> Callable[[int], tuple[int | None, bool]]:
+def _to_buy(conn: sa.Connection) -> Callable[[int], Candidate | None]:
+    """Return what tells of an account's list, as far as that can be bought; None where nothing of it can."""
     query = (
-        sa.select(accounts.c.following, frontier.c.state)
-        .select_from(accounts.join(frontier, frontier.c.account_id == accounts.c.id))
-        .where(accounts.c.id == sa.bindparam("of_account"))
+        sa.select(accounts.c.following, sa.func.coalesce(visits.c.pages, 0))
+        .select_from(
+            accounts.join(frontier, frontier.c.account_id == accounts.c.id).outerjoin(
+                visits, visits.c.id == frontier.c.visit_id
+            )
+        )
+        .where(
+            accounts.c.id == sa.bindparam("of_account"), frontier.c.state.in_([int(State.QUEUED), int(State.DEFERRED)])
+        )
     )
 
-    def state(account_id: int) -> tuple[int | None, bool]:
-        following, of_entry = conn.execute(query, {"of_account": account_id}).one()
-        return following, of_entry in {State.QUEUED, State.DEFERRED}
+    def to_buy(account_id: int) -> Candidate | None:
+        row = conn.execute(query, {"of_account": account_id}).one_or_none()
+        return None if row is None else Candidate(account_id, following=row[0], pages=row[1])
 
-    return state
+    return to_buy

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
@@ -21,6 +21,7 @@ from crawler import prospects, seeding
 from crawler.engine import Crawl
 from crawler.filter import Filter
 from crawler.options import Options
+from crawler.phases import Spent, phases
 from crawler.replay import replay
 from crawler.stopping import StopRules
 from crawler.strategies.registry import NAMES
@@ -289,11 +290,13 @@ def test_credits_kept_for_retries_are_taken_from_no_wave_alone(tmp_path: Path) -
     assert all(40 <= spent[f"control-{wave}"] <= 60 for wave in (1, 2, 3))
 
 
+USED_BY_QUEUE = "SELECT queue, sum(charged + uncertain) FROM ledger l JOIN visits v ON v.id = l.visit_id GROUP BY queue"
+
+
 def shares_of(path: Path) -> dict[str, int]:
     """Return the credits of a run by queue, the waves of its control sample together."""
-    used = "SELECT queue, sum(charged + uncertain) FROM ledger l JOIN visits v ON v.id = l.visit_id GROUP BY queue"
     found: dict[str, int] = {}
-    for queue, credits in rehearsal.rows(path, used):
+    for queue, credits in rehearsal.rows(path, USED_BY_QUEUE):
         name = queue.partition("-")[0]
         found[name] = found.get(name, 0) + credits
     return found
@@ -369,6 +372,74 @@ def test_a_budget_raised_while_a_crawl_is_under_way_is_shared_alike(tmp_path: Pa
     shares = shares_of(path)
     assert sum(shares.values()) == 600
     assert 285 <= shares["control"] <= 300
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shares"),
+    [
+        ({"budget": 400}, {"budget": 600, "control": 0.5}, {"control-1": 67, "control-2": 66, "control-3": 67}),
+        ({"budget": 400}, {"budget": 500, "control": 0.3, "audit": 0.2}, {"audit": 40, "control-1": 20}),
+        ({"budget": 400, "control": 0.6}, {"budget": 420, "control": 0.9}, {"control-1": 87, "control-3": 87}),
+    ],
+)
+def test_shares_that_lack_more_than_is_left_are_cut_alike(
+    tmp_path: Path, before: Mapping[str, Any], after: Mapping[str, Any], shares: Mapping[str, int]
+) -> None:
+    """Where an audit or a sample is asked for late each part of it gets some, as plan says, and no more is spent."""
+    api, path = rehearsal.service(network.generate(1500, rng_seed=5)), tmp_path / "a.db"
+    rehearsal.go(path, api, seeds=SEEDS, concurrency=1, **before)
+    with closing(Database.open(path, now=virtual_time.now)) as db:
+        budget = after["budget"]
+        if budget > before["budget"]:
+            more = budget - before["budget"]
+            db.transact(lambda conn: budgets.add(conn, more, note=None, origin="cli", now=virtual_time.EPOCH))
+        foreseen = db.transact(lambda conn: prospects.read(conn, Options(**after), budget, now=0.0)).coming
+    spent = shares_of(path)
+    rehearsal.go(path, api, concurrency=1, **after)
+    bought = shares_of(path)
+    for part in ("audit", "control"):
+        assert bought.get(part, 0) - spent.get(part, 0) == pytest.approx(foreseen[part], abs=10)
+    used = dict(rehearsal.rows(path, USED_BY_QUEUE))
+    for queue, credits in shares.items():
+        assert used[queue] == pytest.approx(credits, abs=12)
+    assert sum(bought.values()) == budget
+
+
+def test_credits_that_turned_out_free_are_no_share_of_an_audit() -> None:
+    """They stay in the books of the queue that called, and are the run's again."""
+    spent = Spent(in_all=400, by_queue={"audit": 150, "main": 290})
+    audit, main = phases(Options(budget=800, audit=0.3), 800, spent=spent)
+    assert (audit.queue, audit.ceiling) == ("audit", 490)
+    assert (main.queue, main.ceiling) == ("main", None)
+
+
+def test_waves_are_drawn_for_what_lists_may_cost(tmp_path: Path) -> None:
+    """Where a list may have one page alone, a wave has as many lists as it has credits."""
+    api, path = rehearsal.service(network.generate(1500, rng_seed=5)), tmp_path / "a.db"
+    rehearsal.go(path, api, seeds=SEEDS, budget=60, concurrency=1)
+    asked: dict[str, Any] = {"budget": 300, "control": 0.5, "max_pages_per_account": 1, "new_run": True}
+    rehearsal.go(path, api, concurrency=1, **asked)
+    waves = rehearsal.rows(path, USED_BY_QUEUE.replace("GROUP", "WHERE queue LIKE 'control-%' GROUP"))
+    assert [credits for _, credits in waves] == [50, 50, 50]
+
+
+def test_a_sample_of_which_nothing_can_be_bought_ends_soon(tmp_path: Path) -> None:
+    """Draws cost nothing then, and would go on until every account was drawn once."""
+    api, path = rehearsal.service(network.generate(1500, rng_seed=5)), tmp_path / "a.db"
+    rehearsal.go(path, api, seeds=SEEDS, budget=2_000, control=0.5, max_depth=1, concurrency=1)
+    waves = rehearsal.rows(path, "SELECT wave, count(*) FROM control_draws GROUP BY wave")
+    assert [wave for wave, _ in waves] == [1, 2, 3]
+    assert all(count <= 1_100 for _, count in waves)
+
+
+def test_what_a_sample_brings_stops_no_run(tmp_path: Path) -> None:
+    """Its lists are drawn, not chosen for what they bring, and without its last wave it is worth nothing."""
+    path, rules = tmp_path / "a.db", StopRules(new_accounts_per_credit=1.0)
+    api = rehearsal.service(network.generate(1500, rng_seed=5))
+    asked: dict[str, Any] = {"seeds": SEEDS, "budget": 900, "concurrency": 1, "control": 0.9, "stop_rules": rules}
+    rehearsal.go(path, api, **asked)
+    used = dict(rehearsal.rows(path, USED_BY_QUEUE))
+    assert all(used[f"control-{wave}"] >= 255 for wave in (1, 2, 3))
 
 
 def test_a_run_stops_when_credits_bring_little(tmp_path: Path) -> None:
