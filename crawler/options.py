@@ -61,6 +61,11 @@ class Options:
     retry: Retry = field(default_factory=Retry)
     breakers: Limits = field(default_factory=Limits)
 
+    @property
+    def shares(self) -> tuple[float, float]:
+        """The shares of the audit and of the control sample; a refresh, which buys no new list, has neither."""
+        return (0.0, 0.0) if self.refresh_only else (self.audit, self.control)
+
     def tuning(self, lot_seed: int) -> Tuning:
         """Return what the strategies are built with."""
         return Tuning(cost_exponent=self.cost_exponent, core_size=self.core_size, lot_seed=lot_seed)
@@ -77,14 +82,15 @@ class Options:
 
         How long a call waits for its repetition is not among them: it changes when a page is bought, not which.
         """
+        audit, control = self.shares
         return {
             "strategy": self.strategy,
             "cost_exponent": self.cost_exponent,
             "core_size": self.core_size,
             "page_rules": self.page_rules,
             "explore": self.explore,
-            "control": self.control,
-            "audit": self.audit,
+            "control": control,
+            "audit": audit,
             "concurrency": self.concurrency,
             "rate": self.rate,
             "max_depth": self.max_depth,

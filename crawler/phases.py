@@ -56,10 +56,10 @@ def phases(options: Options, budget: int, *, spent: Spent) -> list[Phase]:
     than is left, all are cut alike: of waves that are cut one after the other the last would get nothing.
     """
     to_spend = max(0, budget - options.caps.retry_reserve)
-    for_control = round(options.control * to_spend)
+    for_audit, for_control = (round(share * to_spend) for share in options.shares)
     bounds = [round(for_control * wave / len(CONTROL_QUEUES)) for wave in range(len(CONTROL_QUEUES) + 1)]
     waves = [until - since for since, until in pairwise(bounds)]
-    queues, shares = (Queue.AUDIT, *CONTROL_QUEUES), (round(options.audit * to_spend), *waves)
+    queues, shares = (Queue.AUDIT, *CONTROL_QUEUES), (for_audit, *waves)
     had = [spent.by_queue.get(queue, 0) for queue in queues]
     lacking = [max(0, share - used) for share, used in zip(shares, had, strict=True)]
     left = max(0, to_spend - spent.in_all)
@@ -91,7 +91,7 @@ def spent_before(conn: Connection, options: Options, budget: int, run_id: int) -
 
 def cut(conn: Connection, options: Options, run_id: int) -> None:
     """Keep what the phases of a run are cut from, under the terms that it has now, where it has more than one."""
-    if not options.audit and not options.control:
+    if not any(options.shares):
         return
     budget = runs.read_credits(conn, run_id).budget
     spent = spent_before(conn, options, budget, run_id)
@@ -99,7 +99,7 @@ def cut(conn: Connection, options: Options, run_id: int) -> None:
 
 
 def _terms(options: Options, budget: int, run_id: int) -> list[float]:
-    return [run_id, budget, options.caps.retry_reserve, options.audit, options.control]
+    return [run_id, budget, options.caps.retry_reserve, *options.shares]
 
 
 def coming(conn: Connection, options: Options, run_id: int) -> list[Phase]:

@@ -265,8 +265,12 @@ def test_only_a_whole_list_ends_a_follow(tmp_path: Path, how: str) -> None:
     study.db.close()
 
 
-def test_a_refresh_buys_no_new_list_and_keeps_to_its_budget(tmp_path: Path) -> None:
-    """Waiting accounts stay unread, the budget holds to the credit, and a second refresh goes on with what is due."""
+@pytest.mark.parametrize("shares", [{}, {"audit": 0.3, "control": 0.5}])
+def test_a_refresh_buys_no_new_list_and_keeps_to_its_budget(tmp_path: Path, shares: dict[str, Any]) -> None:
+    """Waiting accounts stay unread, the budget holds to the credit, and a second refresh goes on with what is due.
+
+    An audit and a control sample are of a crawl: of a config.toml that asks for them a refresh takes none.
+    """
     graph = network.generate(200, rng_seed=3)
     api, path = rehearsal.service(graph, latency_s=0.01), tmp_path / "a.db"
 
@@ -276,15 +280,16 @@ def test_a_refresh_buys_no_new_list_and_keeps_to_its_budget(tmp_path: Path) -> N
         await asyncio.sleep(3 * DAY)
         before = calls(api)
         waits = Intervals(shortest=DAY)
-        result, _ = await refresh(path, api, budget=20, intervals=waits)
+        result, _ = await refresh(path, api, budget=20, intervals=waits, **shares)
         assert result.stop_reason == "budget_exhausted"
         assert calls(api) - before == 20
-        result, _ = await refresh(path, api, budget=500, intervals=waits)
+        result, _ = await refresh(path, api, budget=500, intervals=waits, **shares)
         assert result.stop_reason == "frontier_empty"
         assert rehearsal.rows(path, "SELECT count(DISTINCT account_id) FROM visits") == read
-        result, _ = await refresh(path, api, budget=500, intervals=waits)
+        result, _ = await refresh(path, api, budget=500, intervals=waits, **shares)
         assert (result.stop_reason, result.detail) == ("frontier_empty", "no list is due to be read again")
         assert rehearsal.rows(path, "SELECT max(charged) FROM runs WHERE id = (SELECT max(id) FROM runs)") == [(0,)]
+        assert rehearsal.rows(path, "SELECT count(*) FROM control_draws") == [(0,)]
         assert rehearsal.findings(path) == []
 
     virtual_time.run(month())
