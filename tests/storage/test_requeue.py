@@ -10,7 +10,7 @@ from study import Study, facts
 
 from crawler.strategies import registry
 from crawler.strategy import lot
-from storage import parking, ranking, requeue, seeding
+from storage import biography, parking, ranking, requeue, seeding
 
 Make = Callable[..., Study]
 
@@ -108,3 +108,16 @@ def test_whose_list_was_read_is_ahead_no_more(study: Make) -> None:
     [account_id] = s.read(requeue.partial)
     s.db.transact(lambda conn: requeue.queue(conn, requeue.by_rank(conn, [account_id], s.strategy, now=s.now)))
     assert s.ask("SELECT lane FROM frontier WHERE account_id = ?", account_id) == [(0,)]
+
+
+def test_their_biographies_count_who_is_taken_before(study: Make) -> None:
+    """Those put ahead are counted before all others, and among themselves in their order."""
+    s = study("a", strategy="rank")
+    lengths = zip("wxyz", (5, 900, 400, 900), strict=True)
+    s.visit("a", *(facts(name, followers=999, following=length) for name, length in lengths))
+    ahead(s, "x", "y")
+    told = [s.read(partial(biography.read, who=name)) for name in "xywz"]
+    assert [(each.ahead, each.ahead_at_most) for each in told] == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    s.db.transact(partial(ranking.rerank, ordering=registry.build("discover"), after=0, at_most=99))
+    told = [s.read(partial(biography.read, who=name)) for name in "xywz"]
+    assert [(each.ahead, each.ahead_at_most) for each in told] == [(0, 0), (1, 1), (2, 3), (2, 3)]
