@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,6 +12,7 @@ from study import Study, facts
 from crawler.strategies import registry
 from crawler.strategy import lot
 from storage import biography, parking, ranking, requeue, seeding
+from storage.allowances import Caps
 
 Make = Callable[..., Study]
 
@@ -121,3 +123,16 @@ def test_their_biographies_count_who_is_taken_before(study: Make) -> None:
     s.db.transact(partial(ranking.rerank, ordering=registry.build("discover"), after=0, at_most=99))
     told = [s.read(partial(biography.read, who=name)) for name in "xywz"]
     assert [(each.ahead, each.ahead_at_most) for each in told] == [(0, 0), (1, 1), (2, 3), (2, 3)]
+
+
+@pytest.mark.parametrize(("ahead_only", "taken"), [(False, ["x", "p"]), (True, ["x"])])
+def test_their_retries_come_first_too(study: Make, ahead_only: bool, taken: list[str]) -> None:
+    """What is kept for retries goes to those put ahead before all others, in a refresh to nobody else."""
+    s = study("a", strategy="rank")
+    s.visit("a", facts("p", followers=999), facts("x"))
+    ahead(s, "x")
+    for lease in s.lease(2):
+        s.give_back(lease, restart=True, cause="cursor_lost")
+    s.taking = replace(s.taking, ahead_only=ahead_only, caps=Caps(retry_reserve=1000))
+    assert [lease.handle for lease in (*s.lease(), *s.lease())] == taken
+    assert s.ask("SELECT queue FROM visits ORDER BY id")[3:] == [("ahead",), ("main",)][: len(taken)]
