@@ -84,9 +84,8 @@ def _tell(found: Biography, session: Session) -> None:
     if found.followers_seen > _SHOWN:
         line(f"and {found.followers_seen - _SHOWN:,} more", label="")
     state = found.state if found.reason is None else f"{found.state} ({found.reason})"
-    place = "" if found.ahead is None else f" · {amount(found.ahead, 'account')} before it"
     when = "" if found.not_before is None else f" · not before {moment(found.not_before)}"
-    line(f"{state} · priority {found.priority:.6g}{place}{when}", label="queue")
+    line(f"{state} · priority {found.priority:.6g}{_place(found)}{when}", label="queue")
     if found.attempts:
         line(f"{found.attempts} for its next page", label="attempts")
     for visit in found.visits:
@@ -111,6 +110,14 @@ def _tell(found: Biography, session: Session) -> None:
         f" · {sum(each.uncertain for each in found.charges):,} uncertain",
         label="in all",
     )
+
+
+def _place(found: Biography) -> str:
+    if found.ahead is None or found.ahead_at_most is None:
+        return ""
+    if found.ahead == found.ahead_at_most:
+        return f" · {amount(found.ahead, 'account')} before it"
+    return f" · {found.ahead:,} to {amount(found.ahead_at_most, 'account')} before it, as queues are taken in turn"
 
 
 def _picked(queue: str) -> str:

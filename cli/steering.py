@@ -54,7 +54,8 @@ def _order(session: Session, act: str, *, running: str, idle: str | None) -> Non
 def requeue(*handles: str, failed: bool = False, partial: bool = False, session: Bound) -> int | None:
     """Queue entries again: lists that were given up or read in part, or accounts by name. Spends nothing by itself.
 
-    Works while a crawl runs. What was read stays; the next visit reads the list anew. Named accounts come first.
+    Works while a crawl runs. What was read stays; the next visit reads the list anew. Named accounts come first,
+    whatever the strategy; filters and limits hold for them too.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import sqlalchemy as sa
 
-from storage.ordering import Candidate, Ordering
+from storage.ordering import AHEAD_LANE, Candidate, Ordering
 from storage.schema import State, accounts, frontier, handle_history, visits
 from storage.statement import Insert, Lookup, Row, Statement
 
@@ -72,8 +72,9 @@ class Entry(Candidate, gc=False):
         return Candidate(*_known_of(self))
 
     def rank(self, ordering: Ordering) -> None:
-        """Give the entry its place."""
-        self.lane, self.priority = ordering.place(self)
+        """Give the entry its place; one that was put ahead of all others keeps its own until it is read."""
+        if self.lane != AHEAD_LANE:
+            self.lane, self.priority = ordering.place(self)
 
 
 _known_of = attrgetter(*Candidate.__struct_fields__)

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from storage.ordering import AHEAD_LANE
 from storage.schema import State, accounts, follows, frontier, handle_history, ledger, visits
 
 
@@ -56,7 +57,9 @@ class Charge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Biography:
-    """One account. `ahead` counts the waiting entries that are taken before it, None where it does not wait."""
+    """One account. `ahead` counts the waiting entries that are taken before it by their places, None where it does not
+    wait. Where lanes are taken in turn these are the fewest, and `ahead_at_most` the most; else both are the same.
+    """
 
     id: int
     handle: str | None
@@ -73,6 +76,7 @@ class Biography:
     attempts: int
     not_before: float | None
     ahead: int | None
+    ahead_at_most: int | None
     followers_seen: int
     sightings: list[Sighting]
     visits: list[Visit]
@@ -101,6 +105,7 @@ def read(conn: sa.Connection, who: str | int) -> Biography | None:
         .order_by(handle_history.c.id)
     ).all()
     seen, sightings = _sightings(conn, row.id)
+    ahead, ahead_at_most = _ahead(conn, row) if row.state == State.QUEUED else (None, None)
     return Biography(
         id=row.id,
         handle=row.handle,
@@ -116,7 +121,8 @@ def read(conn: sa.Connection, who: str | int) -> Biography | None:
         priority=row.priority,
         attempts=row.attempts,
         not_before=row.not_before,
-        ahead=_ahead(conn, row) if row.state == State.QUEUED else None,
+        ahead=ahead,
+        ahead_at_most=ahead_at_most,
         followers_seen=seen,
         sightings=sightings,
         visits=_visits(conn, row.id),
@@ -136,13 +142,18 @@ def _id_of(handle: str) -> sa.ScalarSelect[int]:
     return sa.select(sa.func.coalesce(now, before)).scalar_subquery()
 
 
-def _ahead(conn: sa.Connection, row: Any) -> int:
-    before = sa.or_(
-        frontier.c.priority > row.priority,
-        sa.and_(frontier.c.priority == row.priority, frontier.c.account_id < row.id),
-    )
+def _ahead(conn: sa.Connection, row: Any) -> tuple[int, int]:
+    """Return how many waiting entries are taken before this one at least, and at most."""
+    lane, place = frontier.c.lane, frontier.c.priority
+    is_better = sa.or_(place > row.priority, sa.and_(place == row.priority, frontier.c.account_id < row.id))
+    is_before = sa.or_(sa.and_(lane == row.lane, is_better), sa.and_(lane == AHEAD_LANE, lane != row.lane))
+    may_be_before = lane.not_in([row.lane, AHEAD_LANE])  # the strategy says page by page whose turn it is
+    counts = sa.select(sa.func.count().filter(is_before), sa.func.count().filter(may_be_before))
     waiting = sa.literal_column("state") == sa.literal_column("0")
-    return int(conn.execute(sa.select(sa.func.count()).select_from(frontier).where(waiting, before)).scalar_one())
+    # Nothing of another lane is taken before those put ahead.
+    among = waiting if row.lane != AHEAD_LANE else sa.and_(waiting, lane == AHEAD_LANE)
+    before, open_ = conn.execute(counts.select_from(frontier).where(among)).one()
+    return int(before), int(before) + int(open_)
 
 
 def _sightings(conn: sa.Connection, account_id: int) -> tuple[int, list[Sighting]]:

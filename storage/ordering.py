@@ -17,6 +17,9 @@ MAIN_LANE = 0
 AHEAD_LANE = 32_767
 """Where entries stand that are taken before all others, whatever the strategy: named by hand, or to be read again."""
 
+ANY_LANE = -32_768
+"""The lowest that a lane can be."""
+
 STATE = "strategy_state"
 """The key under which a database keeps what its strategy has learned."""
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from storage.accounts import FILTERED, TOO_DEEP
 from storage.allowances import Allowances
-from storage.ordering import AHEAD_LANE
+from storage.ordering import AHEAD_LANE, ANY_LANE
 from storage.picking import Taking
 from storage.runs import Credits
 from storage.schema import State, frontier
@@ -26,7 +26,6 @@ _ANY_QUEUED = Statement(
     .limit(1),
     ("lowest",),
 )
-_ANY_LANE = -32_768
 _STATE_OF = Lookup(
     frontier.c.account_id,
     lambda condition: sa.select(frontier.c.state, frontier.c.not_before).where(condition),
@@ -66,7 +65,7 @@ def read(conn: sa.Connection, credits: Credits, taking: Taking, *, now: float) -
     elif credits.free <= taking.caps.retry_reserve:
         limit = "retry_reserve"
     if taking.only is None:
-        lowest = AHEAD_LANE if taking.ahead_only else _ANY_LANE
+        lowest = AHEAD_LANE if taking.ahead_only else ANY_LANE
         has_queued = _ANY_QUEUED.run(conn, lowest).first() is not None
         return Outlook(has_queued=has_queued, next_due_at=_NEXT_DUE.run(conn, lowest).scalar(), limit=limit)
     states = list(_STATE_OF.run(conn, taking.only))
@@ -78,4 +77,4 @@ def read(conn: sa.Connection, credits: Credits, taking: Taking, *, now: float) -
 
 def has_queued(conn: sa.Connection) -> bool:
     """Tell whether anything waits to be taken now."""
-    return _ANY_QUEUED.run(conn, _ANY_LANE).first() is not None
+    return _ANY_QUEUED.run(conn, ANY_LANE).first() is not None

@@ -186,9 +186,7 @@ class _Pages:
 
     def _may_go_on(self, lister: Entry, lease: Lease) -> bool:
         """Tell whether the next page of a list is to be reserved for whoever brought this one."""
-        is_ahead = lister.lane == AHEAD_LANE
-        if not is_ahead:
-            lister.rank(self._ordering)  # leased again or not: a lease that is given back waits in this place
+        lister.rank(self._ordering)  # leased again or not: a lease that is given back waits in this place
         return (
             # Under another handle the list is somebody else's: the next lease asks by the account's present one.
             lister.handle == lease.handle
@@ -196,7 +194,7 @@ class _Pages:
             and self._rules.may_go_on(self._credits)
             and self._allowances.have_room(lease.seed_id, lease.visit_depth, self._credits)
             and (
-                is_ahead
+                lister.lane == AHEAD_LANE
                 or not self._ordering.is_pagewise
                 or not picking.is_surpassed(self._conn, self._ordering, lister.lane, lister.priority)
             )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from storage.allowances import Caps
-from storage.ordering import AHEAD_LANE, MAIN_LANE, Candidate, Ordering
+from storage.ordering import AHEAD_LANE, ANY_LANE, MAIN_LANE, Candidate, Ordering
 from storage.schema import Queue, accounts, frontier, visits
 from storage.statement import Statement
 
@@ -91,9 +91,16 @@ _TAKE_BY_LOT = _take(
     "at_most",
 )
 _TAKE_RETRY = _take(
-    _waiting(sa.literal_column("attempts") > sa.literal_column("0"))
+    _waiting(
+        sa.and_(
+            sa.literal_column("attempts") > sa.literal_column("0"),
+            # A sum, so that the index of those that failed serves and not the one of all lanes.
+            frontier.c.lane + sa.literal_column("0") >= sa.bindparam("lowest"),
+        )
+    )
     .order_by(*_BY_PLACE)
     .limit(sa.bindparam("at_most")),
+    "lowest",
     "at_most",
 )
 _TAKE_ONE = _take(_waiting(frontier.c.account_id == sa.bindparam("of_account")), "of_account")
@@ -167,7 +174,12 @@ def take(
 
 def take_retries(conn: sa.Connection, taking: Taking, *, process_id: int, now: float, at_most: int) -> list[Picked]:
     """Take the best of those entries whose page failed before."""
-    return _rows(_TAKE_RETRY.run(conn, process_id, int(now), at_most), taking.queue)
+    who = (process_id, int(now))
+    ahead = _rows(_TAKE_RETRY.run(conn, *who, AHEAD_LANE, at_most), Queue.AHEAD)
+    left = at_most - len(ahead)
+    if not left or taking.ahead_only:
+        return ahead
+    return ahead + _rows(_TAKE_RETRY.run(conn, *who, ANY_LANE, left), taking.queue)
 
 
 def is_surpassed(conn: sa.Connection, ordering: Ordering, lane: int, priority: float) -> bool:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from storage import journal, runs
 from storage.driver import sorting_on_disk
 from storage.journal import Act
-from storage.ordering import STATE, Candidate, Ordering
+from storage.ordering import AHEAD_LANE, STATE, Candidate, Ordering
 from storage.picking import CANDIDATE, OF_CANDIDATE
 from storage.schema import EXPLORE_INDEX, PICK_INDEX, RETRY_INDEX, State, accounts, follows, frontier, visits
 from storage.statement import Row, Statement
@@ -81,9 +81,14 @@ def rerank(conn: sa.Connection, ordering: Ordering, *, after: int, at_most: int)
 
 
 def _moved(rows: Iterable[Row], ordering: Ordering) -> list[Row]:
-    """Return lane, priority and id of those whose place is another now. A row is a candidate, its lane and priority."""
+    """Return lane, priority and id of those whose place is another now. A row is a candidate, its lane and priority.
+
+    Who was put ahead of all others is so whatever the strategy.
+    """
     moved = []
     for row in rows:
+        if row[-2] == AHEAD_LANE:
+            continue
         place = ordering.place(Candidate(*row[:-2]))
         if place != row[-2:]:
             moved.append((*place, row[0]))

@@ -118,6 +118,29 @@ def test_why_says_from_which_queue_each_list_was_picked(run: Run, tmp_path: Path
         assert f"         picked {words}, at priority {priority:.6g}\n" in run("why", f"#{account}").out
 
 
+def test_why_counts_who_is_taken_before_an_account(run: Run, tmp_path: Path) -> None:
+    """As they are taken: the named before all others, whatever the priorities; of queues taken in turn, from and to."""
+    path = tmp_path / "followgraph.db"
+    made = Study(path, "a", strategy="rank")
+    made.visit(
+        "a", *(facts(name, followers=followers) for name, followers in zip("pqrs", (10, 999, 20, 5), strict=True))
+    )
+    made.db.close()
+    assert run("requeue", "@r", "@s").code == 0
+    assert {who: before(run, who) for who in "rsqp"} == {"r": (0, 0), "s": (1, 1), "q": (2, 2), "p": (3, 3)}
+    assert " · priority 2 · 0 accounts before it\n" in run("why", "@r").out
+    with closing(sqlite3.connect(path)) as conn, conn:  # as `discover` ranks them: kinds of accounts, each with a queue
+        conn.execute("UPDATE frontier SET lane = 7 WHERE account_id = (SELECT id FROM accounts WHERE handle = 'q')")
+    assert {who: before(run, who) for who in "rsqp"} == {"r": (0, 0), "s": (1, 1), "q": (2, 3), "p": (2, 3)}
+    assert " · 2 to 3 accounts before it, as queues are taken in turn\n" in run("why", "@p").out
+
+
+def before(run: Run, who: str) -> tuple[int, int]:
+    """Return how many accounts `why` says are taken before this one, at least and at most."""
+    document = run("why", f"@{who}", "--json").document
+    return document["ahead"], document["ahead_at_most"]
+
+
 def test_why_under_a_former_handle(run: Run, study: Study) -> None:
     """Who was renamed is found by the old handle too."""
     again = Study(study.path, budget=20)

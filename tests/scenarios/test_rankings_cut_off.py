@@ -5,17 +5,21 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import rehearsal
+import virtual_time
 from dying import Died, dying
 
 from crawler.engine import Crawl
+from crawler.steering import requeue_entries
 from crawler.strategies.registry import NAMES, build
 from socialfetch.simulator import network
 from storage.accounts import Candidate
+from storage.database import Database
 from storage.writer import InlineWriter
 
 SMALL = network.generate(400, rng_seed=3)
@@ -44,6 +48,31 @@ def test_a_ranking_cut_off_is_made_anew(tmp_path: Path, commits: int) -> None:
         rehearsal.go(path, api, budget=1, strategy="rank", writer=dying(commits))
     rehearsal.go(path, api, budget=1, strategy="flow", new_run=True)
     assert wrong(path, "flow") == []
+    assert rehearsal.findings(path) == []
+
+
+@pytest.mark.parametrize("commits", [2, 6, 10])
+def test_who_is_named_comes_first_whatever_the_strategy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commits: int
+) -> None:
+    """Accounts queued by name are bought before an audit and under another strategy, also after a death in between."""
+    monkeypatch.setattr("crawler.course.CHUNK", 50)
+    api, path = rehearsal.service(SMALL), tmp_path / "a.db"
+    rehearsal.go(path, api, seeds=SEEDS, budget=40, strategy="flow")
+    last = "SELECT handle FROM accounts JOIN frontier ON account_id = id WHERE state = 0 ORDER BY priority LIMIT 2"
+    named = [handle for (handle,) in rehearsal.rows(path, last)]
+    [(before,)] = rehearsal.rows(path, "SELECT max(id) FROM visits")
+    db = Database.open(path, now=virtual_time.now)
+    db.transact(partial(requeue_entries, handles=named, failed=False, partial_lists=False, now=0.0))
+    db.close()
+    asked = {"strategy": "rank", "audit": 0.5, "concurrency": 1}
+    with suppress(Died):
+        rehearsal.go(path, api, budget=60, writer=dying(commits), **asked)
+    rehearsal.go(path, api, budget=60, new_run=True, **asked)
+    visits = "SELECT handle, queue FROM visits v JOIN accounts a ON a.id = account_id WHERE v.id > {} ORDER BY v.id"
+    first, second, third, *_ = rehearsal.rows(path, visits.format(before))
+    assert {first, second} == {(handle, "ahead") for handle in named}
+    assert third[1] == "audit"
     assert rehearsal.findings(path) == []
 
 
