@@ -132,7 +132,8 @@ class Course:
         Where the budget was raised meanwhile all are cut anew, and the next is the first that lacks some of its share.
         """
         budget, ahead = await self._db.write(self._cut)
-        self._coming = self._coming[1:] if budget == self._budget else ahead
+        # This one may have ended short of its credits, and of those after it some may have none left.
+        self._coming = [phase for phase in self._coming[1:] if phase in ahead] if budget == self._budget else ahead
         self._budget = budget
         return await self._enter(self._coming[0]) if self._coming else None
 

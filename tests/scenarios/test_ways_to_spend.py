@@ -405,6 +405,19 @@ def test_shares_that_lack_more_than_is_left_are_cut_alike(
     assert sum(bought.values()) == budget
 
 
+def test_waves_that_lack_nothing_are_not_come_to(tmp_path: Path) -> None:
+    """A run that goes on with a smaller share spends all on its strategy, and nothing is noted of a sample."""
+    api, path = rehearsal.service(network.generate(1500, rng_seed=5)), tmp_path / "a.db"
+    rehearsal.go(path, api, seeds=SEEDS, budget=300, control=0.5, concurrency=1)
+    came = "SELECT details FROM journal WHERE act = 'chose' AND details LIKE '%control-%'"
+    before, spent = rehearsal.rows(path, came), shares_of(path)
+    with closing(Database.open(path, now=virtual_time.now)) as db:
+        db.transact(lambda conn: budgets.add(conn, 100, note=None, origin="cli", now=virtual_time.EPOCH))
+    rehearsal.go(path, api, budget=400, control=0.2, concurrency=1)
+    assert rehearsal.rows(path, came) == before != []
+    assert shares_of(path) == {**spent, "main": spent["main"] + 100}
+
+
 def test_credits_that_turned_out_free_are_no_share_of_an_audit() -> None:
     """They stay in the books of the queue that called, and are the run's again."""
     spent = Spent(in_all=400, by_queue={"audit": 150, "main": 290})
