@@ -151,7 +151,11 @@ def _tell_forecasts(found: Prospects, chosen: Forecast, asked: Crawl, session: S
         spans = " · ".join(map(_span, (each.accounts, each.edges, each.visits)))
         line(f"{spans}{mark}", label=name.ljust(width))
     if len(found.forecasts) > 1 and len({str(each.document()) for each in found.forecasts.values()}) == 1:
-        why = "nothing is known to choose by" if chosen.basis == "prior" else "the credits buy all that can be reached"
+        why = "the credits buy all that can be reached"
+        if chosen.basis == "prior":
+            why = "nothing is known to choose by"
+        elif chosen.cost and not found.coming["main"]:
+            why = "the audit and the control sample take all credits"
         line(f"all alike, for {why}", label="".ljust(width))
     seconds = chosen.seconds
     faces = [durations.clock_face(each) for each in (seconds.low, seconds.mid, seconds.high)]

@@ -549,6 +549,16 @@ def test_a_plan_that_promises_intervals_is_right(tmp_path: Path, seed: int) -> N
     assert min(credits.values()) >= CREDITS_A_WAVE - UNSPENT
 
 
+def test_a_sample_asked_for_late_takes_all_that_is_left(run: Run, lean: Path) -> None:
+    """Then it makes no difference by which strategy the rest is bought, and the seven equal rows say so."""
+    path = lean.with_name("late.db")
+    shutil.copy(lean, path)
+    run("--db", path, "budget", "add", 10)
+    shown = run("--db", path, "plan", "--control", 0.5).out
+    assert "all alike, for the audit and the control sample take all credits" in shown
+    assert "10 of " in shown
+
+
 def test_lots_are_a_share_of_what_the_strategy_picks(run: Run, lean: Path) -> None:
     """Not of the whole budget: the audit and the control sample are drawn otherwise, and what is spent is spent."""
     path = lean.with_name("lots.db")
