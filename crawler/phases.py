@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from crawler.options import Options
 from crawler.strategies.expansion import Expansion
 from storage import runs, sampling
+from storage.allowances import payable
 from storage.sampling import CONTROL_QUEUES
 from storage.schema import Queue
 
@@ -70,8 +71,7 @@ def phases(options: Options, budget: int, *, spent: Spent) -> list[Phase]:
     waves = [until - since for since, until in pairwise(bounds)]
     had = [spent.by_queue.get(queue, 0) for queue in (Queue.AUDIT, *CONTROL_QUEUES)]
     lacking = [max(0, share - used) for share, used in zip((for_audit, *waves), had, strict=True)]
-    left = max(0, to_spend - spent.in_all)
-    part = min(1.0, left / max(1, sum(lacking)))
+    part = payable(to_spend - spent.in_all, sum(lacking))
     ends = [round(part * so_far) for so_far in accumulate(lacking)]
 
     audit = Phase(queue=Queue.AUDIT, strategy=Expansion.name, ceiling=spent.in_all + ends[0])
