@@ -246,8 +246,15 @@ def start(
 
 
 OWN_SETTINGS = {
-    *("concurrency", "rate", "deadline_s", "retry", "breakers"),
-    *("source", "origin", "rng_seed", "lot_seed"),
+    "breakers",
+    "concurrency",
+    "deadline_s",
+    "lot_seed",
+    "origin",
+    "rate",
+    "retry",
+    "rng_seed",
+    "source",
 }
 """Settings that each crawler of a run may have for itself."""
 

@@ -35,8 +35,7 @@ class DiscoverPages(Strategy):
 
     def restored(self, state: str | None) -> DiscoverPages:
         """Return this strategy with what it has learned."""
-        # It brings numpy, which who only asks for the names of strategies does without.
-        from crawler.strategies.learner import Learner  # noqa: PLC0415
+        from crawler.strategies.learner import Learner  # noqa: PLC0415 - numpy: who asks for names does without
 
         other = DiscoverPages(self.tuning)
         other.known, model = json.loads(state) if state else (0, None)
