@@ -9,7 +9,8 @@ import textwrap
 from pydantic.fields import FieldInfo
 
 from cli import durations
-from cli.settings import DURATION, example_of, sections
+from cli.settings import example_of, sections
+from cli.values import DURATION
 
 _HEAD = """\
 # Settings of followgraph, each at its default. Take away the "#" before a setting to change it.

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from cli.escaping import shortened
-from cli.settings import Allowed, Choices, every, sections
+from cli.settings import every, sections
+from cli.values import Allowed, Choices
 
 KEY_VARIABLE = "SOCIALFETCH_API_KEY"
 
