@@ -68,11 +68,6 @@ class Coverage:
         return sum(self.standings[word] for word in STANDINGS[:LISTED])
 
     @property
-    def unlisted(self) -> int:
-        """Accounts that were asked for and showed no list."""
-        return self.standings["hidden"] + self.standings["private"] + self.standings["not_found"]
-
-    @property
     def boundary(self) -> int:
         """Accounts never visited: those waiting and those that are never to be bought."""
         return self.standings["waiting"] + self.standings["skipped"]

@@ -99,18 +99,14 @@ class Portrait:
             return f"stable ({self.stability:.2f})"
         return f"{'doubtful' if self.stability >= DOUBTFUL else 'unstable'} ({self.stability:.2f})"
 
-    @property
-    def at_least(self) -> str:
-        """What stands before the density: of two accounts not visited nobody knows whether they are connected."""
-        return "At least " if self.visited < self.accounts else ""
-
     def sentence(self, graph: FollowGraph) -> str:
         """Return the community in one paragraph of plain text, its foreign parts as they stand."""
         names = graph.accounts.handle
+        # Of two accounts that were not visited nobody knows whether they are connected.
+        at_least = "At least " if self.visited < self.accounts else ""
         parts = [
             f"Community {self.number + 1}: {self.accounts:,} accounts, {self.visited:,} of them visited, {self.trust}.",
-            f"{self.at_least}{self.density:.1%} of its pairs are connected, and its conductance is "
-            f"{self.conductance:.2f}.",
+            f"{at_least}{self.density:.1%} of its pairs are connected, and its conductance is {self.conductance:.2f}.",
         ]
         for lead, at in (("Most followed from within", self.top), ("Most connected outside", self.bridges)):
             if at:

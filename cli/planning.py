@@ -73,8 +73,13 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
         output.line(session.following("crawl", _of_pilot(flags, session)), label="", is_command=True)
     elif chosen.basis == "prior":
         output.line("nothing of this crawl is known yet, so the ranges are wide: this budget is a pilot", label="pilot")
+    shared = max(0, credits - settings.budget.retry_reserve)  # what the shares are of
+    shares: dict[Part, int] = {
+        "control": round(settings.crawl.control * shared),
+        "audit": round(settings.crawl.audit * shared),
+    }
     by_lot = round(settings.crawl.explore * found.coming["main"])
-    for label, text in _overlays(found, settings.crawl, by_lot):
+    for label, text in _overlays(found, settings.crawl, shares, by_lot):
         output.line(text, label=label)
     if duty is not None and every_s is not None:
         output.line(_of_duty(duty, every_s), label="duty")
@@ -90,7 +95,7 @@ def plan(*, budget: int | None = None, new_run: bool = False, asked: Flags = NON
             "strategies": {name: each.document() for name, each in found.forecasts.items()},
             "basis": chosen.basis,
             "pilot_credits": PILOT if needs_pilot else None,
-            "shares": found.shares,
+            "shares": shares,
             "coming": {**found.coming, "explore": by_lot},
             "continues": found.continues,
             "used": found.used,
@@ -233,11 +238,11 @@ def _span(of: Range) -> str:
     return "–".join(f"{count:,}" for count in of.document().values())
 
 
-def _overlays(found: Prospects, asked: Crawl, by_lot: int) -> Iterator[tuple[str, str]]:
+def _overlays(found: Prospects, asked: Crawl, shares: Mapping[Part, int], by_lot: int) -> Iterator[tuple[str, str]]:
     """Say what each overlay still costs of its share, in credits, and what it makes possible."""
 
     def costs(part: Part) -> str:
-        in_all, left = found.shares[part], found.coming[part]
+        in_all, left = shares[part], found.coming[part]
         return amount(left, "credit") if left == in_all else f"{left:,} of {amount(in_all, 'credit')}"
 
     if asked.control:

@@ -9,8 +9,7 @@ import textwrap
 from pydantic.fields import FieldInfo
 
 from cli import durations
-from cli.settings import example_of, sections
-from cli.values import DURATION
+from cli.settings import DURATION, example_of, sections
 
 _HEAD = """\
 # Settings of followgraph, each at its default. Take away the "#" before a setting to change it.

@@ -12,8 +12,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from cli.escaping import shortened
-from cli.settings import every, sections
-from cli.values import Allowed, Choices
+from cli.settings import Allowed, Choices, every, sections
 
 KEY_VARIABLE = "SOCIALFETCH_API_KEY"
 

@@ -259,15 +259,13 @@ class Course:
         credits, wave = runs.read_credits(conn, self._started.run_id), phase.wave or 0
         run_id = credits.run_id
         drawn = control.draws(conn, run_id=run_id, wave=wave)
+        before = len(control.draws(conn, run_id=run_id, wave=wave - 1))
         of_run, drawn_for, drawn_from = map(int, (runs.recall(conn, f"{DRAWN}{wave}") or "0 0 0").split())
         if of_run != run_id:
             drawn_for = drawn_from = 0
         if drawn and phase.share <= drawn_for:
             return drawn
-        before = len(control.draws(conn, run_id=run_id, wave=wave - 1))
         runs.keep(conn, f"{DRAWN}{wave}", f"{run_id} {phase.share} {before}")
-        # Draws that are added must not repeat the chances of those before.
-        named = f"{self._started.rng_seed} control {wave}" + (f" {len(drawn)}" if drawn else "")
         return control.draw(
             conn,
             run_id=run_id,
@@ -275,7 +273,8 @@ class Course:
             since=drawn_from,
             credits=max(0, (phase.ceiling or 0) - credits.used),
             pages=partial(pages_left, max_pages=self._options.max_pages_per_account),
-            rng=Random(named),  # noqa: S311 - a sample, not a secret
+            # Draws that are added must not repeat the chances of those before.
+            rng=Random(f"{self._started.rng_seed} control {wave}" + (f" {len(drawn)}" if drawn else "")),  # noqa: S311 - a sample, not a secret
         )
 
     def is_due(self, pages: int) -> bool:

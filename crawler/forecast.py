@@ -19,7 +19,7 @@ import numpy as np
 
 from crawler.options import Options
 from crawler.strategy import PAGE_SIZE, pages_left
-from storage.allowances import DAY_S, Caps, Place, Room, payable
+from storage.allowances import DAY_S, Caps, Place, Room
 from storage.ordering import Candidate, Ordering
 from storage.yields import Known, Numbers, Waiting, Yields
 
@@ -260,7 +260,7 @@ class Forecaster:
                 }
             )
             in_all = sum(wanted.values())
-            part = payable(left, in_all)
+            part = min(1.0, left / in_all) if in_all else 0.0
             hops = {}
             for place, cost in wanted.items():
                 room.take(*place, cost * part)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from crawler.options import Options
 from crawler.strategies.expansion import Expansion
 from storage import runs, sampling
-from storage.allowances import payable
 from storage.sampling import CONTROL_QUEUES
 from storage.schema import Queue
 
@@ -50,28 +49,21 @@ class Spent:
     by_queue: Mapping[str, int] = field(default_factory=dict)
 
 
-def shares(options: Options, budget: int) -> tuple[int, int]:
-    """Return the credits of an audit and of a control sample: shares of what the reserve for retries leaves."""
-    for_audit, for_control = (round(share * _to_spend(options, budget)) for share in options.shares)
-    return for_audit, for_control
-
-
-def _to_spend(options: Options, budget: int) -> int:
-    return max(0, budget - options.caps.retry_reserve)
-
-
 def phases(options: Options, budget: int, *, spent: Spent) -> list[Phase]:
     """Return the phases of a run with this budget (credits), of which so many were `spent` when it was cut.
 
-    Where an audit and the waves lack more of their shares than is left, all are cut alike: of waves that are cut one
-    after the other the last would get nothing.
+    The shares of the audit and of the control sample are of what the reserve for retries leaves. Where they lack more
+    than is left, all are cut alike: of waves that are cut one after the other the last would get nothing.
     """
-    to_spend, (for_audit, for_control) = _to_spend(options, budget), shares(options, budget)
+    to_spend = max(0, budget - options.caps.retry_reserve)
+    for_audit, for_control = (round(share * to_spend) for share in options.shares)
     bounds = [round(for_control * wave / len(CONTROL_QUEUES)) for wave in range(len(CONTROL_QUEUES) + 1)]
     waves = [until - since for since, until in pairwise(bounds)]
-    had = [spent.by_queue.get(queue, 0) for queue in (Queue.AUDIT, *CONTROL_QUEUES)]
-    lacking = [max(0, share - used) for share, used in zip((for_audit, *waves), had, strict=True)]
-    part = payable(to_spend - spent.in_all, sum(lacking))
+    queues, shares = (Queue.AUDIT, *CONTROL_QUEUES), (for_audit, *waves)
+    had = [spent.by_queue.get(queue, 0) for queue in queues]
+    lacking = [max(0, share - used) for share, used in zip(shares, had, strict=True)]
+    left = max(0, to_spend - spent.in_all)
+    part = min(1.0, left / max(1, sum(lacking)))
     ends = [round(part * so_far) for so_far in accumulate(lacking)]
 
     audit = Phase(queue=Queue.AUDIT, strategy=Expansion.name, ceiling=spent.in_all + ends[0])

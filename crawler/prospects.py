@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from crawler.forecast import Forecast, Forecaster, Step, by_day
 from crawler.options import Options
 from crawler.pagewise import measured_in, rule
-from crawler.phases import Phase, Spent, phases, shares, spent_before
+from crawler.phases import Phase, Spent, phases, spent_before
 from crawler.strategies import registry
 from crawler.strategies.core_pages import CorePages
 from crawler.strategies.expansion import Expansion
@@ -71,8 +71,6 @@ class Prospects:
 
     budget: int
     forecasts: dict[str, Forecast]
-    shares: Mapping[Part, int]
-    """Credits of the budget that an audit and a control sample have in all."""
     coming: Mapping[Part, int]
     waves: Sequence[tuple[int, int]]
     """Credits that each wave of its control sample has used and still spends."""
@@ -118,7 +116,6 @@ def read(conn: Connection, options: Options, budget: int | None, *, now: float) 
     return Prospects(
         budget=budget,
         forecasts=found,
-        shares=dict(zip(("audit", "control"), shares(options, budget), strict=True)),
         coming=_by_part(parts[options.strategy]),
         waves=[(paid.get(phase.queue, 0), cost) for phase, cost in parts[options.strategy] if phase.wave is not None],
         left=ground.room.credits,

@@ -274,8 +274,7 @@ Place = tuple[int | None, int]
 """The seed and the hop that an entry counts to."""
 
 
-def payable(left: float, wanted: float) -> float:
-    """Return how much of what is wanted can be paid from what is left, as a share."""
+def _part(left: float, wanted: float) -> float:
     return min(1.0, max(0.0, left) / wanted) if wanted else 0.0
 
 
@@ -304,10 +303,10 @@ class Room:
         seeds, hops = defaultdict[int | None, float](float), defaultdict[int, float](float)
         for (seed_id, _), cost in wanted.items():
             seeds[seed_id] += cost
-        paid = {place: cost * payable(self._of_seed(place[0]), seeds[place[0]]) for place, cost in wanted.items()}
+        paid = {place: cost * _part(self._of_seed(place[0]), seeds[place[0]]) for place, cost in wanted.items()}
         for (_, depth), cost in paid.items():
             hops[depth] += cost
-        return {place: cost * payable(self._of_hop(place[1]), hops[place[1]]) for place, cost in paid.items()}
+        return {place: cost * _part(self._of_hop(place[1]), hops[place[1]]) for place, cost in paid.items()}
 
     def take(self, seed_id: int | None, depth: int, credits: float) -> None:
         """Spend credits on an entry's list."""

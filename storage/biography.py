@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -176,7 +176,7 @@ def _visits(conn: sa.Connection, account_id: int) -> list[Visit]:
         .scalar_subquery()
     )
     rows: Any = conn.execute(
-        sa.select(*(visits.c[each.name] for each in fields(Visit) if each.name != "gone"), ended.label("gone"))
+        sa.select(*(visits.c[name] for name in Visit.__dataclass_fields__ if name != "gone"), ended.label("gone"))
         .where(visits.c.account_id == account_id)
         .order_by(visits.c.id)
     )

@@ -246,15 +246,8 @@ def start(
 
 
 OWN_SETTINGS = {
-    "breakers",
-    "concurrency",
-    "deadline_s",
-    "lot_seed",
-    "origin",
-    "rate",
-    "retry",
-    "rng_seed",
-    "source",
+    *("concurrency", "rate", "deadline_s", "retry", "breakers"),
+    *("source", "origin", "rng_seed", "lot_seed"),
 }
 """Settings that each crawler of a run may have for itself."""
 

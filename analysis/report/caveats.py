@@ -233,7 +233,7 @@ def _gone(findings: Findings) -> str:
     """Return how many accounts had vanished when they were asked for, to stand before "will go"."""
     seen = findings.coverage
     gone = seen.standings["not_found"]
-    asked = seen.visited + seen.unlisted
+    asked = seen.visited + gone + seen.standings["hidden"] + seen.standings["private"]
     whom = text.count(asked, "account asked for", "accounts asked for")
     if not gone:
         return f"Of {whom} none had vanished, but some"

@@ -97,7 +97,7 @@ def brief(findings: Findings) -> list[Markup]:
     seen = findings.coverage
     if not seen.known:
         return [Markup("The database holds no account yet, so there is nothing to report.")]
-    unlisted = seen.unlisted
+    unlisted = _unlisted(seen)
     sentences = [
         Markup("{} bought pages of the following lists of <strong>{}</strong> {}, starting from {}{}.").format(
             text.count(seen.credits.charged, "credit"),
@@ -201,7 +201,7 @@ def changed(changes: Changes) -> str:
 
 def doubt(seen: Coverage) -> Markup:
     """Return the doubt that touches most of the known accounts."""
-    unlisted = seen.unlisted
+    unlisted = _unlisted(seen)
     cut = seen.standings["capped"] + seen.standings["partial"]
     doubts = [
         (
@@ -226,6 +226,11 @@ def doubt(seen: Coverage) -> Markup:
     if not touched:
         return Markup("the accounts were reached by following links from the seeds; they are no random sample.")
     return Markup(sentence).format(text.number(told), text.percent(told, seen.known))  # noqa: S704 - one of ours
+
+
+def _unlisted(seen: Coverage) -> int:
+    """Return how many accounts were asked for and showed no list."""
+    return seen.standings["hidden"] + seen.standings["private"] + seen.standings["not_found"]
 
 
 def unknown(seen: Coverage) -> str:
@@ -360,8 +365,9 @@ def portrait(findings: Findings, one: Portrait) -> Markup:
         Markup("<strong>Community {}</strong> has {}, {} of them visited, and is {}.").format(
             one.number + 1, text.count(one.accounts, "account"), text.number(one.visited), one.trust
         ),
+        # Of two accounts that were not visited nobody knows whether they are connected.
         Markup("{}{} of its pairs are connected, and {} of the follows of its accounts lead out.").format(
-            one.at_least,
+            "At least " if one.visited < one.accounts else "",
             text.percent(one.density),
             text.percent(row.follows_out, row.follows_inside + row.follows_out),
         ),

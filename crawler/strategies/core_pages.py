@@ -52,7 +52,8 @@ class CorePages(Strategy):
 
     def restored(self, state: str | None) -> CorePages:
         """Return this strategy with what it has learned."""
-        from crawler.strategies.learner import Learner  # noqa: PLC0415 - numpy: who asks for names does without
+        # It brings numpy, which who only asks for the names of strategies does without.
+        from crawler.strategies.learner import Learner  # noqa: PLC0415
 
         other = CorePages(self.tuning)
         model = None

@@ -35,7 +35,8 @@ class DiscoverPages(Strategy):
 
     def restored(self, state: str | None) -> DiscoverPages:
         """Return this strategy with what it has learned."""
-        from crawler.strategies.learner import Learner  # noqa: PLC0415 - numpy: who asks for names does without
+        # It brings numpy, which who only asks for the names of strategies does without.
+        from crawler.strategies.learner import Learner  # noqa: PLC0415
 
         other = DiscoverPages(self.tuning)
         other.known, model = json.loads(state) if state else (0, None)

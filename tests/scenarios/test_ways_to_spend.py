@@ -302,18 +302,6 @@ def shares_of(path: Path) -> dict[str, int]:
     return found
 
 
-def add(path: Path, credits: int) -> None:
-    """Add credits to the budget, as `budget add` does."""
-    with closing(Database.open(path, now=virtual_time.now)) as db:
-        db.transact(lambda conn: budgets.add(conn, credits, note=None, origin="cli", now=virtual_time.EPOCH))
-
-
-def coming(path: Path, options: Options) -> Mapping[prospects.Part, int]:
-    """Return what a plan says that a crawl still spends, by part of the run."""
-    with closing(Database.open(path, now=virtual_time.now)) as db, db.read() as conn:
-        return prospects.read(conn, options, options.budget, now=0.0).coming
-
-
 def test_a_raised_budget_gives_each_phase_its_share_of_it(tmp_path: Path) -> None:
     """What the waves lack is drawn in addition, what was drawn stays, and with the same budget nothing is."""
     api, path = rehearsal.service(network.generate(1500, rng_seed=5)), tmp_path / "a.db"
@@ -334,8 +322,9 @@ def test_a_raised_budget_gives_each_phase_its_share_of_it(tmp_path: Path) -> Non
     assert [row for row in rehearsal.rows(path, draws) if row[0] < 3] == drawn
     drawn = rehearsal.rows(path, draws)
     before = shares_of(path)
-    add(path, 300)
-    foreseen = coming(path, Options(budget=None, **asked))
+    with closing(Database.open(path, now=virtual_time.now)) as db:
+        db.transact(lambda conn: budgets.add(conn, 300, note=None, origin="cli", now=virtual_time.EPOCH))
+        foreseen = db.transact(lambda conn: prospects.read(conn, Options(budget=None, **asked), None, now=0.0)).coming
     rehearsal.go(path, api, budget=600, **asked)
     more = rehearsal.rows(path, draws)
     assert set(drawn) < set(more)
@@ -399,8 +388,12 @@ def test_shares_that_lack_more_than_is_left_are_cut_alike(
     """Where an audit or a sample is asked for late each part of it gets some, as plan says, and no more is spent."""
     api, path = rehearsal.service(network.generate(1500, rng_seed=5)), tmp_path / "a.db"
     rehearsal.go(path, api, seeds=SEEDS, concurrency=1, **before)
-    add(path, after["budget"] - before["budget"])
-    foreseen = coming(path, Options(**after))
+    with closing(Database.open(path, now=virtual_time.now)) as db:
+        budget = after["budget"]
+        if budget > before["budget"]:
+            more = budget - before["budget"]
+            db.transact(lambda conn: budgets.add(conn, more, note=None, origin="cli", now=virtual_time.EPOCH))
+        foreseen = db.transact(lambda conn: prospects.read(conn, Options(**after), budget, now=0.0)).coming
     spent = shares_of(path)
     rehearsal.go(path, api, concurrency=1, **after)
     bought = shares_of(path)
@@ -409,7 +402,7 @@ def test_shares_that_lack_more_than_is_left_are_cut_alike(
     used = dict(rehearsal.rows(path, USED_BY_QUEUE))
     for queue, credits in shares.items():
         assert used[queue] == pytest.approx(credits, abs=12)
-    assert sum(bought.values()) == after["budget"]
+    assert sum(bought.values()) == budget
 
 
 def test_waves_that_lack_nothing_are_not_come_to(tmp_path: Path) -> None:
@@ -418,7 +411,8 @@ def test_waves_that_lack_nothing_are_not_come_to(tmp_path: Path) -> None:
     rehearsal.go(path, api, seeds=SEEDS, budget=300, control=0.5, concurrency=1)
     came = "SELECT details FROM journal WHERE act = 'chose' AND details LIKE '%control-%'"
     before, spent = rehearsal.rows(path, came), shares_of(path)
-    add(path, 100)
+    with closing(Database.open(path, now=virtual_time.now)) as db:
+        db.transact(lambda conn: budgets.add(conn, 100, note=None, origin="cli", now=virtual_time.EPOCH))
     rehearsal.go(path, api, budget=400, control=0.2, concurrency=1)
     assert rehearsal.rows(path, came) == before != []
     assert shares_of(path) == {**spent, "main": spent["main"] + 100}
